@@ -1,0 +1,48 @@
+"""Import Keras without its backend's start-up chatter; real errors still reach standard error."""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+# What TensorFlow says at every start on a machine without a GPU: information, warnings, and one 'error' (no CUDA driver).
+CHATTER = re.compile(
+    r"^(WARNING: All log messages before absl|[IW]\d{4} |[EF]\d{4} .*(cuInit|cuda_platform|Unable to register)"
+    r"|\d{4}-\d\d-\d\d [\d:.]+: [IW] |To enable the following instructions)"
+)
+
+
+def import_keras() -> None:
+    """Import Keras and touch its device once, quietly. Takes 3 to 5 s the first time and nothing after that."""
+    if "keras" in sys.modules:
+        return
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    logging.getLogger("absl").setLevel(logging.ERROR)  # Keras warns there of every .h5 file, also of one asked for
+    with _without_chatter():
+        import keras
+
+        keras.ops.zeros(1)  # the device is looked for here, and its absence announced
+
+
+@contextmanager
+def _without_chatter() -> Iterator[None]:
+    """Hold back file descriptor 2 (C++ code writes there directly) and pass on all lines but the chatter."""
+    sys.stderr.flush()
+    saved = os.dup(2)
+    with tempfile.TemporaryFile() as held:
+        os.dup2(held.fileno(), 2)
+        try:
+            yield
+        finally:
+            sys.stderr.flush()
+            os.dup2(saved, 2)
+            os.close(saved)
+            held.seek(0)
+            for line in held.read().decode(errors="replace").splitlines():
+                if not CHATTER.match(line):
+                    print(line, file=sys.stderr)

@@ -1,0 +1,44 @@
+"""The frozen base: VGG16 without its top, its weights and the preprocessing they were trained with, as one Keras model."""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+
+from covid19.images import SIDE
+from covid19.weights import Weights
+
+# keras.applications.vgg16.preprocess_input in 'caffe' mode: mean of each channel over ImageNet, in RGB order, of 255.
+IMAGENET_MEAN = (123.68, 116.779, 103.939)
+
+
+def build_base(weights: Weights) -> keras.Model:
+    """VGG16 without its top, frozen.
+
+    Args:
+        weights: of the 13 convolutions. Trained ones get VGG16's own preprocessing as a layer of the model.
+
+    Returns:
+        A model from RGB in [0, 1], float32 (n, 224, 224, 3), to feature maps, float32 (n, 7, 7, 512).
+    """
+    xray = keras.Input((SIDE, SIDE, 3), name="rgb")
+    vgg16 = keras.applications.VGG16(weights=None, include_top=False, input_tensor=_preprocess(xray, weights.trained))
+    for layer, start in zip((layer for layer in vgg16.layers if "conv" in layer.name), range(0, 26, 2), strict=True):
+        layer.set_weights(list(weights.arrays[start : start + 2]))
+    base = keras.Model(xray, vgg16.output, name="vgg16")
+    base.trainable = False
+    return base
+
+
+def _preprocess(xray: keras.KerasTensor, trained: bool) -> keras.KerasTensor:
+    """RGB in [0, 1] to BGR in [0, 255] less ImageNet's mean, for weights that were trained so.
+
+    A 1x1 convolution says it exactly, and a file with it opens in plain Keras: a lambda would not, in safe mode.
+    """
+    if not trained:
+        return xray
+    kernel = 255 * np.eye(3, dtype=np.float32)[::-1].reshape(1, 1, 3, 3)
+    layer = keras.layers.Conv2D(3, 1, name="preprocessing")
+    output = layer(xray)
+    layer.set_weights([kernel, -np.array(IMAGENET_MEAN[::-1], np.float32)])
+    return output

@@ -1,0 +1,69 @@
+"""What the user sees while a run goes on: a bar on a terminal, a few plain lines anywhere else."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import TracebackType
+
+from tqdm import tqdm
+
+
+def say(text: str) -> None:
+    """Print a line at once, also into a pipe."""
+    print(text, flush=True)
+
+
+def warn(text: str) -> None:
+    """Print one line of warning on standard error."""
+    print(f"warning: {text}", file=sys.stderr, flush=True)
+
+
+class Progress:
+    """Progress of one step; `with Progress("extracting", 150, "views") as progress: progress.advance(32)`.
+
+    Args:
+        name: of the step.
+        total: what `advance` adds up to.
+        unit: what is counted, in the plural.
+    """
+
+    def __init__(self, name: str, total: int, unit: str) -> None:
+        self._name, self._total, self._unit = name, total, unit
+        self._done = 0
+        self._bar = tqdm(total=total, desc=name, unit=f" {unit}", leave=False, disable=None, dynamic_ncols=True)
+
+    def advance(self, count: int, text: str = "") -> None:
+        """Count on, with a text that says how it goes; plain output gets about ten lines in all."""
+        before, self._done = self._done, self._done + count
+        self._bar.set_postfix_str(text, refresh=False)
+        self._bar.update(count)
+        if self._bar.disable and self._done * 10 // self._total > before * 10 // self._total:
+            say(f"{self._name}: {self._done}/{self._total} {self._unit}{'  ' + text if text else ''}")
+
+    def __enter__(self) -> Progress:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._bar.close()
+
+
+class Stopwatch:
+    """Wall-clock seconds by step: `with watch("extract"): ...`, then `watch.seconds`."""
+
+    def __init__(self) -> None:
+        self._start = time.perf_counter()
+        self.seconds: dict[str, float] = {}
+
+    @contextmanager
+    def __call__(self, step: str) -> Iterator[None]:
+        """Time the block under a step's name."""
+        begin = time.perf_counter()
+        yield
+        self.seconds[step] = round(time.perf_counter() - begin, 3)
+
+    def total(self) -> dict[str, float]:
+        """The seconds of each step, and `total` since the watch was made."""
+        return {**self.seconds, "total": round(time.perf_counter() - self._start, 3)}

@@ -1,0 +1,207 @@
+"""Where the base's weights come from: ImageNet (cache or download), a file, or the fixed untrained draw. No Keras here.
+
+Goes in: the `--weights` flag. Comes out: the arrays of VGG16's 13 convolutions, their origin and their digest.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import threading
+import urllib.request
+from collections.abc import Sequence
+from dataclasses import dataclass
+from http.client import HTTPException
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from covid19.console import Progress, say, warn
+from covid19.errors import InputError
+from covid19.outputs import written_whole
+
+Array = NDArray[np.float32]
+
+FILE_NAME = "vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5"
+URL = f"https://storage.googleapis.com/tensorflow/keras-applications/vgg16/{FILE_NAME}"
+MD5 = "6d6bbae143d832006294945121d1f1fc"  # published with keras.applications
+PATIENCE = 10.0  # seconds until a connection that does not answer is given up
+UNTRAINED_SEED = 0  # of the untrained draw: always the same, so that features of two runs can be compared
+
+# VGG16 configuration D (Simonyan and Zisserman, arXiv:1409.1556, table 1): channels of each convolution, by block.
+BLOCKS = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512))
+LAYERS = tuple(f"block{block}_conv{conv}" for block, widths in enumerate(BLOCKS, 1) for conv, _ in enumerate(widths, 1))
+SHAPES = tuple((3, 3, inputs, outputs) for inputs, outputs in pairwise((3, *(width for block in BLOCKS for width in block))))
+
+
+@dataclass(frozen=True)
+class Weights:
+    """The weights of VGG16's convolutions.
+
+    Attributes:
+        arrays: kernel, float32 (3, 3, in, out), and bias, float32 (out,), of each of the 13 layers in turn.
+        origin: 'imagenet', 'random', or the name of a file.
+        digest: SHA-256 over origin's preprocessing and all arrays, in hexadecimal.
+        warning: why the weights are not the ones asked for, or None.
+    """
+
+    arrays: tuple[Array, ...]
+    origin: str
+    digest: str
+    warning: str | None = None
+
+    @property
+    def trained(self) -> bool:
+        """Whether the base was trained, so that its input is preprocessed as VGG16's was."""
+        return self.origin != "random"
+
+    @property
+    def title(self) -> str:
+        """A few words for a plot or a report: 'ImageNet weights', 'untrained', 'weights of FILE'."""
+        named = {"imagenet": "ImageNet weights", "random": "untrained, random weights"}
+        return named.get(self.origin, f"weights of {self.origin}")
+
+    def as_json(self) -> dict[str, str]:
+        """What a report and a model file say of the base."""
+        return {"name": "VGG16", "weights": self.origin, "digest": self.digest}
+
+
+def get_weights(wanted: str) -> Weights:
+    """The weights that `--weights` asks for.
+
+    Args:
+        wanted: 'auto' (ImageNet, else untrained with a warning), 'imagenet' (or fail), 'random' or a file's path.
+
+    Raises:
+        InputError: the weights cannot be had, or the file is not in the official no-top layout.
+    """
+    if wanted == "random":
+        return _weights(untrained_arrays(), "random")
+    if wanted not in ("auto", "imagenet"):
+        return _weights(read_arrays(Path(wanted)), Path(wanted).name)
+    try:
+        return _weights(read_arrays(_imagenet_file()), "imagenet")
+    except OSError as error:
+        remedy = f"download {URL} on a machine with internet and put it at '{_cache_path()}', or give its path with --weights"
+        if wanted == "imagenet":
+            raise InputError(f"--weights imagenet: no ImageNet weights ({error}); {remedy}") from error
+        warning = f"no ImageNet weights ({error}): the base is UNTRAINED, so expect less of the model; {remedy}"
+        warn(warning)
+        return _weights(untrained_arrays(), "random", warning)
+
+
+def untrained_arrays() -> list[Array]:
+    """He-normal kernels and zero biases (He et al., arXiv:1502.01852), drawn by NumPy: the same under every backend."""
+    generator = np.random.default_rng(UNTRAINED_SEED)
+    arrays: list[Array] = []
+    for shape in SHAPES:
+        deviation = np.float32(np.sqrt(2 / np.prod(shape[:3])))
+        arrays += [generator.standard_normal(shape, np.float32) * deviation, np.zeros(shape[3], np.float32)]
+    return arrays
+
+
+def read_arrays(path: Path) -> list[Array]:
+    """Read a file in the layout of `keras.applications`' VGG16 weights without top.
+
+    Args:
+        path: an HDF5 file; one group for each layer, whose attribute `weight_names` names kernel and bias.
+
+    Returns:
+        The 26 arrays of `Weights.arrays`.
+
+    Raises:
+        InputError: the file is missing, truncated, no HDF5, or lacks a layer or a shape of VGG16.
+    """
+    import h5py  # 0.2 s that an answer to a usage error need not pay
+
+    layout = f"the official VGG16 layout without top ({FILE_NAME})"
+    if not path.is_file():
+        raise InputError(f"--weights '{path}' is no file; expected auto, imagenet, random or a file in {layout}")
+    arrays: list[Array] = []
+    try:
+        with h5py.File(path, "r") as file:
+            for layer, shape in zip(LAYERS, SHAPES, strict=True):
+                group = file[layer]
+                names = [name.decode() if isinstance(name, bytes) else name for name in group.attrs["weight_names"]]
+                kernel, bias = (np.asarray(group[name], np.float32) for name in names)
+                if (kernel.shape, bias.shape) != (shape, shape[3:]):
+                    raise ValueError(f"{layer} has shapes {kernel.shape} and {bias.shape}, expected {shape} and {shape[3:]}")
+                arrays += [kernel, bias]
+    except (OSError, KeyError, ValueError, TypeError) as error:
+        reason = str(error).strip("'\"").splitlines()[0]
+        raise InputError(f"--weights '{path}' cannot be used ({reason}); expected a whole file in {layout}") from error
+    return arrays
+
+
+def _weights(arrays: Sequence[Array], origin: str, warning: str | None = None) -> Weights:
+    # The same arrays behind another preprocessing give other features, so that is part of the digest.
+    digest = hashlib.sha256(b"rgb01" if origin == "random" else b"caffe")
+    for array in arrays:
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return Weights(tuple(arrays), origin, digest.hexdigest(), warning)
+
+
+def _cache_path() -> Path:
+    """Where Keras keeps the file, so that both share one download."""
+    home = os.environ.get("KERAS_HOME") or Path.home() / ".keras"
+    return Path(home) / "models" / FILE_NAME
+
+
+def _imagenet_file() -> Path:
+    """The file from the Keras cache, downloaded first if it is missing or damaged.
+
+    Raises:
+        OSError: it could not be downloaded; the text says why, in a few words.
+    """
+    path = _cache_path()
+    if path.is_file() and _md5(path) == MD5:
+        return path
+    damaged = f"'{path}' is damaged, and " if path.is_file() else ""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with written_whole(path) as draft:
+            _download(URL, draft)
+            if _md5(draft) != MD5:
+                raise OSError("the download is damaged: its checksum is wrong")
+    except (OSError, HTTPException) as error:
+        raise OSError(f"{damaged}{error or type(error).__name__}") from error
+    return path
+
+
+def _download(url: str, target: Path) -> None:
+    """Download with a bar; a connection or a read that takes longer than `PATIENCE` seconds is given up."""
+    say(f"Downloading the ImageNet weights of VGG16 from {url}")
+    with _open(url) as response:
+        size = max(int(response.headers.get("Content-Length") or 0), 1)
+        with target.open("wb") as file, Progress("Downloading", size, "bytes") as progress:
+            while block := response.read(1 << 20):
+                file.write(block)
+                progress.advance(len(block))
+
+
+def _open(url: str):  # type: ignore[no-untyped-def]  # urllib's response has no public type
+    """Open a URL within `PATIENCE` seconds in all: a name server that does not answer has no time-out of its own."""
+    answer: list[object] = []
+
+    def connect() -> None:
+        try:
+            answer.append(urllib.request.urlopen(url, timeout=PATIENCE))
+        except Exception as error:  # noqa: BLE001  # handed over to the waiting thread, which raises it
+            answer.append(error)
+
+    # A daemon: the process must not wait for it at exit.
+    thread = threading.Thread(target=connect, daemon=True)
+    thread.start()
+    thread.join(PATIENCE)
+    if not answer:
+        raise OSError(f"no answer within {PATIENCE:.0f} s")
+    if isinstance(answer[0], Exception):
+        raise answer[0]
+    return answer[0]
+
+
+def _md5(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "md5").hexdigest()

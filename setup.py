@@ -1,0 +1,22 @@
+"""Packaging: `pip install .` brings the `covid19` command and what it needs; `pip install .[test]` what the tests need."""
+
+import re
+from pathlib import Path
+
+from setuptools import setup
+
+here = Path(__file__).parent
+setup(
+    name="covid19",
+    version=re.search(r'__version__ = "(.+)"', (here / "covid19/__init__.py").read_text())[1],
+    description="Trains a head on a frozen VGG16 to tell COVID-19 from other chest X-rays, and says how far to believe it",
+    long_description=(here / "README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    python_requires=">=3.11,<3.14",
+    packages=["covid19"],
+    py_modules=["train_covid19"],
+    package_data={"covid19": ["py.typed"]},
+    install_requires=(here / "requirements.txt").read_text().split(),
+    extras_require={"test": ["pytest>=9.0,<10", "ruff>=0.17,<0.18", "mypy>=2.4,<2.5"]},
+    entry_points={"console_scripts": ["covid19 = covid19.cli:main"]},
+)

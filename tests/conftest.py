@@ -1,0 +1,80 @@
+"""What the tests share: small data sets made on the spot, one trained run, and the project's commands."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import cv2
+import numpy as np
+import pytest
+
+from covid19.backend import import_keras
+
+import_keras()
+
+from covid19.sample import write_sample  # noqa: E402
+from covid19.settings import Settings  # noqa: E402
+from covid19.train import train  # noqa: E402
+
+PROJECT = Path(__file__).parent.parent
+SHARED = PROJECT.parent / "shared" / "data"
+
+
+class Run(NamedTuple):
+    """A finished training run."""
+
+    settings: Settings
+    report: dict[str, Any]
+
+
+def write_image(path: Path, pixels: np.ndarray) -> Path:
+    """Write RGB or grey pixels in the format of the path's ending, making its folder."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    done = cv2.imwrite(str(path), pixels if pixels.ndim == 2 else pixels[:, :, ::-1])
+    assert done
+    return path
+
+
+def write_noise(root: Path, counts: dict[str, int], side: int = 24) -> Path:
+    """A data set of small noise images, `counts` of each class, each of other content."""
+    generator = np.random.default_rng(7)
+    for label, count in counts.items():
+        for index in range(count):
+            write_image(root / label / f"{index:03d}.png", generator.integers(0, 256, (side, side), np.uint8))
+    return root
+
+
+def run_command(*arguments: object, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run `python3 ARGUMENTS...` as a user would and return what it printed and its exit code."""
+    command = [sys.executable, *map(str, arguments)]
+    environment = {**os.environ, "PYTHONPATH": str(PROJECT), **environment}
+    return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=300, check=False)
+
+
+def settings_in(folder: Path, dataset: Path, **changes: Any) -> Settings:
+    """Settings of a small run on the untrained base that writes into a folder."""
+    outputs = {"model": folder / "covid19.model", "plot": folder / "plot.png", "report": folder / "metrics.json"}
+    small = {"weights": "random", "views": 1, "epochs": 5}
+    return replace(Settings(dataset), **(outputs | small | changes))
+
+
+@pytest.fixture(scope="session")
+def phantoms(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Six phantoms of each class, smaller than the base's input."""
+    folder = tmp_path_factory.mktemp("phantoms") / "dataset"
+    write_sample(folder, count=6, size=96, seed=1)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def run(tmp_path_factory: pytest.TempPathFactory, phantoms: Path) -> Run:
+    """One training run on the phantoms; its files are not to be changed."""
+    settings = settings_in(tmp_path_factory.mktemp("run"), phantoms)
+    train(settings)
+    return Run(settings, json.loads(settings.report.read_text()))

@@ -1,0 +1,171 @@
+"""Where the base's weights come from. No test here reaches beyond this machine."""
+
+import hashlib
+import http.server
+import socket
+import threading
+
+import h5py
+import numpy as np
+import pytest
+
+from covid19 import weights as module
+from covid19.errors import InputError
+from covid19.weights import FILE_NAME, LAYERS, SHAPES, get_weights, untrained_arrays
+
+
+@pytest.fixture(scope="session")
+def official(tmp_path_factory):
+    """A file in the layout of the official one, holding the untrained arrays doubled."""
+    path = tmp_path_factory.mktemp("official") / FILE_NAME
+    arrays = [2 * array for array in untrained_arrays()]
+    with h5py.File(path, "w") as file:
+        file.attrs["layer_names"] = [name.encode() for name in ("input_1", *LAYERS)]
+        file.create_group("input_1").attrs["weight_names"] = []
+        for layer, kernel, bias in zip(LAYERS, arrays[::2], arrays[1::2], strict=True):
+            group = file.create_group(layer)
+            group.attrs["weight_names"] = [f"{layer}_W_1:0".encode(), f"{layer}_b_1:0".encode()]
+            group[f"{layer}_W_1:0"], group[f"{layer}_b_1:0"] = kernel, bias
+    return path
+
+
+@pytest.fixture
+def server(official, tmp_path, monkeypatch):
+    """Serve the official file's folder from loopback, as the place where the ImageNet weights are had."""
+
+    class Handler(http.server.SimpleHTTPRequestHandler):
+        def __init__(self, *arguments):
+            super().__init__(*arguments, directory=str(official.parent))
+
+        def log_message(self, *arguments):
+            pass
+
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as serving:
+        threading.Thread(target=serving.serve_forever, daemon=True).start()
+        monkeypatch.setattr(module, "URL", f"http://127.0.0.1:{serving.server_port}/{FILE_NAME}")
+        monkeypatch.setattr(module, "MD5", hashlib.md5(official.read_bytes()).hexdigest())
+        yield serving
+        serving.shutdown()
+
+
+@pytest.fixture
+def offline(tmp_path, monkeypatch):
+    """No cached file, and an address where nobody listens."""
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    monkeypatch.setattr(module, "URL", f"http://127.0.0.1:{port}/{FILE_NAME}")
+    return tmp_path / "keras" / "models" / FILE_NAME
+
+
+def test_the_shapes_are_those_of_vgg16():
+    assert SHAPES[0] == (3, 3, 3, 64)
+    assert SHAPES[-1] == (3, 3, 512, 512)
+    assert sum(int(np.prod(shape)) + shape[3] for shape in SHAPES) == 14_714_688  # as keras.applications documents
+
+
+def test_untrained_weights_are_he_normal_and_always_the_same():
+    first, second = get_weights("random"), get_weights("random")
+    assert first.digest == second.digest
+    assert first.origin == "random"
+    kernel, bias = first.arrays[4], first.arrays[5]  # block2_conv1: 3x3x64 inputs
+    assert kernel.std() == pytest.approx(np.sqrt(2 / (9 * 64)), rel=0.01)
+    assert kernel.mean() == pytest.approx(0, abs=1e-3)
+    assert not bias.any()
+
+
+def test_a_file_in_the_official_layout_is_read_and_named(official):
+    weights = get_weights(str(official))
+    assert weights.origin == FILE_NAME
+    assert weights.trained
+    assert np.array_equal(weights.arrays[0], 2 * untrained_arrays()[0])
+    assert weights.digest != get_weights("random").digest
+
+
+def test_imagenet_is_downloaded_once_and_kept_where_keras_keeps_it(server, tmp_path):
+    assert get_weights("auto").origin == "imagenet"
+    assert (tmp_path / "keras" / "models" / FILE_NAME).is_file()
+    server.shutdown()
+    assert get_weights("imagenet").warning is None  # from the cache
+
+
+def test_a_damaged_file_in_the_cache_is_downloaded_again(server, tmp_path):
+    cached = tmp_path / "keras" / "models" / FILE_NAME
+    cached.parent.mkdir(parents=True)
+    cached.write_bytes(b"half a file")
+    assert get_weights("imagenet").origin == "imagenet"
+    assert cached.stat().st_size > 50_000_000
+
+
+def test_a_download_with_the_wrong_checksum_is_refused_and_not_kept(server, tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "MD5", "0" * 32)
+    with pytest.raises(InputError, match=r"checksum is wrong.*put it at"):
+        get_weights("imagenet")
+    assert not list((tmp_path / "keras" / "models").iterdir())
+
+
+def test_without_a_network_strict_imagenet_fails_with_the_remedy(offline):
+    with pytest.raises(InputError, match=f"no ImageNet weights .*refused.*put it at '{offline}'"):
+        get_weights("imagenet")
+
+
+def test_without_a_network_auto_is_untrained_and_says_so(offline, capsys):
+    weights = get_weights("auto")
+    assert weights.digest == get_weights("random").digest
+    assert weights.title == "untrained, random weights"
+    warning = capsys.readouterr().err
+    assert warning.count("\n") == 1
+    assert "the base is UNTRAINED" in warning
+    assert FILE_NAME in warning
+    assert weights.warning in warning
+
+
+def test_a_server_that_never_answers_is_given_up(offline, monkeypatch):
+    monkeypatch.setattr(module, "PATIENCE", 0.2)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        monkeypatch.setattr(module, "URL", f"http://127.0.0.1:{silent.getsockname()[1]}/x.h5")
+        with pytest.raises(InputError, match="no ImageNet weights"):
+            get_weights("imagenet")
+
+
+def _truncate(path):
+    path.write_bytes(path.read_bytes()[:1_000_000])
+
+
+def _drop_layer(path):
+    with h5py.File(path, "a") as file:
+        del file["block5_conv3"]
+
+
+def _reshape_layer(path):
+    with h5py.File(path, "a") as file:
+        del file["block1_conv1"]["block1_conv1_W_1:0"]
+        file["block1_conv1"]["block1_conv1_W_1:0"] = np.zeros((3, 3, 1, 64), np.float32)
+
+
+def _no_hdf5(path):
+    path.write_text("<html>Not found</html>")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "reason"),
+    [
+        (_truncate, "truncated"),
+        (_drop_layer, "block5_conv3"),
+        (_reshape_layer, r"block1_conv1 has shapes \(3, 3, 1, 64\)"),
+        (_no_hdf5, "file signature not found"),
+    ],
+)
+def test_a_wrong_or_truncated_file_is_refused_by_name(official, tmp_path, spoil, reason):
+    path = tmp_path / "mine.h5"
+    path.write_bytes(official.read_bytes())
+    spoil(path)
+    with pytest.raises(InputError, match=rf"mine\.h5' cannot be used \(.*{reason}.*expected a whole file in the official"):
+        get_weights(str(path))
+
+
+def test_a_missing_file_is_refused_by_name():
+    with pytest.raises(InputError, match=r"--weights 'imagnet' is no file; expected auto, imagenet, random or a file"):
+        get_weights("imagnet")
