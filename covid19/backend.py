@@ -5,8 +5,10 @@ from __future__ import annotations
 import logging
 import os
 import re
+import signal
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -23,10 +25,26 @@ def import_keras() -> None:
         return
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     logging.getLogger("absl").setLevel(logging.ERROR)  # Keras warns there of every .h5 file, also of one asked for
-    with _without_chatter():
+    with _interrupt_held(), _without_chatter():
         import keras
 
         keras.ops.zeros(1)  # the device is looked for here, and its absence announced
+
+
+@contextmanager
+def _interrupt_held() -> Iterator[None]:
+    """Keep an interrupt until the end: raised in the middle of TensorFlow's import, it is often swallowed there."""
+    if threading.current_thread() is not threading.main_thread():  # signals are the main thread's
+        yield
+        return
+    received: list[int] = []
+    previous = signal.signal(signal.SIGINT, lambda number, _: received.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, previous)
+    if received:
+        raise KeyboardInterrupt
 
 
 @contextmanager

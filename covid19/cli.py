@@ -157,6 +157,20 @@ def add_train_flags(parser: argparse.ArgumentParser) -> None:
         metavar="MODEL",
         help="start from the head of an earlier model of the same classes and base",
     )
+    add(
+        "--cache-dir",
+        type=Path,
+        metavar="DIR",
+        help="folder of the feature store, where what the base saw is kept between runs (default: the user's cache folder)",
+    )
+    add(
+        "--cache-size",
+        type=gigabytes,
+        default=Settings.cache_size,
+        metavar="GB",
+        help="size of the feature store; the features used longest ago go first (default 2)",
+    )
+    add("--no-cache", dest="cache", action="store_false", help="neither use nor fill the feature store")
 
 
 def add_sample_flags(parser: argparse.ArgumentParser) -> None:
@@ -199,6 +213,13 @@ def _real(low: float, high: float, expected: str) -> Callable[[str], float]:
 
 rate = _real(0, math.inf, "a number above 0, such as 0.001")
 share = _real(0, 1, "a share between 0 and 1, such as 0.2")
+
+
+def gigabytes(text: str) -> int:
+    """Parse a size in GB, above 0, to bytes."""
+    return round(_real(0, 1e6, "a size in GB, such as 2")(text) * 1e9)
+
+
 degrees = _real(-1e-9, 180.000001, "degrees from 0 to 180, such as 15")
 
 

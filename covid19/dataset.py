@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import NamedTuple
 from imutils import paths
 
 from covid19.errors import InputError
-from covid19.images import read_picture
+from covid19.images import file_digest
 
 
 class Skipped(NamedTuple):
@@ -102,19 +103,28 @@ def list_images(root: Path, classes: tuple[str, ...]) -> list[Listed]:
     return sorted(listed, key=lambda image: image.name)
 
 
-def read_dataset(root: Path, classes: tuple[str, ...]) -> Dataset:
-    """Read every image once: what cannot be read is skipped and listed, the rest become records.
+def read_dataset(
+    root: Path,
+    classes: tuple[str, ...],
+    known: Callable[[list[str]], set[str]],
+    read: Callable[[Path], object],
+) -> Dataset:
+    """Read every file once: what is no image is skipped and listed, the rest become records.
 
     Args:
         root: the data set's folder.
         classes: from `list_classes`.
+        known: of a list of digests, says which were decoded before, so that they need not be again.
+        read: decodes a file, or raises as `images.read_picture` does.
 
     Raises:
         InputError: a class is left with fewer than two readable images.
     """
     listed = list_images(root, classes)
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        outcomes = list(pool.map(_read, listed))
+        digested = list(pool.map(_digest, listed))
+        old = known([record.digest for record in digested if isinstance(record, Record)])
+        outcomes = list(pool.map(lambda outcome: _decode(outcome, old, read), digested))
     records = tuple(outcome for outcome in outcomes if isinstance(outcome, Record))
     loose = sorted(path.name for path in root.iterdir() if path.is_file() and path.name.lower().endswith(paths.image_types))
     stray = (Skipped(name, "not in a class folder") for name in loose)
@@ -139,14 +149,23 @@ def choose_positive(classes: tuple[str, ...], wanted: str | None) -> str:
     return wanted
 
 
-def _read(listed: Listed) -> Record | Skipped:
+def _digest(listed: Listed) -> Record | Skipped:
     try:
-        digest = read_picture(listed.path).digest
+        return Record(listed.path, listed.name, listed.label, file_digest(listed.path))
     except OSError as error:
         return Skipped(listed.name, f"cannot be opened: {error.strerror}")
+
+
+def _decode(outcome: Record | Skipped, old: set[str], read: Callable[[Path], object]) -> Record | Skipped:
+    if isinstance(outcome, Skipped) or outcome.digest in old:
+        return outcome
+    try:
+        read(outcome.path)
+    except OSError as error:
+        return Skipped(outcome.name, f"cannot be opened: {error.strerror}")
     except ValueError as error:
-        return Skipped(listed.name, str(error))
-    return Record(listed.path, listed.name, listed.label, digest)
+        return Skipped(outcome.name, str(error))
+    return outcome
 
 
 def _check_count(root: Path, label: str, found: str, count: int) -> None:

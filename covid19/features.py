@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
 from typing import NamedTuple
 
 import keras
@@ -13,12 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from covid19.augment import rotate, rotation_angle
-from covid19.console import Progress
+from covid19.console import Progress, say
 from covid19.dataset import Record
-from covid19.images import read_picture
 from covid19.settings import Settings
+from covid19.store import FeatureStore, feature_key
 
 Array = NDArray[np.float32]
+Read = Callable[[Path], NDArray[np.uint8]]
 
 BATCH = 32  # images in one forward: an image at batch 8 takes 1.7 times as long
 AHEAD = 2  # batches prepared while the base is busy: enough to hide decoding, 19 MB each
@@ -31,60 +33,73 @@ class View(NamedTuple):
     angle: float
 
 
-def views_of(records: Sequence[Record], rotated: int, settings: Settings) -> list[View]:
-    """Each record as it is, followed by its rotated views; the same angles wherever and whenever they are drawn."""
+def views_of(records: Sequence[Record], turned: Collection[int], settings: Settings) -> list[View]:
+    """The views of each record, 1 + `settings.views` side by side: the image itself, then rotated ones.
+
+    Args:
+        records: of the whole data set.
+        turned: positions of the records to rotate; the others' views are all the image itself.
+        settings: views, rotation, seed.
+    """
+    turned = set(turned)
     return [
-        View(record, rotation_angle(record.digest, number, settings.seed, settings.rotation))
-        for record in records
-        for number in range(1 + rotated)
+        View(record, rotation_angle(record.digest, view, settings.seed, settings.rotation) if position in turned else 0.0)
+        for position, record in enumerate(records)
+        for view in range(1 + settings.views)
     ]
 
 
-def extract(views: Sequence[View], base: keras.Model) -> Array:
-    """Run the base over views and pool its maps.
+def extract(views: Sequence[View], base: keras.Model, base_digest: str, store: FeatureStore, read: Read) -> Array:
+    """What the base sees in each view: from the store where it is there, else by one run of the base, then stored.
 
     Args:
         views: those of one image side by side, so that its file is decoded once.
         base: from `build_base`.
+        base_digest: of its weights.
+        store: gives and takes features; each batch is kept as soon as it is there.
+        read: decodes a file, as `images.read_picture` does.
 
     Returns:
         float32 array (len(views), 512): the mean of each feature map, in the views' order.
     """
-    pooled = keras.layers.GlobalAveragePooling2D(name="global_average_pooling")(base.output)
-    return predict(views, keras.Model(base.input, pooled), "Extracting features")
+    keys = [feature_key(view.record.digest, view.angle, base_digest) for view in views]
+    wanted = dict(zip(keys, views, strict=True))  # the same picture at the same angle is wanted once
+    found = store.get(list(wanted))
+    missing = [key for key in wanted if key not in found]
+    if found:
+        say(f"{len(found)} of {len(wanted)} views are in the feature store")
+    if missing:
+        pooled = keras.layers.GlobalAveragePooling2D()(base.output)
+        model = keras.Model(base.input, pooled)
+        with Progress("Extracting features", len(missing), "views") as progress:
+            for start, pixels in load_batches([wanted[key] for key in missing], read):
+                features = np.asarray(model.predict_on_batch(pixels), np.float32)
+                fresh = dict(zip(missing[start : start + len(features)], features, strict=True))
+                store.put(fresh.items())
+                found |= fresh
+                progress.advance(len(pixels))
+    return np.stack([found[key] for key in keys])
 
 
-def predict(views: Sequence[View], model: keras.Model, title: str) -> Array:
-    """Run a model that takes RGB in [0, 1], float32 (n, 224, 224, 3), over views, in batches, with progress.
-
-    Returns:
-        float32 array (len(views), outputs), in the views' order.
-    """
-    outputs = []
-    with Progress(title, len(views), "views") as progress:
-        for batch in load_batches(views):
-            outputs.append(np.asarray(model.predict_on_batch(batch), np.float32))
-            progress.advance(len(batch))
-    return np.concatenate(outputs)
-
-
-def load_batches(views: Sequence[View]) -> Iterator[Array]:
+def load_batches(views: Sequence[View], read: Read) -> Iterator[tuple[int, Array]]:
     """Decode and rotate in threads while the caller works; memory does not grow with the number of views.
 
     Yields:
-        Batches of RGB in [0, 1], float32 (up to 32, 224, 224, 3), in the views' order.
+        The position of a batch's first view, and the batch: RGB in [0, 1], float32 (up to 32, 224, 224, 3).
     """
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        waiting: deque[Future[Array]] = deque()
+        waiting: deque[tuple[int, Future[Array]]] = deque()
         for start in range(0, len(views), BATCH):
-            waiting.append(pool.submit(_load, views[start : start + BATCH]))
+            waiting.append((start, pool.submit(_load, views[start : start + BATCH], read)))
             if len(waiting) > AHEAD:
-                yield waiting.popleft().result()
+                first, batch = waiting.popleft()
+                yield first, batch.result()
         while waiting:
-            yield waiting.popleft().result()
+            first, batch = waiting.popleft()
+            yield first, batch.result()
 
 
-def _load(views: Sequence[View]) -> Array:
-    decoded = {path: read_picture(path).pixels for path in {view.record.path for view in views}}
+def _load(views: Sequence[View], read: Read) -> Array:
+    decoded = {path: read(path) for path in {view.record.path for view in views}}
     pixels = np.stack([rotate(decoded[view.record.path], view.angle) for view in views])
     return np.asarray(pixels / np.float32(255), np.float32)

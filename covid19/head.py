@@ -1,6 +1,13 @@
-"""The new head: built with named layers, trained on stored features; the base is never run here."""
+"""The new head, and its training on stored features: any number of heads side by side, the base never run.
+
+A run trains one head; an experiment trains one for each fold. Stacked, they share every matrix product, so a hundred small
+heads cost little more than one.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import keras
 import numpy as np
@@ -12,93 +19,183 @@ from covid19.errors import InputError
 from covid19.settings import Settings
 
 Array = NDArray[np.float32]
-
-WIDTH = 512  # numbers in a feature: channels of VGG16's last block
+Members = NDArray[np.intp]
 History = dict[str, list[float]]
 
+HIDDEN = 64
+DROPOUT = 0.5
 
-def build_head(classes: int, seed: int) -> keras.Model:
-    """Standardisation, Dense 64 ReLU, Dropout 0.5, Dense softmax.
+
+@dataclass(frozen=True)
+class Heads:
+    """The weights of K heads: standardisation, Dense 64 ReLU, Dense softmax. All float32.
+
+    Attributes:
+        mean, variance: of the training features, (K, 512).
+        hidden, hidden_bias: (K, 512, 64) and (K, 64).
+        output, output_bias: (K, 64, classes) and (K, classes).
+    """
+
+    mean: Array
+    variance: Array
+    hidden: Array
+    hidden_bias: Array
+    output: Array
+    output_bias: Array
+
+    def standardised(self, features: Array) -> Array:
+        """Features (n, 512), or (n, K, 512) with a row for each head, as each head sees them: (n, K, 512)."""
+        rows = features if features.ndim == 3 else features[:, None]
+        return np.asarray((rows - self.mean) / np.sqrt(self.variance), np.float32)
+
+    def probabilities(self, features: Array) -> Array:
+        """What each head says of features (n, 512): (n, K, classes), rows sum to 1."""
+        rows = self.standardised(features).transpose(1, 0, 2)
+        active = np.maximum(rows @ self.hidden + self.hidden_bias[:, None], 0)
+        logits = active @ self.output + self.output_bias[:, None]
+        powers = np.exp(logits - logits.max(axis=2, keepdims=True))
+        return np.asarray(powers / powers.sum(axis=2, keepdims=True), np.float32).transpose(1, 0, 2)
+
+
+def new_heads(features: Array, members: Sequence[Members], classes: int, seed: int) -> Heads:
+    """Untrained heads, each standardised on its own training images.
+
+    Standardisation: mean 0 and variance 1 for each of the 512 features. One that is silent on all training images has
+    variance 0, and an image that wakes it would drown the other 511; so no deviation is taken for less than 3 % of the mean.
+    Kernels are Glorot-uniform (Glorot and Bengio, AISTATS 2010), drawn by NumPy: the same under every backend.
 
     Args:
+        features: of all images, float32 (n, views, 512).
+        members: for each head the positions of its training images.
         classes: outputs, two or more.
-        seed: of the first weights and of the dropout.
-
-    Returns:
-        A model from features, float32 (n, 512), to probabilities, float32 (n, classes), that sum to 1.
+        seed: of the kernels; head k draws from (seed, k).
     """
-    glorot = keras.initializers.GlorotUniform
-    return keras.Sequential(
-        [
-            keras.Input((WIDTH,), name="features"),
-            keras.layers.Normalization(name="standardisation"),
-            keras.layers.Dense(64, activation="relu", kernel_initializer=glorot(seed), name="hidden"),
-            keras.layers.Dropout(0.5, seed=seed, name="dropout"),
-            keras.layers.Dense(classes, activation="softmax", kernel_initializer=glorot(seed + 1), name="probabilities"),
-        ],
-        name="head",
-    )
+    width = features.shape[2]
+    seen = [features[own].reshape(-1, width) for own in members]
+    mean = np.stack([rows.mean(axis=0) for rows in seen])
+    variance = np.stack([np.maximum(rows.var(axis=0), max(1e-3 * rows.var(axis=0).mean(), 1e-6)) for rows in seen])
+    generators = [np.random.default_rng((seed, head)) for head in range(len(members))]
+
+    def kernels(inputs: int, outputs: int) -> Array:
+        limit = np.sqrt(6 / (inputs + outputs))
+        return np.stack([generator.uniform(-limit, limit, (inputs, outputs)) for generator in generators]).astype(np.float32)
+
+    hidden_bias, output_bias = (np.zeros((len(members), units), np.float32) for units in (HIDDEN, classes))
+    return Heads(mean, variance, kernels(width, HIDDEN), hidden_bias, kernels(HIDDEN, classes), output_bias)
 
 
-def standardise(head: keras.Model, features: Array) -> None:
-    """Adapt the head's standardisation to features: mean 0 and variance 1 for each of the 512.
+def train_heads(
+    heads: Heads,
+    features: Array,
+    labels: Array,
+    members: Sequence[Members],
+    settings: Settings,
+    test: Members | None = None,
+) -> tuple[Heads, History]:
+    """Train each head on its own images; each epoch draws one view of each image and balances the classes.
 
-    A map that is silent on all training images has variance 0, and an image that wakes it would be divided by nothing
-    and drown the other 511; so no deviation is taken for less than 3 % of the mean one.
+    Adam's rate falls from `learning_rate` to 0 along a half cosine over the epochs. An epoch's last batch is filled up from
+    the epoch's first images, so that all batches have one shape and the graph is traced once.
 
     Args:
-        head: from `build_head`.
-        features: of the training images only, float32 (n, 512).
-    """
-    layer = head.get_layer("standardisation")
-    layer.adapt(features)
-    variance = features.var(axis=0)
-    layer.adapt_variance.assign(np.maximum(variance, max(1e-3 * float(variance.mean()), 1e-6)))
-    layer.finalize_state()
-
-
-def fit_head(head: keras.Model, train: tuple[Array, Array], test: tuple[Array, Array], settings: Settings) -> History:
-    """Train the head; each epoch draws one view of each image and balances the classes.
-
-    Adam's rate falls from `learning_rate` to 0 along a half cosine over the epochs.
-
-    Args:
-        head: from `build_head`, its standardisation adapted or taken from an earlier model; trained in place.
-        train: features, float32 (n, views, 512), and one-hot labels, float32 (n, classes).
-        test: features, float32 (m, 512), and one-hot labels; only watched, nothing is chosen by them.
+        heads: to start from.
+        features: of all images, float32 (n, views, 512); view 0 is the image itself.
+        labels: one-hot, float32 (n, classes).
+        members: for each head the positions of its training images.
         settings: epochs, batch_size, learning_rate, seed.
+        test: positions of held-out images; only watched, nothing is chosen by them.
 
     Returns:
-        `loss`, `accuracy`, `val_loss`, `val_accuracy`, one number an epoch; in [0, 1] but for the losses (nats).
+        The trained heads, and the mean over the heads of `loss`, `accuracy` and, with `test`, `val_loss` and `val_accuracy`
+        by epoch; losses in nats.
 
     Raises:
         InputError: the learning rate is so high that the loss is no number.
     """
-    features, labels = train
-    images, views = features.shape[:2]
-    balance = compute_sample_weight("balanced", labels.argmax(axis=1)).astype(np.float32)
-    steps = -(-images // settings.batch_size)
-    decay = keras.optimizers.schedules.CosineDecay(settings.learning_rate, settings.epochs * steps)
-    head.compile(keras.optimizers.Adam(decay), "categorical_crossentropy", metrics=["accuracy"])
+    steps = -(-max(len(own) for own in members) // settings.batch_size)
+    balance = [compute_sample_weight("balanced", labels[own].argmax(axis=1)).astype(np.float32) for own in members]
+    stack = _stack(heads, settings, steps)
     generator = np.random.default_rng(settings.seed)
-    history: History = {"loss": [], "accuracy": [], "val_loss": [], "val_accuracy": []}
+    history: History = {}
     with Progress("Training the head", settings.epochs, "epochs") as progress:
         for _ in range(settings.epochs):
-            order = generator.permutation(images)
-            drawn = np.asarray(generator.integers(views, size=images))
-            seen = {"loss": 0.0, "accuracy": 0.0}
+            order = np.stack(
+                [np.resize(generator.permutation(len(own)), steps * settings.batch_size) for own in members], axis=1
+            )
+            images = np.stack([own[order[:, head]] for head, own in enumerate(members)], axis=1)
+            weights = np.stack([own[order[:, head]] for head, own in enumerate(balance)], axis=1)
+            views = generator.integers(features.shape[1], size=images.shape)
+            logs = []
             # Batch by batch, not `fit`: its data pipeline costs 3 times as long as these small steps themselves.
-            for start in range(0, images, settings.batch_size):
-                chosen = order[start : start + settings.batch_size]
-                batch = features[chosen, drawn[chosen]], labels[chosen]
-                logs = head.train_on_batch(*batch, sample_weight=balance[chosen], return_dict=True)
-                seen = {name: total + float(logs[name]) * len(chosen) / images for name, total in seen.items()}
-            held_out = head.test_on_batch(*test, return_dict=True)
-            for name, value in (*seen.items(), *((f"val_{name}", held_out[name]) for name in seen)):
-                history[name].append(float(value))
-            if not np.isfinite(history["loss"][-1]):
+            for batch in np.split(np.arange(len(order)), steps):
+                seen = heads.standardised(features[images[batch], views[batch]])
+                # The sum over heads of each one's mean: a head learns the same in company as alone.
+                share = weights[batch] / len(batch)
+                logs.append(stack.train_on_batch(seen, labels[images[batch]], sample_weight=share))
+            loss, accuracy = np.mean(np.asarray(logs, float), axis=0)
+            numbers = {"loss": loss / len(members), "accuracy": accuracy}
+            if test is not None:
+                numbers |= _watch(_trained(heads, stack), features[test, 0], labels[test])
+            for name, value in numbers.items():
+                history.setdefault(name, []).append(float(value))
+            if not np.isfinite(loss):
                 raise InputError(
                     f"training diverged at --learning-rate {settings.learning_rate:g}; expected a loss: lower the rate"
                 )
-            progress.advance(1, "  ".join(f"{name} {values[-1]:.3f}" for name, values in history.items()))
-    return history
+            progress.advance(1, "  ".join(f"{name} {value:.3f}" for name, value in numbers.items()))
+    return _trained(heads, stack), history
+
+
+def head_model(heads: Heads) -> keras.Model:
+    """The first head as a Keras model with named layers.
+
+    Returns:
+        A model from features, float32 (n, 512), to probabilities, float32 (n, classes), that sum to 1.
+    """
+    width, classes = heads.mean.shape[1], heads.output.shape[2]
+    standardisation = keras.layers.Normalization(name="standardisation")
+    hidden = keras.layers.Dense(HIDDEN, activation="relu", name="hidden")
+    output = keras.layers.Dense(classes, activation="softmax", name="probabilities")
+    dropout = keras.layers.Dropout(DROPOUT, name="dropout")
+    model = keras.Sequential([keras.Input((width,), name="features"), standardisation, hidden, dropout, output], name="head")
+    standardisation.set_weights([heads.mean[0], heads.variance[0], np.int32(0)])
+    standardisation.finalize_state()
+    hidden.set_weights([heads.hidden[0], heads.hidden_bias[0]])
+    output.set_weights([heads.output[0], heads.output_bias[0]])
+    return model
+
+
+def heads_of(model: keras.Model) -> Heads:
+    """The head of a model that holds the layers of `head_model`, as a stack of one."""
+    mean, variance, *_ = model.get_layer("standardisation").get_weights()
+    weights = [*model.get_layer("hidden").get_weights(), *model.get_layer("probabilities").get_weights()]
+    return Heads(*(np.asarray(array, np.float32)[None] for array in (mean, variance, *weights)))
+
+
+def _stack(heads: Heads, settings: Settings, steps: int) -> keras.Model:
+    """The heads as one Keras model from standardised features (n, K, 512) to probabilities (n, K, classes)."""
+    count, width = heads.mean.shape
+    each = {"bias_axes": "ko"}
+    hidden = keras.layers.EinsumDense("bki,kio->bko", (count, HIDDEN), activation="relu", **each)
+    output = keras.layers.EinsumDense("bki,kio->bko", (count, heads.output.shape[2]), activation="softmax", **each)
+    stack = keras.Sequential([keras.Input((count, width)), hidden, keras.layers.Dropout(DROPOUT, seed=settings.seed), output])
+    hidden.set_weights([heads.hidden, heads.hidden_bias])
+    output.set_weights([heads.output, heads.output_bias])
+    decay = keras.optimizers.schedules.CosineDecay(settings.learning_rate, settings.epochs * steps)
+    loss = keras.losses.CategoricalCrossentropy(reduction="sum")
+    stack.compile(keras.optimizers.Adam(decay), loss, metrics=["accuracy"])
+    return stack
+
+
+def _trained(heads: Heads, stack: keras.Model) -> Heads:
+    hidden, output = (layer for layer in stack.layers if layer.weights and "einsum" in layer.name)
+    (kernel, bias), (last_kernel, last_bias) = hidden.get_weights(), output.get_weights()
+    return replace(heads, hidden=kernel, hidden_bias=bias, output=last_kernel, output_bias=last_bias)
+
+
+def _watch(heads: Heads, features: Array, labels: Array) -> dict[str, float]:
+    """Mean loss and accuracy of the heads on held-out features (n, 512)."""
+    said = heads.probabilities(features)
+    of_truth = np.take_along_axis(said, labels.argmax(axis=1)[:, None, None], axis=2)
+    right = said.argmax(axis=2) == labels.argmax(axis=1)[:, None]
+    return {"val_loss": float(-np.log(of_truth.clip(1e-7)).mean()), "val_accuracy": float(right.mean())}

@@ -1,9 +1,8 @@
-"""The only place that reads pixels: one image file in, one RGB picture of 224x224 and the digest of the file out."""
+"""The only place that reads pixels: one image file in, one RGB picture of 224x224 out."""
 
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
@@ -13,42 +12,39 @@ from numpy.typing import NDArray
 SIDE = 224
 
 
-@dataclass(frozen=True)
-class Picture:
-    """One decoded image.
+def file_digest(path: Path) -> str:
+    """SHA-256 of a file's bytes, in hexadecimal: the identity of an image whatever its name.
 
-    Attributes:
-        pixels: uint8 array (224, 224, 3), RGB, 0 to 255.
-        digest: SHA-256 of the file's bytes, in hexadecimal; the identity of the image whatever its name.
+    Raises:
+        OSError: the file cannot be opened.
     """
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
-    pixels: NDArray[np.uint8]
-    digest: str
 
-
-def read_picture(path: Path) -> Picture:
+def read_picture(path: Path) -> NDArray[np.uint8]:
     """Read one image file with OpenCV.
 
     Args:
         path: a PNG, JPEG, BMP or TIFF file; an EXIF orientation is applied, alpha is dropped.
 
     Returns:
-        The picture, resized to 224x224 whatever its aspect ratio.
+        uint8 array (224, 224, 3), RGB, 0 to 255; resized whatever its aspect ratio.
 
     Raises:
         OSError: the file cannot be opened.
         ValueError: the file is empty or is no image that OpenCV decodes.
     """
-    content = path.read_bytes()
-    if not content:
+    content = np.frombuffer(path.read_bytes(), np.uint8)
+    if not content.size:
         raise ValueError("the file is empty")
     try:
-        image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR_RGB)
+        image = cv2.imdecode(content, cv2.IMREAD_COLOR_RGB)
     except cv2.error as error:
         raise ValueError(f"OpenCV cannot decode it: {error.err}") from error
     if image is None:
         raise ValueError("OpenCV cannot decode it: not an image, or damaged")
-    return Picture(resize(np.asarray(image, np.uint8)), hashlib.sha256(content).hexdigest())
+    return resize(np.asarray(image, np.uint8))
 
 
 def resize(image: NDArray[np.uint8]) -> NDArray[np.uint8]:

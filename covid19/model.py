@@ -11,9 +11,12 @@ from typing import Any, NamedTuple
 
 import h5py
 import keras
+import numpy as np
+from numpy.typing import NDArray
 
 from covid19 import NOTICE, __version__
 from covid19.errors import InputError
+from covid19.head import Heads, heads_of
 from covid19.outputs import written_whole
 from covid19.report import environment
 from covid19.settings import Settings
@@ -23,6 +26,7 @@ PREPROCESSING = (
     "decode as RGB, apply the EXIF orientation; resize to 224x224 ignoring aspect ratio, by area where an axis shrinks "
     "and linearly where it grows; divide by 255; the model does the rest"
 )
+Array = NDArray[np.float32]
 INFO = "covid19.json"  # member of the archive, data set of an HDF5 file
 HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
 ZIP_MAGIC = b"PK\x03\x04"
@@ -69,6 +73,25 @@ def model_info(
         "versions": {"covid19": __version__, **environment()},
         "trained_on": trained_on,
     }
+
+
+def check_assembled(model: keras.Model, pixels: Array, expected: Array) -> None:
+    """Run the whole model on a few pictures and make sure that it says what the head said on their stored features.
+
+    Args:
+        model: from `assemble`.
+        pixels: RGB in [0, 1], float32 (n, 224, 224, 3).
+        expected: probabilities, float32 (n, classes).
+
+    Raises:
+        InputError: they differ by more than 0.001, so the stored features are not this base's.
+    """
+    difference = float(np.abs(np.asarray(model(pixels, training=False)) - expected).max())
+    if difference > 1e-3:
+        raise InputError(
+            f"the assembled model's probabilities differ by {difference:.2g} from its head's on stored features; "
+            "expected at most 0.001: the store is stale, run with --no-cache"
+        )
 
 
 def save_model(path: Path, model: keras.Model, info: dict[str, Any]) -> None:
@@ -127,17 +150,13 @@ def load_model(path: str | Path) -> Loaded:
     return Loaded(_load_keras(path, hdf5), info)
 
 
-def load_head(path: Path, head: keras.Model, classes: tuple[str, ...], weights: Weights) -> dict[str, Any]:
-    """Give a new head the weights and the standardisation of an earlier model's.
+def load_head(path: Path, classes: tuple[str, ...], weights: Weights) -> tuple[Heads, dict[str, Any]]:
+    """The head of an earlier model, its weights and its standardisation, and the model's information.
 
     Args:
         path: the earlier model's file.
-        head: from `build_head`; changed in place.
         classes: of this run, in the order of the outputs.
         weights: of this run's base.
-
-    Returns:
-        The earlier model's information.
 
     Raises:
         InputError: the file is no model of this program, or its classes or its base are others.
@@ -154,10 +173,7 @@ def load_head(path: Path, head: keras.Model, classes: tuple[str, ...], weights: 
             f"--from '{path}' stands on a base with weights '{theirs['weights']}' (digest {theirs['digest'][:12]}); "
             f"expected this run's '{weights.origin}' ({weights.digest[:12]}): set --weights to the model's"
         )
-    for layer in head.layers:
-        layer.set_weights(model.get_layer(layer.name).get_weights())
-    head.get_layer("standardisation").finalize_state()
-    return info
+    return heads_of(model), info
 
 
 def _read_info(path: Path, hdf5: bool) -> dict[str, Any]:

@@ -23,6 +23,9 @@ class Settings:
         weights: 'auto', 'imagenet', 'random' or the path of a file in the official no-top layout.
         positive: the positive class; None chooses the one whose name contains 'covid', else the first.
         start_from: an earlier model whose head the training starts from, or None.
+        cache: whether features are kept between runs.
+        cache_dir: folder of the feature store; None is the user's cache folder.
+        cache_size: bytes of features to keep.
         command: the command line as typed, for the report.
     """
 
@@ -40,6 +43,9 @@ class Settings:
     weights: str = "auto"
     positive: str | None = None
     start_from: Path | None = None
+    cache: bool = True
+    cache_dir: Path | None = None
+    cache_size: int = 2_000_000_000
     command: str = ""
 
     def as_json(self) -> dict[str, str | int | float | None]:

@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
+from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from covid19 import NOTICE
 from covid19.backend import import_keras
 from covid19.console import Stopwatch, say, warn
 from covid19.dataset import Dataset, choose_positive, list_classes, list_images, read_dataset
 from covid19.errors import InputError
+from covid19.images import read_picture
 from covid19.metrics import evaluate, one_hot
 from covid19.outputs import check_outputs
 from covid19.settings import Settings
 from covid19.split import stratified_split
-from covid19.weights import get_weights
+from covid19.store import FeatureStore, default_folder, feature_key
+from covid19.weights import Weights, get_weights
+
+PICTURES_KEPT = 256  # decoded while Keras imports and kept for the extraction, 150 KB each
+PICTURES_CHECKED = 2  # run through the assembled model, as proof
 
 
 def train(settings: Settings) -> dict[str, Any]:
@@ -33,42 +43,43 @@ def train(settings: Settings) -> dict[str, Any]:
     watch = Stopwatch()
     classes, positive = _check(settings)
     weights = get_weights(settings.weights)
-    with watch("read"):
-        dataset = _read_while_keras_imports(settings, classes)  # 1. gather, 2. decode and resize
-    # Not at the top: these import Keras, which takes seconds, and every check above answers at once.
-    from covid19.base import build_base
-    from covid19.features import extract, predict, views_of
-    from covid19.head import build_head, fit_head, standardise
-    from covid19.model import assemble, load_head, model_info, save_model
-    from covid19.plots import plot_history
-    from covid19.report import describe_test, make_report, write_report
+    read = lru_cache(PICTURES_KEPT)(read_picture)
+    with _open_store(settings) as store:
+        with watch("read"):
+            dataset = _read_while_keras_imports(settings, classes, weights, store, read)  # 1. gather, 2. decode and resize
+        # Not at the top: these import Keras, which takes seconds, and every check above answers at once.
+        from covid19.base import build_base
+        from covid19.features import View, extract, load_batches, views_of
+        from covid19.head import head_model, new_heads, train_heads
+        from covid19.model import assemble, check_assembled, load_head, model_info, save_model
+        from covid19.plots import plot_history
+        from covid19.report import describe_test, make_report, write_report
 
-    y = one_hot([record.label for record in dataset.records], classes)  # 4. labels; 3. pixels in [0, 1] by the batch, in 9
-    split = stratified_split([record.label for record in dataset.records], settings.test_size, settings.seed)  # 5. split
-    train_views = views_of([dataset.records[i] for i in split.train], settings.views, settings)  # 6. augment
-    test_views = views_of([dataset.records[i] for i in split.test], 0, settings)
-    with watch("build"):
+        records = dataset.records  # 3. pixels in [0, 1]: batch by batch, in `load_batches`
+        y = one_hot([record.label for record in records], classes)  # 4. labels
+        split = stratified_split([record.label for record in records], settings.test_size, settings.seed)  # 5. split
+        views = views_of(records, split.train, settings)  # 6. augment
         base = build_base(weights)  # 7. base
-        head = build_head(len(classes), settings.seed)  # 8. head
+        with watch("extract"):
+            x = extract(views, base, weights.digest, store, read).reshape(len(records), 1 + settings.views, -1)
+
+    members, test_at = [np.array(split.train)], np.array(split.test)
+    heads = new_heads(x, members, len(classes), settings.seed)  # 8. head
     if settings.start_from:
-        earlier = load_head(settings.start_from, head, classes, weights)
-        _warn_of_leak(earlier["trained_on"], [dataset.records[i].digest for i in split.test])
-    with watch("extract"):  # 9. train the head: the base runs once over each view
-        features = extract([*train_views, *test_views], base)
-        x_train, x_test = features[: len(train_views)], features[len(train_views) :]
-    with watch("train"):
-        if not settings.start_from:
-            standardise(head, x_train)
-        x_train = x_train.reshape(len(split.train), -1, x_train.shape[1])
-        history = fit_head(head, (x_train, y[split.train]), (x_test, y[split.test]), settings)
-        model = assemble(base, head)
-    with watch("predict"):
-        probabilities = predict(test_views, model, "Predicting the test images")  # 10. predict
-    test = evaluate(y[split.test], probabilities, classes, positive)
-    say(describe_test(y[split.test], probabilities, classes, test))  # 11. report and plot
-    info = model_info(settings, classes, positive, weights, [dataset.records[i].digest for i in split.train])
+        heads, earlier = load_head(settings.start_from, classes, weights)
+        _warn_of_leak(earlier["trained_on"], [records[i].digest for i in split.test])
+    with watch("train"):  # 9. train the head on features, then assemble
+        heads, history = train_heads(heads, x, y, members, settings, test_at)
+        model = assemble(base, head_model(heads))
+    with watch("predict"):  # 10. predict: the head on stored features, the whole model on a few to prove that it says the same
+        probabilities = heads.probabilities(x[test_at, 0])[:, 0]
+        _, pixels = next(load_batches([View(records[i], 0.0) for i in split.test[:PICTURES_CHECKED]], read))
+        check_assembled(model, pixels, probabilities[:PICTURES_CHECKED])
+    test = evaluate(y[test_at], probabilities, classes, positive)  # 11. report and plot
+    say(describe_test(y[test_at], probabilities, classes, test))
     with watch("write"):
         plot_history(settings.plot, history, weights.title)
+        info = model_info(settings, classes, positive, weights, [records[i].digest for i in split.train])
         save_model(settings.model, model, info)  # 12. save
     report = make_report(settings, dataset, split, weights, history, test, watch.total())
     write_report(settings.report, report)
@@ -91,10 +102,25 @@ def _check(settings: Settings) -> tuple[tuple[str, ...], str]:
     return classes, positive
 
 
-def _read_while_keras_imports(settings: Settings, classes: tuple[str, ...]) -> Dataset:
-    """Decode on one core while the other imports Keras: both take seconds and neither needs the other."""
+def _open_store(settings: Settings) -> FeatureStore:
+    folder = settings.cache_dir or default_folder()
+    return FeatureStore(folder if settings.cache else None, settings.cache_size)
+
+
+def _read_while_keras_imports(
+    settings: Settings, classes: tuple[str, ...], weights: Weights, store: FeatureStore, read: Callable[[Path], object]
+) -> Dataset:
+    """Decode on one core while the other imports Keras: both take seconds and neither needs the other.
+
+    An image whose feature is stored was decoded before, so it is not decoded again.
+    """
+
+    def known(digests: list[str]) -> set[str]:
+        keys = {feature_key(digest, 0.0, weights.digest): digest for digest in digests}
+        return {keys[key] for key in store.known(list(keys))}
+
     with ThreadPoolExecutor(1) as pool:
-        reading = pool.submit(read_dataset, settings.dataset, classes)
+        reading = pool.submit(read_dataset, settings.dataset, classes, known, read)
         import_keras()
         dataset = reading.result()
     for path, reason in dataset.skipped:

@@ -18,6 +18,8 @@ from covid19.backend import import_keras
 
 import_keras()
 
+from covid19.dataset import Record, list_classes, read_dataset  # noqa: E402
+from covid19.images import read_picture  # noqa: E402
 from covid19.sample import write_sample  # noqa: E402
 from covid19.settings import Settings  # noqa: E402
 from covid19.train import train  # noqa: E402
@@ -53,14 +55,19 @@ def write_noise(root: Path, counts: dict[str, int], side: int = 24) -> Path:
 def run_command(*arguments: object, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
     """Run `python3 ARGUMENTS...` as a user would and return what it printed and its exit code."""
     command = [sys.executable, *map(str, arguments)]
-    environment = {**os.environ, "PYTHONPATH": str(PROJECT), **environment}
+    environment = {**os.environ, "PYTHONPATH": str(PROJECT), "XDG_CACHE_HOME": str(cwd.parent / "cache"), **environment}
     return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=300, check=False)
+
+
+def read_records(root: Path) -> tuple[Record, ...]:
+    """The records of a data set whose files are all images."""
+    return read_dataset(root, list_classes(root), lambda digests: set(), read_picture).records
 
 
 def settings_in(folder: Path, dataset: Path, **changes: Any) -> Settings:
     """Settings of a small run on the untrained base that writes into a folder."""
     outputs = {"model": folder / "covid19.model", "plot": folder / "plot.png", "report": folder / "metrics.json"}
-    small = {"weights": "random", "views": 1, "epochs": 5}
+    small = {"weights": "random", "views": 1, "epochs": 5, "cache": False}
     return replace(Settings(dataset), **(outputs | small | changes))
 
 

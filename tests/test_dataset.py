@@ -6,10 +6,11 @@ from conftest import write_image, write_noise
 
 from covid19.dataset import choose_positive, list_classes, read_dataset
 from covid19.errors import InputError
+from covid19.images import read_picture
 
 
-def read(root):
-    return read_dataset(root, list_classes(root))
+def read(root, decode=read_picture, known=lambda digests: set()):
+    return read_dataset(root, list_classes(root), known, decode)
 
 
 def test_records_are_sorted_whatever_the_order_of_the_file_system(tmp_path):
@@ -91,3 +92,12 @@ def test_the_positive_class_is_the_one_named_covid_else_the_first_else_the_one_w
     assert choose_positive(("covid", "normal"), "normal") == "normal"
     with pytest.raises(InputError, match="--positive 'x' is no class; expected one of: covid, normal"):
         choose_positive(("covid", "normal"), "x")
+
+
+def test_an_image_that_was_decoded_before_is_not_decoded_again(tmp_path):
+    root = write_noise(tmp_path, {"covid": 2, "normal": 3})
+    first = read(root)
+    old = {record.digest for record in first.records if record.label == "covid"}
+    decoded = []
+    assert read(root, decoded.append, lambda digests: old & set(digests)) == first
+    assert sorted(path.parent.name for path in decoded) == ["normal"] * 3

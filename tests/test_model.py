@@ -2,20 +2,22 @@
 
 import json
 import zipfile
+from dataclasses import replace
 
 import h5py
 import keras
 import numpy as np
 import pytest
-from conftest import settings_in
+from conftest import read_records
 
 import covid19
 from covid19.base import build_base
-from covid19.dataset import list_classes, read_dataset
 from covid19.errors import InputError
-from covid19.features import extract, predict, views_of
-from covid19.head import build_head, fit_head, standardise
-from covid19.model import assemble, load_head, save_model
+from covid19.features import extract, load_batches, views_of
+from covid19.head import head_model, heads_of, new_heads
+from covid19.images import read_picture
+from covid19.model import assemble, check_assembled, load_head, save_model
+from covid19.store import FeatureStore
 from covid19.weights import Weights, get_weights
 
 HEAD = ["global_average_pooling", "standardisation", "hidden", "dropout", "probabilities"]
@@ -31,12 +33,10 @@ def base(weights):
     return build_base(weights)
 
 
-def separable(count, generator):
-    """Features (count, 2 views, 512) of which the first hundred tell the class, and one-hot labels."""
-    labels = np.eye(2, dtype=np.float32)[np.arange(count) % 2]
-    features = generator.normal(size=(count, 2, 512)).astype(np.float32)
-    features[:, :, :100] += labels[:, None, 1:]
-    return features, labels
+@pytest.fixture(scope="session")
+def untrained_head():
+    features = np.random.default_rng(0).normal(size=(10, 1, 512)).astype(np.float32)
+    return new_heads(features, [np.arange(10)], 2, seed=0)
 
 
 def test_the_base_is_vgg16_and_gives_7_by_7_by_512_maps(base, weights):
@@ -63,9 +63,9 @@ def test_the_base_is_bit_equal_after_training_and_the_head_is_not(run, weights):
     trained = [array for layer in model.get_layer("vgg16").layers for array in layer.get_weights()]
     assert len(trained) == 26
     assert all(np.array_equal(now, before) for now, before in zip(trained, weights.arrays, strict=True))
-    fresh = build_head(2, run.settings.seed)
-    for name in ("hidden", "probabilities"):
-        assert not np.array_equal(model.get_layer(name).get_weights()[0], fresh.get_layer(name).get_weights()[0])
+    kernel = np.random.default_rng((run.settings.seed, 0)).uniform(-((6 / 576) ** 0.5), (6 / 576) ** 0.5, (512, 64))
+    moved = np.abs(model.get_layer("hidden").get_weights()[0] - kernel)
+    assert 1e-4 < moved.max() < 0.1  # trained, and from where its seed says
 
 
 def test_the_heads_layers_have_their_names_and_only_the_head_is_trainable(run):
@@ -75,83 +75,20 @@ def test_the_heads_layers_have_their_names_and_only_the_head_is_trainable(run):
     assert model.get_layer("dropout").rate == 0.5
 
 
-def test_the_assembled_model_gives_what_the_head_gives_on_features(run, base):
-    model, info = covid19.load_model(run.settings.model)
-    dataset = read_dataset(run.settings.dataset, tuple(info["classes"]))
-    views = views_of(dataset.records, 0, run.settings)
-    features = extract(views, base)
-    head = build_head(2, 0)
-    for layer in head.layers:
-        layer.set_weights(model.get_layer(layer.name).get_weights())
-    head.get_layer("standardisation").finalize_state()
-    np.testing.assert_allclose(predict(views, model, "all"), head.predict_on_batch(features), atol=1e-4)
-
-
-def test_features_do_not_depend_on_order_or_company(run, base):
-    dataset = read_dataset(run.settings.dataset, list_classes(run.settings.dataset))
-    views = views_of(dataset.records[:3], 1, run.settings)
-    forward, backward = extract(views, base), extract(views[::-1], base)
-    np.testing.assert_allclose(forward, backward[::-1], rtol=1e-4, atol=1e-5)
-
-
-def test_standardised_features_have_mean_0_and_variance_1():
-    features = np.random.default_rng(0).normal(3, 7, size=(400, 512)).astype(np.float32)
-    head = build_head(2, 0)
-    standardise(head, features)
-    scaled = np.asarray(head.get_layer("standardisation")(features))
-    np.testing.assert_allclose(scaled.mean(axis=0), 0, atol=1e-4)
-    np.testing.assert_allclose(scaled.std(axis=0), 1, atol=1e-3)
-
-
-def test_a_map_that_is_silent_in_training_does_not_drown_the_others():
-    features = np.random.default_rng(0).normal(size=(40, 512)).astype(np.float32)
-    features[:, 5] = 0
-    head = build_head(2, 0)
-    standardise(head, features)
-    woken = np.zeros((1, 512), np.float32)
-    woken[0, 5] = 1
-    assert np.abs(np.asarray(head.get_layer("standardisation")(woken))).max() < 40  # without a floor: 10 000 000
-
-
-def test_the_head_learns_what_features_tell_and_its_history_is_complete(tmp_path):
-    generator = np.random.default_rng(0)
-    train, (x_test, y_test) = separable(40, generator), separable(20, generator)
-    head = build_head(2, 0)
-    standardise(head, train[0].reshape(-1, 512))
-    history = fit_head(head, train, (x_test[:, 0], y_test), settings_in(tmp_path, tmp_path, epochs=30))
-    assert {name: len(values) for name, values in history.items()} == dict.fromkeys(
-        ("loss", "accuracy", "val_loss", "val_accuracy"), 30
-    )
-    assert history["accuracy"][-1] >= 0.95
-    assert history["val_accuracy"][-1] >= 0.9
-    assert history["loss"][-1] < history["loss"][0] / 3
-    called = head.predict_on_batch(x_test[:, 0])
-    assert history["val_accuracy"][-1] == pytest.approx((called.argmax(1) == y_test.argmax(1)).mean())
-    assert history["val_loss"][-1] == pytest.approx(-np.log(called[y_test == 1]).mean(), rel=1e-4)
-
-
-def test_the_learning_rate_decays_to_0_over_the_epochs(tmp_path):
-    train = separable(20, np.random.default_rng(0))
-    head = build_head(2, 0)
-    fit_head(head, train, (train[0][:, 0], train[1]), settings_in(tmp_path, tmp_path, epochs=4, learning_rate=0.01))
-    assert float(head.optimizer.learning_rate) == pytest.approx(0, abs=1e-9)
-    assert int(head.optimizer.iterations) == 4 * 3  # 20 images in batches of 8
-
-
-def test_a_rare_class_weighs_as_much_as_a_common_one(tmp_path):
-    """With features that tell nothing, an unbalanced loss would call every image common."""
-    generator = np.random.default_rng(0)
-    features = np.tile(generator.normal(size=(1, 1, 512)).astype(np.float32), (40, 1, 1))
-    labels = np.eye(2, dtype=np.float32)[(np.arange(40) >= 32).astype(int)]
-    head = build_head(2, 0)
-    fit_head(head, (features, labels), (features[:, 0], labels), settings_in(tmp_path, tmp_path, epochs=40))
-    assert head.predict_on_batch(features[:1, 0])[0, 1] == pytest.approx(0.5, abs=0.12)  # share of the rare class: 0.2
-
-
-def test_a_learning_rate_that_makes_the_loss_no_number_is_named(tmp_path):
-    train = separable(20, np.random.default_rng(0))
-    with pytest.raises(InputError, match=r"diverged at --learning-rate 1e\+38; expected a loss: lower the rate"):
-        fit_head(build_head(2, 0), train, (train[0][:, 0], train[1]), settings_in(tmp_path, tmp_path, learning_rate=1e38))
+def test_the_assembled_model_gives_what_the_head_gives_on_features(run, base, weights):
+    model, _ = covid19.load_model(run.settings.model)
+    records = read_records(run.settings.dataset)
+    views = views_of(records, (), replace(run.settings, views=0))
+    with FeatureStore(None, 10**9) as store:
+        features = extract(views, base, weights.digest, store, read_picture)
+    (_, pixels), *rest = load_batches(views, read_picture)
+    assert not rest
+    whole = model.predict_on_batch(pixels)
+    np.testing.assert_allclose(whole, heads_of(model).probabilities(features)[:, 0], atol=1e-4)
+    np.testing.assert_allclose(whole, head_model(heads_of(model)).predict_on_batch(features), atol=1e-4)
+    check_assembled(model, pixels, whole)
+    with pytest.raises(InputError, match=r"differ by 0.5 from its head's on stored features; expected at most 0.001"):
+        check_assembled(model, pixels, whole + np.float32(0.5))
 
 
 def test_the_file_holds_all_that_prediction_needs(run):
@@ -176,8 +113,8 @@ def test_renamed_to_keras_the_file_opens_in_plain_keras(run, tmp_path):
 
 
 @pytest.mark.parametrize("name", ["model.h5", "model.hdf5"])
-def test_hdf5_is_written_when_the_path_says_so_and_read_whatever_the_name(base, tmp_path, name):
-    model, info = assemble(base, build_head(2, 3)), {"classes": ["a", "b"]}
+def test_hdf5_is_written_when_the_path_says_so_and_read_whatever_the_name(base, untrained_head, tmp_path, name):
+    model, info = assemble(base, head_model(untrained_head)), {"classes": ["a", "b"]}
     save_model(tmp_path / name, model, info)
     assert h5py.is_hdf5(tmp_path / name)
     renamed = (tmp_path / name).rename(tmp_path / "renamed.model")
@@ -187,7 +124,7 @@ def test_hdf5_is_written_when_the_path_says_so_and_read_whatever_the_name(base, 
     np.testing.assert_array_equal(loaded.model.predict_on_batch(pixels), model.predict_on_batch(pixels))
 
 
-def test_a_save_that_fails_leaves_the_last_good_file_and_no_half_one(base, tmp_path, monkeypatch):
+def test_a_save_that_fails_leaves_the_last_good_file_and_no_half_one(base, untrained_head, tmp_path, monkeypatch):
     path = tmp_path / "covid19.model"
     path.write_text("the last good one")
 
@@ -196,7 +133,7 @@ def test_a_save_that_fails_leaves_the_last_good_file_and_no_half_one(base, tmp_p
 
     monkeypatch.setattr(zipfile.ZipFile, "writestr", half)
     with pytest.raises(OSError, match="No space left"):
-        save_model(path, assemble(base, build_head(2, 0)), {})
+        save_model(path, assemble(base, head_model(untrained_head)), {})
     assert path.read_text() == "the last good one"
     assert list(tmp_path.iterdir()) == [path]
 
@@ -239,21 +176,20 @@ def test_a_file_that_is_no_model_of_this_program_is_refused_by_name(run, tmp_pat
 
 
 def test_from_starts_at_the_earlier_heads_weights_and_standardisation(run, weights):
-    head = build_head(2, 99)
-    info = load_head(run.settings.model, head, ("covid", "normal"), weights)
+    heads, info = load_head(run.settings.model, ("covid", "normal"), weights)
     earlier, _ = covid19.load_model(run.settings.model)
-    for layer in head.layers:
-        for ours, theirs in zip(layer.get_weights(), earlier.get_layer(layer.name).get_weights(), strict=True):
-            assert np.array_equal(ours, theirs)
+    assert np.array_equal(heads.hidden[0], earlier.get_layer("hidden").get_weights()[0])
+    assert np.array_equal(heads.output_bias[0], earlier.get_layer("probabilities").get_weights()[1])
+    assert np.array_equal(heads.mean[0], earlier.get_layer("standardisation").get_weights()[0])
     assert info["classes"] == ["covid", "normal"]
 
 
 def test_from_names_what_does_not_fit(run, weights):
     other = Weights(weights.arrays, "imagenet", "0123456789abcdef")
     with pytest.raises(InputError, match=r"tells covid, normal apart; expected this data set's classes a, b"):
-        load_head(run.settings.model, build_head(2, 0), ("a", "b"), weights)
+        load_head(run.settings.model, ("a", "b"), weights)
     with pytest.raises(InputError, match=r"weights 'random' \(digest .*expected this run's 'imagenet' \(0123456789ab\)"):
-        load_head(run.settings.model, build_head(2, 0), ("covid", "normal"), other)
+        load_head(run.settings.model, ("covid", "normal"), other)
 
 
 def test_the_information_is_plain_json_inside_the_archive(run):

@@ -47,7 +47,7 @@ def test_the_saved_model_gives_the_reported_confusion_matrix(run):
     model, info = covid19.load_model(run.settings.model)
     matrix = np.zeros((2, 2), int)
     for name in run.report["split"]["test"]:
-        pixels = read_picture(run.settings.dataset / name).pixels[None] / np.float32(255)
+        pixels = read_picture(run.settings.dataset / name)[None] / np.float32(255)
         matrix[info["classes"].index(name.split("/")[0]), model.predict_on_batch(pixels).argmax()] += 1
     assert matrix.tolist() == run.report["test"]["confusion_matrix"]
 
