@@ -49,7 +49,7 @@ def views_of(records: Sequence[Record], turned: Collection[int], settings: Setti
     ]
 
 
-def extract(views: Sequence[View], base: keras.Model, base_digest: str, store: FeatureStore, read: Read) -> Array:
+def extract(views: Sequence[View], base: keras.Model, base_digest: str, store: FeatureStore, read: Read) -> tuple[Array, int]:
     """What the base sees in each view: from the store where it is there, else by one run of the base, then stored.
 
     Args:
@@ -60,7 +60,7 @@ def extract(views: Sequence[View], base: keras.Model, base_digest: str, store: F
         read: decodes a file, as `images.read_picture` does.
 
     Returns:
-        float32 array (len(views), 512): the mean of each feature map, in the views' order.
+        float32 array (len(views), 512), the mean of each feature map in the views' order; and how many the base was run on.
     """
     keys = [feature_key(view.record.digest, view.angle, base_digest) for view in views]
     wanted = dict(zip(keys, views, strict=True))  # the same picture at the same angle is wanted once
@@ -78,7 +78,7 @@ def extract(views: Sequence[View], base: keras.Model, base_digest: str, store: F
                 store.put(fresh.items())
                 found |= fresh
                 progress.advance(len(pixels))
-    return np.stack([found[key] for key in keys])
+    return np.stack([found[key] for key in keys]), len(missing)
 
 
 def load_batches(views: Sequence[View], read: Read) -> Iterator[tuple[int, Array]]:

@@ -42,6 +42,7 @@ def make_report(
     dataset: Dataset,
     split: Split,
     weights: Weights,
+    extracted: int,
     history: dict[str, list[float]],
     test: dict[str, Any],
     timing: dict[str, float],
@@ -64,6 +65,7 @@ def make_report(
             **{side: [dataset.records[i].name for i in positions] for side, positions in split._asdict().items()},
         },
         "base": {**weights.as_json(), "requested": settings.weights, "warning": weights.warning},
+        "features": {"extracted": extracted, "store": str(settings.cache_dir or "default") if settings.cache else None},
         "training": {
             **{name: getattr(settings, name) for name in ("epochs", "batch_size", "learning_rate", "views", "rotation")},
             "from": str(settings.start_from) if settings.start_from else None,

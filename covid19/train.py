@@ -61,7 +61,8 @@ def train(settings: Settings) -> dict[str, Any]:
         views = views_of(records, split.train, settings)  # 6. augment
         base = build_base(weights)  # 7. base
         with watch("extract"):
-            x = extract(views, base, weights.digest, store, read).reshape(len(records), 1 + settings.views, -1)
+            x, extracted = extract(views, base, weights.digest, store, read)
+        x = x.reshape(len(records), 1 + settings.views, -1)  # float32 (images, views, 512)
 
     members, test_at = [np.array(split.train)], np.array(split.test)
     heads = new_heads(x, members, len(classes), settings.seed)  # 8. head
@@ -81,7 +82,7 @@ def train(settings: Settings) -> dict[str, Any]:
         plot_history(settings.plot, history, weights.title)
         info = model_info(settings, classes, positive, weights, [records[i].digest for i in split.train])
         save_model(settings.model, model, info)  # 12. save
-    report = make_report(settings, dataset, split, weights, history, test, watch.total())
+    report = make_report(settings, dataset, split, weights, extracted, history, test, watch.total())
     write_report(settings.report, report)
     say(f"\nWrote {settings.model} (model), {settings.report} (numbers) and {settings.plot} (curves).")
     say(f"Base: VGG16, {weights.title}. {NOTICE}")

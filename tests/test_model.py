@@ -80,7 +80,7 @@ def test_the_assembled_model_gives_what_the_head_gives_on_features(run, base, we
     records = read_records(run.settings.dataset)
     views = views_of(records, (), replace(run.settings, views=0))
     with FeatureStore(None, 10**9) as store:
-        features = extract(views, base, weights.digest, store, read_picture)
+        features, _ = extract(views, base, weights.digest, store, read_picture)
     (_, pixels), *rest = load_batches(views, read_picture)
     assert not rest
     whole = model.predict_on_batch(pixels)

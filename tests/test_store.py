@@ -184,15 +184,16 @@ def test_a_second_extraction_needs_no_decode_and_no_forward_also_for_renamed_and
     settings = settings_in(tmp_path, phantoms)
     views = views_of(records, [0, 1], settings)
     with FeatureStore(tmp_path, GB) as store:
-        first = extract(views, base, "digest", store, read_picture)
+        first, _ = extract(views, base, "digest", store, read_picture)
 
     def never(path):
         raise AssertionError(f"decoded {path}")
 
     renamed = [record.__class__(tmp_path / "other.png", "other.png", record.label, record.digest) for record in records]
     with FeatureStore(tmp_path, GB) as store:
-        again = extract(views_of(renamed, [0, 1], settings), None, "digest", store, never)
+        again, count = extract(views_of(renamed, [0, 1], settings), None, "digest", store, never)
         assert np.array_equal(first, again)
+        assert count == 0
         with pytest.raises(AssertionError, match="decoded"):
             extract(views, base, "another base", store, never)
 
@@ -213,17 +214,18 @@ def test_a_stopped_extraction_goes_on_where_it_stopped(phantoms, tmp_path, base,
         extract(views, base, "digest", store, read)
     decoded[:] = [None] * 7
     with FeatureStore(tmp_path, GB) as store:
-        resumed = extract(views, base, "digest", store, read)
+        resumed, count = extract(views, base, "digest", store, read)
+    assert count == 2
     assert set(decoded[7:]) == {records[4].path, records[5].path}
     with FeatureStore(None, GB) as store:
-        np.testing.assert_allclose(resumed, extract(views, base, "digest", store, read_picture), rtol=1e-4, atol=1e-6)
+        np.testing.assert_allclose(resumed, extract(views, base, "digest", store, read_picture)[0], rtol=1e-4, atol=1e-6)
 
 
 def test_features_do_not_depend_on_order_or_company(phantoms, tmp_path, base):
     views = views_of(read_records(phantoms)[:3], [0, 1, 2], settings_in(tmp_path, phantoms))
     with FeatureStore(None, GB) as one, FeatureStore(None, GB) as other:
-        forward = extract(views, base, "digest", one, read_picture)
-        backward = extract(views[::-1], base, "digest", other, read_picture)
+        forward, _ = extract(views, base, "digest", one, read_picture)
+        backward, _ = extract(views[::-1], base, "digest", other, read_picture)
     np.testing.assert_allclose(forward, backward[::-1], rtol=1e-4, atol=1e-5)
 
 
@@ -232,6 +234,7 @@ def test_a_run_from_the_store_gives_the_numbers_of_the_run_that_filled_it(run, t
     assert "in the feature store" not in capsys.readouterr().out
     warm = train(settings_in(tmp_path, run.settings.dataset, cache=True, cache_dir=tmp_path / "cache"))
     assert "22 of 22 views are in the feature store" in capsys.readouterr().out  # 10 training images twice, 2 test images
+    assert (cold["features"]["extracted"], warm["features"]["extracted"]) == (22, 0)
     assert warm["test"] == cold["test"] == run.report["test"]
     assert warm["training"]["history"] == cold["training"]["history"] == run.report["training"]["history"]
 

@@ -1,0 +1,35 @@
+"""The floor: a bare batched forward of the base on ready arrays. `python3 -m benchmarks.forward BATCHES` prints s/image."""
+
+from __future__ import annotations
+
+import sys
+import time
+
+import numpy as np
+
+from covid19.backend import import_keras
+
+
+def seconds_per_image(batches: int) -> float:
+    """Median over batches of 32, after one that traces the graph."""
+    import keras
+
+    from covid19.base import build_base
+    from covid19.features import BATCH
+    from covid19.weights import get_weights
+
+    base = build_base(get_weights("random"))
+    model = keras.Model(base.input, keras.layers.GlobalAveragePooling2D()(base.output))
+    pixels = np.random.default_rng(0).random((BATCH, 224, 224, 3), np.float32)
+    model.predict_on_batch(pixels)
+    times = []
+    for _ in range(batches):
+        start = time.perf_counter()
+        model.predict_on_batch(pixels)
+        times.append((time.perf_counter() - start) / BATCH)
+    return float(np.median(times))
+
+
+if __name__ == "__main__":
+    import_keras()
+    print(seconds_per_image(int(sys.argv[1])))

@@ -1,0 +1,90 @@
+"""How many rotated views does an image need? Repeated cross-validation with 0 to 25 views on an untrained base.
+
+`python3 -m benchmarks.views DATASET...`; features are kept in the feature store, so a second call takes seconds.
+"""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import replace
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.metrics import roc_auc_score
+from sklearn.model_selection import RepeatedStratifiedKFold
+
+from benchmarks.record import provenance, table, write
+from covid19.backend import import_keras
+from covid19.dataset import choose_positive, list_classes, read_dataset
+from covid19.images import read_picture
+from covid19.metrics import one_hot
+from covid19.settings import Settings
+from covid19.store import FeatureStore, default_folder
+from covid19.weights import get_weights
+
+VIEWS = (0, 1, 2, 3, 4, 6, 10, 25)
+FOLDS, REPEATS = 5, 20
+
+
+def main() -> None:
+    """Measure each data set and write `results/views.md`."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("datasets", nargs="+", type=Path, metavar="DATASET")
+    import_keras()
+    sections = ["# Out-of-fold ROC AUC by number of rotated views", provenance()]
+    sections.append(
+        f"Untrained base, {REPEATS} repeats of {FOLDS} folds stratified by class, 25 epochs, default settings. "
+        "± is the standard deviation over the repeats; the last column is the mean paired difference to 25 views and its own."
+    )
+    for dataset in parser.parse_args().datasets:
+        aucs = measure(dataset)
+        reference = aucs[VIEWS[-1]]
+        rows = [
+            [
+                views, f"{auc.mean():.4f} ± {auc.std(ddof=1):.4f}",
+                f"{(auc - reference).mean():+.4f} ± {(auc - reference).std(ddof=1):.4f}",
+            ]
+            for views, auc in aucs.items()
+        ]  # fmt: skip
+        sections.append(f"## {dataset.name}\n\n" + table(["views", "AUC", "less 25 views"], rows))
+    write("views.md", "\n\n".join(sections))
+
+
+def measure(dataset: Path) -> dict[int, NDArray[np.float64]]:
+    """The out-of-fold AUC of each repeat, by number of views."""
+    from covid19.base import build_base
+    from covid19.features import extract, views_of
+    from covid19.head import new_heads, train_heads
+
+    settings = Settings(dataset, views=VIEWS[-1])
+    weights = get_weights("random")
+    read = lru_cache(256)(read_picture)
+    data = read_dataset(dataset, list_classes(dataset), lambda digests: set(), read)
+    views = views_of(data.records, range(len(data.records)), settings)
+    with FeatureStore(default_folder(), settings.cache_size) as store:
+        features, _ = extract(views, build_base(weights), weights.digest, store, read)
+    features = features.reshape(len(data.records), len(views) // len(data.records), -1)
+    labels = one_hot([record.label for record in data.records], data.classes)
+    positive = data.classes.index(choose_positive(data.classes, None))
+    folds = list(
+        RepeatedStratifiedKFold(n_splits=FOLDS, n_repeats=REPEATS, random_state=0).split(labels, labels.argmax(axis=1))
+    )
+    members = [train for train, _ in folds]
+    aucs = {}
+    for count in VIEWS:
+        seen = features[:, : 1 + count]
+        heads, _ = train_heads(
+            new_heads(seen, members, len(data.classes), 0), seen, labels, members, replace(settings, views=count)
+        )
+        scores = heads.probabilities(features[:, 0])[:, :, positive]
+        held_out = np.empty((REPEATS, len(labels)))
+        for fold, (_, test) in enumerate(folds):
+            held_out[fold // FOLDS, test] = scores[test, fold]
+        aucs[count] = np.array([roc_auc_score(labels[:, positive], row) for row in held_out])
+    return aucs
+
+
+if __name__ == "__main__":
+    main()

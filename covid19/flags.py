@@ -1,0 +1,178 @@
+"""The flags of each command, their help texts and what they accept. Defaults come from `Settings`."""
+
+from __future__ import annotations
+
+import argparse
+import math
+from collections.abc import Callable
+from pathlib import Path
+
+from covid19.settings import Settings
+
+
+def whole(low: int, high: float = math.inf) -> Callable[[str], int]:
+    """A parser of whole numbers in [low, high]."""
+
+    def parse(text: str) -> int:
+        number = int(text) if text.lstrip("-").isdecimal() else low - 1
+        if not low <= number <= high:
+            limit = f"{low} or more" if high == math.inf else f"{low} to {high}"
+            raise argparse.ArgumentTypeError(f"received '{text}', expected a whole number, {limit}: give such a number")
+        return number
+
+    return parse
+
+
+def _real(low: float, high: float, expected: str) -> Callable[[str], float]:
+    """A parser of real numbers between low and high, neither included."""
+
+    def parse(text: str) -> float:
+        try:
+            number = float(text)
+        except ValueError:
+            number = math.nan
+        if not low < number < high:
+            raise argparse.ArgumentTypeError(f"received '{text}', expected {expected}: give such a number")
+        return number
+
+    return parse
+
+
+rate = _real(0, math.inf, "a number above 0, such as 0.001")
+share = _real(0, 1, "a share between 0 and 1, such as 0.2")
+degrees = _real(-1e-9, 180.000001, "degrees from 0 to 180, such as 15")
+_size = _real(0, 1e6, "a size in GB, such as 2")
+
+
+def gigabytes(text: str) -> int:
+    """Parse a size in GB to bytes."""
+    return round(_size(text) * 1e9)
+
+
+def add_train_flags(parser: argparse.ArgumentParser) -> None:
+    """The flags of the train command, their defaults from `Settings`."""
+    add = parser.add_argument
+    add("-d", "--dataset", type=Path, required=True, metavar="DIR", help="folder with one folder of images for each class")
+    add(
+        "-m",
+        "--model",
+        type=Path,
+        default=Settings.model,
+        metavar="FILE",
+        help="model to write; HDF5 if it ends in .h5 or .hdf5, else a Keras archive (default %(default)s)",
+    )
+    add(
+        "-p",
+        "--plot",
+        type=Path,
+        default=Settings.plot,
+        metavar="FILE",
+        help="plot of loss and accuracy by epoch to write, PNG (default %(default)s)",
+    )
+    add(
+        "-r",
+        "--report",
+        type=Path,
+        default=Settings.report,
+        metavar="FILE",
+        help="metrics report to write, JSON (default %(default)s)",
+    )
+    add(
+        "-lr",
+        "--learning-rate",
+        "--learning",
+        type=rate,
+        default=Settings.learning_rate,
+        metavar="RATE",
+        help="Adam's first learning rate; it decays to 0 over the epochs (default %(default)s)",
+    )
+    add(
+        "-e",
+        "--epochs",
+        "--epoch",
+        type=whole(1),
+        default=Settings.epochs,
+        metavar="N",
+        help="passes over the training images (default %(default)s)",
+    )
+    add(
+        "-bs",
+        "--batch-size",
+        "--batchsize",
+        type=whole(1),
+        default=Settings.batch_size,
+        metavar="N",
+        help="images in one training step of the head (default %(default)s)",
+    )
+    add(
+        "--test-size",
+        type=share,
+        default=Settings.test_size,
+        metavar="SHARE",
+        help="share of each class held out for the test, between 0 and 1 (default %(default)s)",
+    )
+    add(
+        "--seed",
+        type=whole(0, 2**32 - 2),
+        default=Settings.seed,
+        metavar="N",
+        help="seed of the split, the rotations and the training (default %(default)s)",
+    )
+    add(
+        "--views",
+        type=whole(0),
+        default=Settings.views,
+        metavar="N",
+        help="rotated views of each training image beside the image itself; "
+        "each costs one run of the base (default %(default)s)",
+    )
+    add(
+        "--rotation",
+        type=degrees,
+        default=Settings.rotation,
+        metavar="DEG",
+        help="largest rotation of a view, degrees either way (default %(default)s)",
+    )
+    add(
+        "--weights",
+        default=Settings.weights,
+        metavar="auto|imagenet|random|FILE",
+        help="weights of the base: auto = ImageNet, or untrained with a warning where it cannot be had; "
+        "imagenet = that or fail; random = untrained; or a file in the official VGG16 layout without top "
+        "(default %(default)s)",
+    )
+    add(
+        "--positive",
+        metavar="CLASS",
+        help="positive class, whose recall is the sensitivity (default: the one whose name contains 'covid', else the first)",
+    )
+    add(
+        "--from",
+        dest="start_from",
+        type=Path,
+        metavar="MODEL",
+        help="start from the head of an earlier model of the same classes and base",
+    )
+    add(
+        "--cache-dir",
+        type=Path,
+        metavar="DIR",
+        help="folder of the feature store, where what the base saw is kept between runs (default: the user's cache folder)",
+    )
+    add(
+        "--cache-size",
+        type=gigabytes,
+        default=Settings.cache_size,
+        metavar="GB",
+        help="size of the feature store; the features used longest ago go first (default 2)",
+    )
+    add("--no-cache", dest="cache", action="store_false", help="neither use nor fill the feature store")
+
+
+def add_sample_flags(parser: argparse.ArgumentParser) -> None:
+    """The flags of the sample command."""
+    add = parser.add_argument
+    add("folder", type=Path, metavar="DIR", help="folder to make; must not exist, or be empty")
+    add("--count", type=whole(1), default=25, metavar="N", help="images of each class (default %(default)s)")
+    add("--size", type=whole(64, 4096), default=256, metavar="PIXELS", help="mean side of an image (default %(default)s)")
+    add("--seed", type=whole(0, 2**32 - 2), default=42, metavar="N", help="seed of all drawing (default %(default)s)")
