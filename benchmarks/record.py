@@ -20,7 +20,8 @@ def provenance() -> str:
         (line.split(":")[1].strip() for line in _lines("/proc/cpuinfo") if line.startswith("model name")), platform.machine()
     )
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
-    command = f"python3 -m benchmarks.{Path(sys.argv[0]).stem} {' '.join(sys.argv[1:])}".strip()
+    arguments = (Path(argument).name for argument in sys.argv[1:])  # a path of this machine says nothing to a reader
+    command = " ".join(["python3 -m", f"benchmarks.{Path(sys.argv[0]).stem}", *arguments])
     return (
         f"`{command}`, {date.today().isoformat()}, on top of commit {commit or 'unknown'}; {os.cpu_count()} cores ({model}), "
         f"{memory:.0f} GiB, Python {platform.python_version()}."
