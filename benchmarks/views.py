@@ -17,9 +17,10 @@ from sklearn.model_selection import RepeatedStratifiedKFold
 
 from benchmarks.record import provenance, table, write
 from covid19.backend import import_keras
-from covid19.dataset import choose_positive, list_classes, read_dataset
+from covid19.dataset import choose_positive, list_classes
 from covid19.images import read_picture
 from covid19.metrics import one_hot
+from covid19.reading import Filter, read_dataset
 from covid19.settings import Settings
 from covid19.store import FeatureStore, default_folder
 from covid19.weights import get_weights
@@ -61,9 +62,9 @@ def measure(dataset: Path) -> dict[int, NDArray[np.float64]]:
     settings = Settings(dataset, views=VIEWS[-1])
     weights = get_weights("random")
     read = lru_cache(256)(read_picture)
-    data = read_dataset(dataset, list_classes(dataset), lambda digests: set(), read)
-    views = views_of(data.records, range(len(data.records)), settings)
     with FeatureStore(default_folder(), settings.cache_size) as store:
+        data = read_dataset(dataset, list_classes(dataset), Filter(), store, read)
+        views = views_of(data.records, range(len(data.records)), settings)
         features, _ = extract(views, build_base(weights), weights.digest, store, read)
     features = features.reshape(len(data.records), len(views) // len(data.records), -1)
     labels = one_hot([record.label for record in data.records], data.classes)

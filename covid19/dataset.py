@@ -1,19 +1,18 @@
-"""Find the images of a data set and its classes: a folder in, records in sorted order and what was left out."""
+"""Find, read and filter the images of a data set: a folder in, records in sorted order and what was left out, and why, out."""
 
 from __future__ import annotations
 
-import os
 from collections import Counter
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from imutils import paths
 
 from covid19.errors import InputError
-from covid19.images import file_digest
+from covid19.images import is_dicom
+
+EXTENSIONS = (*paths.image_types, ".dcm", ".dicom")
 
 
 class Skipped(NamedTuple):
@@ -24,7 +23,7 @@ class Skipped(NamedTuple):
 
 
 class Listed(NamedTuple):
-    """An image file before it is read."""
+    """An image file before it is read: where to open it, its path relative to the root, its class."""
 
     path: Path
     name: str
@@ -33,19 +32,32 @@ class Listed(NamedTuple):
 
 @dataclass(frozen=True)
 class Record:
-    """One readable image.
+    """One image that a run uses.
 
     Attributes:
         path: where to open it.
         name: path relative to the data set's root, with '/' between folders, the same on every machine.
         label: its class, the name of the folder below the root.
         digest: SHA-256 of its bytes, in hexadecimal.
+        patient: the same for all images of one patient.
+        rule: what told the patient: 'metadata', 'dicom', 'name' or 'none'.
+        view: such as 'PA'; '' where nothing tells.
+        source: where it was published; '' where nothing tells.
+        width, height: in pixels, of the file.
+        group: the same for images of one patient and for duplicates; no group stands on both sides of a split.
     """
 
     path: Path
     name: str
     label: str
     digest: str
+    patient: str
+    rule: str
+    view: str
+    source: str
+    width: int
+    height: int
+    group: int = -1
 
 
 @dataclass(frozen=True)
@@ -55,19 +67,40 @@ class Dataset:
     Attributes:
         root: the folder as given.
         classes: class names, sorted; the order of the model's outputs.
-        records: readable images, sorted by name.
+        records: the images to use, sorted by name.
         skipped: files left out, with the reason.
+        duplicates: how many images have an `exact` and how many a `near` duplicate among the records, how many were dropped as
+            `conflicting`.
+        metadata: `path`, `rows`, how many images it `matched`, `without_file`, `conflicts`; or None without a table.
     """
 
     root: Path
     classes: tuple[str, ...]
     records: tuple[Record, ...]
     skipped: tuple[Skipped, ...]
+    duplicates: dict[str, int] = field(default_factory=dict)
+    metadata: dict[str, Any] | None = None
 
     def counts(self) -> dict[str, int]:
         """Images of each class, in the order of the classes."""
         counted = Counter(record.label for record in self.records)
         return {name: counted[name] for name in self.classes}
+
+    def as_json(self) -> dict[str, Any]:
+        """What a report says of the data; paths are relative to the root."""
+        views = Counter(record.view or "unknown" for record in self.records)
+        return {
+            "root": str(self.root),
+            "classes": list(self.classes),
+            "counts": self.counts(),
+            "images": len(self.records),
+            "patients": len({record.patient for record in self.records}),
+            "patients_by_rule": dict(Counter(record.rule for record in self.records)),
+            "views": dict(sorted(views.items())),
+            "duplicates": self.duplicates,
+            "metadata": self.metadata,
+            "skipped": [skipped._asdict() for skipped in self.skipped],
+        }
 
 
 def list_classes(root: Path) -> tuple[str, ...]:
@@ -91,49 +124,25 @@ def list_classes(root: Path) -> tuple[str, ...]:
 def list_images(root: Path, classes: tuple[str, ...]) -> list[Listed]:
     """The image files of each class, folders below it included, sorted by name whatever order the file system gives.
 
+    A file counts by its extension, or without one if it begins as a DICOM file does.
+
     Raises:
         InputError: a class has fewer than two image files.
     """
     listed = []
     for label in classes:
         # One walk for each class: a class folder may be a link, and a walk from the root would not enter it.
-        found = [Path(path) for path in paths.list_images(str(root / label))]
+        files = (Path(path) for path in paths.list_files(str(root / label)))
+        found = [path for path in files if _is_image(path)]
         listed += [Listed(path, path.relative_to(root).as_posix(), label) for path in found]
-        _check_count(root, label, f"{len(found)} image{'s' * (len(found) != 1)}", len(found))
+        check_count(root, label, f"{len(found)} image{'s' * (len(found) != 1)}", len(found))
     return sorted(listed, key=lambda image: image.name)
 
 
-def read_dataset(
-    root: Path,
-    classes: tuple[str, ...],
-    known: Callable[[list[str]], set[str]],
-    read: Callable[[Path], object],
-) -> Dataset:
-    """Read every file once: what is no image is skipped and listed, the rest become records.
-
-    Args:
-        root: the data set's folder.
-        classes: from `list_classes`.
-        known: of a list of digests, says which were decoded before, so that they need not be again.
-        read: decodes a file, or raises as `images.read_picture` does.
-
-    Raises:
-        InputError: a class is left with fewer than two readable images.
-    """
-    listed = list_images(root, classes)
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        digested = list(pool.map(_digest, listed))
-        old = known([record.digest for record in digested if isinstance(record, Record)])
-        outcomes = list(pool.map(lambda outcome: _decode(outcome, old, read), digested))
-    records = tuple(outcome for outcome in outcomes if isinstance(outcome, Record))
-    loose = sorted(path.name for path in root.iterdir() if path.is_file() and path.name.lower().endswith(paths.image_types))
-    stray = (Skipped(name, "not in a class folder") for name in loose)
-    skipped = (*stray, *(outcome for outcome in outcomes if isinstance(outcome, Skipped)))
-    dataset = Dataset(root, classes, records, skipped)
-    for label, count in dataset.counts().items():
-        first = next((f" ('{path}': {reason})" for path, reason in skipped if path.startswith(f"{label}/")), "")
-        _check_count(root, label, f"{count} readable image{'s' * (count != 1)}{first}", count)
-    return dataset
+def list_strays(root: Path) -> list[Skipped]:
+    """Images that lie in the root itself, in no class folder."""
+    loose = sorted(path.name for path in root.iterdir() if path.is_file() and _is_image(path))
+    return [Skipped(name, "not in a class folder") for name in loose]
 
 
 def choose_positive(classes: tuple[str, ...], wanted: str | None) -> str:
@@ -149,28 +158,18 @@ def choose_positive(classes: tuple[str, ...], wanted: str | None) -> str:
     return wanted
 
 
-def _digest(listed: Listed) -> Record | Skipped:
-    try:
-        return Record(listed.path, listed.name, listed.label, file_digest(listed.path))
-    except OSError as error:
-        return Skipped(listed.name, f"cannot be opened: {error.strerror}")
+def check_count(root: Path, label: str, found: str, count: int) -> None:
+    """Make sure that a class has an image to train on and one to test on.
 
-
-def _decode(outcome: Record | Skipped, old: set[str], read: Callable[[Path], object]) -> Record | Skipped:
-    if isinstance(outcome, Skipped) or outcome.digest in old:
-        return outcome
-    try:
-        read(outcome.path)
-    except OSError as error:
-        return Skipped(outcome.name, f"cannot be opened: {error.strerror}")
-    except ValueError as error:
-        return Skipped(outcome.name, str(error))
-    return outcome
-
-
-def _check_count(root: Path, label: str, found: str, count: int) -> None:
+    Raises:
+        InputError: it has fewer than two; `found` says what it has.
+    """
     if count < 2:
         raise InputError(
             f"class folder '{root / label}' has {found}; expected two or more (one to train on, one to test on): "
             "add images, or remove the folder if it is no class"
         )
+
+
+def _is_image(path: Path) -> bool:
+    return path.name.lower().endswith(EXTENSIONS) or (not path.suffix and is_dicom(path))

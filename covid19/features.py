@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from pathlib import Path
 from typing import NamedTuple
 
 import keras
@@ -16,11 +15,11 @@ from numpy.typing import NDArray
 from covid19.augment import rotate, rotation_angle
 from covid19.console import Progress, say
 from covid19.dataset import Record
+from covid19.reading import Read
 from covid19.settings import Settings
 from covid19.store import FeatureStore, feature_key
 
 Array = NDArray[np.float32]
-Read = Callable[[Path], NDArray[np.uint8]]
 
 BATCH = 32  # images in one forward: an image at batch 8 takes 1.7 times as long
 AHEAD = 2  # batches prepared while the base is busy: enough to hide decoding, 19 MB each
@@ -100,6 +99,6 @@ def load_batches(views: Sequence[View], read: Read) -> Iterator[tuple[int, Array
 
 
 def _load(views: Sequence[View], read: Read) -> Array:
-    decoded = {path: read(path) for path in {view.record.path for view in views}}
+    decoded = {path: read(path).pixels for path in {view.record.path for view in views}}
     pixels = np.stack([rotate(decoded[view.record.path], view.angle) for view in views])
     return np.asarray(pixels / np.float32(255), np.float32)

@@ -154,6 +154,29 @@ def add_train_flags(parser: argparse.ArgumentParser) -> None:
         help="start from the head of an earlier model of the same classes and base",
     )
     add(
+        "--metadata",
+        type=Path,
+        metavar="FILE",
+        help="table with patient and view of each image, as of ieee8023's collection (default: metadata.csv in the dataset)",
+    )
+    add(
+        "--view",
+        choices=("PA", "any"),
+        default=Settings.view,
+        help="PA leaves out images whose known view is another; any keeps them (default %(default)s)",
+    )
+    add(
+        "--no-groups",
+        dest="groups",
+        action="store_false",
+        help="split by image, so that a patient may stand on both sides: the plain split of the original analysis",
+    )
+    add(
+        "--allow-conflicts",
+        action="store_true",
+        help="drop images that lie under two classes, rather than refuse the dataset",
+    )
+    add(
         "--cache-dir",
         type=Path,
         metavar="DIR",

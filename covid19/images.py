@@ -1,15 +1,41 @@
-"""The only place that reads pixels: one image file in, one RGB picture of 224x224 out."""
+"""The only place that reads pixels: one image or DICOM file in, one RGB picture of 224x224 out."""
 
 from __future__ import annotations
 
 import hashlib
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+Pixels = NDArray[np.uint8]
+
 SIDE = 224
+# What pydicom raises on files that are damaged or that it has no decoder for.
+DAMAGED_DICOM = (
+    ValueError,
+    AttributeError,
+    KeyError,
+    TypeError,
+    EOFError,
+    RuntimeError,
+    NotImplementedError,
+)
+
+
+class Picture(NamedTuple):
+    """One decoded image.
+
+    Attributes:
+        pixels: uint8 array (224, 224, 3), RGB, 0 to 255.
+        width, height: of the file's image, in pixels.
+    """
+
+    pixels: Pixels
+    width: int
+    height: int
 
 
 def file_digest(path: Path) -> str:
@@ -22,32 +48,40 @@ def file_digest(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def read_picture(path: Path) -> NDArray[np.uint8]:
-    """Read one image file with OpenCV.
+def is_dicom(path: Path) -> bool:
+    """Whether a file begins as DICOM files do: 'DICM' after a preamble of 128 bytes (DICOM PS3.10, section 7.1)."""
+    try:
+        with path.open("rb") as file:
+            return file.read(132)[128:] == b"DICM"
+    except OSError:
+        return False
+
+
+def read_picture(path: Path) -> Picture:
+    """Read one image file with OpenCV, or one DICOM file with pydicom.
+
+    Pixels of 8 bits are taken as they are. Deeper ones (16-bit PNG and TIFF, DICOM) are mapped linearly so that the image's own
+    darkest becomes 0 and its brightest 255: a 12-bit image in a 16-bit file keeps its contrast, and nothing is clipped.
 
     Args:
-        path: a PNG, JPEG, BMP or TIFF file; an EXIF orientation is applied, alpha is dropped.
+        path: PNG, JPEG, BMP, TIFF or DICOM; an EXIF orientation is applied, alpha is dropped.
 
     Returns:
-        uint8 array (224, 224, 3), RGB, 0 to 255; resized whatever its aspect ratio.
+        The picture, resized whatever its aspect ratio.
 
     Raises:
         OSError: the file cannot be opened.
-        ValueError: the file is empty or is no image that OpenCV decodes.
+        ValueError: the file is empty or damaged, is no image, or is a DICOM file without exactly one frame.
     """
-    content = np.frombuffer(path.read_bytes(), np.uint8)
-    if not content.size:
+    content = path.read_bytes()
+    if not content:
         raise ValueError("the file is empty")
-    try:
-        image = cv2.imdecode(content, cv2.IMREAD_COLOR_RGB)
-    except cv2.error as error:
-        raise ValueError(f"OpenCV cannot decode it: {error.err}") from error
-    if image is None:
-        raise ValueError("OpenCV cannot decode it: not an image, or damaged")
-    return resize(np.asarray(image, np.uint8))
+    image, negative = _decode_dicom(path) if content[128:132] == b"DICM" else (_decode(content), False)
+    pixels = resize(image)
+    return Picture(255 - pixels if negative else pixels, image.shape[1], image.shape[0])
 
 
-def resize(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def resize(image: Pixels) -> Pixels:
     """Resize to 224x224, each axis by the method that suits it.
 
     An axis that shrinks is averaged over areas (linear interpolation skips pixels there, which aliases ribs and
@@ -62,3 +96,72 @@ def resize(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
     height, width = image.shape[:2]
     shrunk = cv2.resize(image, (min(width, SIDE), min(height, SIDE)), interpolation=cv2.INTER_AREA)
     return np.asarray(cv2.resize(shrunk, (SIDE, SIDE), interpolation=cv2.INTER_LINEAR), np.uint8)
+
+
+def to_8_bits(values: NDArray[Any]) -> Pixels:
+    """Map values of any depth linearly to 0 ... 255, darkest to 0 and brightest to 255; all equal becomes 0.
+
+    Raises:
+        ValueError: a value is not finite.
+    """
+    low, high = float(values.min()), float(values.max())
+    if not np.isfinite(high - low):
+        raise ValueError("a pixel's value is not finite")
+    scale = 255 / (high - low) if high > low else 0.0
+    return np.asarray(np.rint((values.astype(np.float64) - low) * scale), np.uint8)
+
+
+def _decode(content: bytes) -> Pixels:
+    try:
+        image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR_RGB | cv2.IMREAD_ANYDEPTH)
+    except cv2.error as error:
+        raise ValueError(f"OpenCV cannot decode it: {error.err}") from error
+    if image is None:
+        raise ValueError("OpenCV cannot decode it: not an image, or damaged")
+    return np.asarray(image, np.uint8) if image.dtype == np.uint8 else to_8_bits(np.asarray(image))
+
+
+def _decode_dicom(path: Path) -> tuple[Pixels, bool]:
+    """The image after modality and VOI transformation (DICOM PS3.3, C.11.1 and C.11.2), and whether it is a negative."""
+    import pydicom  # a fifth of a second that a folder without DICOM files need not pay
+    from pydicom.pixels.processing import apply_modality_lut, apply_voi_lut
+
+    pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE
+    try:
+        dataset = pydicom.dcmread(path)
+        frames = int(dataset.get("NumberOfFrames") or 1)
+        pixels = "PixelData" in dataset
+    except DAMAGED_DICOM as error:
+        raise ValueError(f"pydicom cannot read it: {_first_line(error)}") from error
+    if frames != 1 or not pixels:
+        raise ValueError(f"the DICOM file has {f'{frames} frames' if pixels else 'no pixels'}, expected one frame")
+    try:
+        values = dataset.pixel_array
+        if values.ndim == 2:
+            values = apply_voi_lut(apply_modality_lut(values, dataset), dataset)
+    except DAMAGED_DICOM as error:
+        syntax = dataset.file_meta.get("TransferSyntaxUID")
+        if syntax and syntax.is_compressed and isinstance(error, (RuntimeError, NotImplementedError)):
+            raise ValueError(f"the DICOM file is compressed ({syntax.name}): pip install covid19[dicom]") from error
+        raise ValueError(f"pydicom cannot decode it: {_first_line(error)}") from error
+    negative = dataset.get("PhotometricInterpretation") == "MONOCHROME1"
+    if values.ndim == 3:
+        return np.asarray(values, np.uint8) if values.dtype == np.uint8 else to_8_bits(values), negative
+    return np.repeat(to_8_bits(values)[..., None], 3, axis=2), negative
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]
+
+
+def dicom_header(path: Path) -> dict[str, str]:
+    """`patient`, `view` and `modality` of a DICOM file, as written; empty where it does not say or cannot be read."""
+    import pydicom
+
+    pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE
+    tags = {"patient": "PatientID", "view": "ViewPosition", "modality": "Modality"}
+    try:
+        dataset = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=list(tags.values()))
+        return {name: str(dataset.get(tag) or "").strip() for name, tag in tags.items()}
+    except (OSError, *DAMAGED_DICOM):
+        return dict.fromkeys(tags, "")

@@ -52,18 +52,8 @@ def make_report(
         "command": settings.command,
         "version": __version__,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "dataset": {
-            "root": str(dataset.root),
-            "classes": list(dataset.classes),
-            "counts": dataset.counts(),
-            "images": len(dataset.records),
-            "skipped": [skipped._asdict() for skipped in dataset.skipped],
-        },
-        "split": {
-            "test_size": settings.test_size,
-            "seed": settings.seed,
-            **{side: [dataset.records[i].name for i in positions] for side, positions in split._asdict().items()},
-        },
+        "dataset": dataset.as_json(),
+        "split": _describe_split(dataset, split, settings),
         "base": {**weights.as_json(), "requested": settings.weights, "warning": weights.warning},
         "features": {"extracted": extracted, "store": str(settings.cache_dir or "default") if settings.cache else None},
         "training": {
@@ -75,6 +65,23 @@ def make_report(
         "timing": timing,
         "environment": environment(),
         "notice": NOTICE,
+    }
+
+
+def _describe_split(dataset: Dataset, split: Split, settings: Settings) -> dict[str, Any]:
+    """The members of each side, by what they were grouped, and how many patients stand on each side and on both."""
+    sides = {side: [dataset.records[i] for i in positions] for side, positions in split._asdict().items()}
+    patients = {side: {record.patient for record in records} for side, records in sides.items()}
+    return {
+        "test_size": settings.test_size,
+        "seed": settings.seed,
+        "grouped_by": ["patient", "duplicates"] if settings.groups else [],
+        "patients": {
+            "train": len(patients["train"]),
+            "test": len(patients["test"]),
+            "both": len(patients["train"] & patients["test"]),
+        },
+        **{side: [record.name for record in records] for side, records in sides.items()},
     }
 
 

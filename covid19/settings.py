@@ -23,6 +23,10 @@ class Settings:
         weights: 'auto', 'imagenet', 'random' or the path of a file in the official no-top layout.
         positive: the positive class; None chooses the one whose name contains 'covid', else the first.
         start_from: an earlier model whose head the training starts from, or None.
+        metadata: the collection's table; None takes `metadata.csv` in the data set's root if it is there.
+        view: 'PA' leaves out images whose known view is another, 'any' keeps them.
+        groups: whether patients and duplicates are kept on one side of the split.
+        allow_conflicts: drop an image that lies under two classes, rather than refuse the data set.
         cache: whether features are kept between runs.
         cache_dir: folder of the feature store; None is the user's cache folder.
         cache_size: bytes of features to keep.
@@ -43,6 +47,10 @@ class Settings:
     weights: str = "auto"
     positive: str | None = None
     start_from: Path | None = None
+    metadata: Path | None = None
+    view: str = "PA"
+    groups: bool = True
+    allow_conflicts: bool = False
     cache: bool = True
     cache_dir: Path | None = None
     cache_size: int = 2_000_000_000

@@ -1,11 +1,13 @@
-"""Divide the images into a training and a test part, stratified by class and fixed by the seed."""
+"""Divide the images into a training and a test part: stratified by class, no group on both sides, fixed by the seed."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from sklearn.model_selection import train_test_split
+import numpy as np
+
+TRIES = 50  # orders of the groups that are tried for a division nearer to the target
 
 
 class Split(NamedTuple):
@@ -15,26 +17,57 @@ class Split(NamedTuple):
     test: list[int]
 
 
-def stratified_split(labels: Sequence[str], test_size: float, seed: int) -> Split:
-    """Hold out a share of each class.
+def stratified_split(labels: Sequence[str], groups: Sequence[int], test_size: float, seed: int) -> Split:
+    """Hold out a share of each class, whole groups at a time.
 
-    Each class is divided on its own, so that even the smallest has at least one image on each side: without one in
-    the test part its sensitivity would be 0 of 0.
+    Groups are taken in random order, each if it brings the counts nearer to the target; of several orders the nearest wins.
+    Without two images in one group the target is met exactly: of each class the share, rounded, and at least one image on
+    each side, since without one in the test part its sensitivity would be 0 of 0.
 
     Args:
         labels: the class of each image, in the data set's sorted order; at least two of each class.
+        groups: of each image, a number; images of one number stay together.
         test_size: share to hold out, in (0, 1).
-        seed: of the shuffle.
+        seed: of the orders.
 
     Returns:
         Every position on one side.
+
+    Raises:
+        ValueError: a class has all its images in one group, so that it cannot stand on both sides.
     """
-    train: list[int] = []
-    test: list[int] = []
-    for name in sorted(set(labels)):
-        members = [position for position, label in enumerate(labels) if label == name]
-        held_out = min(max(round(len(members) * test_size), 1), len(members) - 1)
-        kept, out = train_test_split(members, test_size=held_out, random_state=seed)
-        train += kept
-        test += out
-    return Split(sorted(train), sorted(test))
+    classes, label = np.unique(np.asarray(labels), return_inverse=True)
+    names, group = np.unique(np.asarray(groups), return_inverse=True)
+    counts = np.zeros((len(names), len(classes)), int)  # images by group and class
+    np.add.at(counts, (group, label), 1)
+    lonely = classes[(counts > 0).sum(axis=0) < 2]
+    if lonely.size:
+        raise ValueError(f"all images of class '{lonely[0]}' are of one group")
+    totals = counts.sum(axis=0)
+    target = np.clip(np.floor(totals * test_size + 0.5).astype(int), 1, totals - 1)
+    generator = np.random.default_rng(seed)
+    best, best_distance = np.zeros(len(names), bool), np.inf
+    for _ in range(TRIES):
+        taken = _take(counts, target, generator.permutation(len(names)))
+        held_out = counts[taken].sum(axis=0)
+        missing = ((held_out == 0) | (held_out == totals)).sum()  # a class on one side alone is worse than any distance
+        distance = float(np.abs(held_out - target).sum() + len(label) * missing)
+        if distance < best_distance:
+            best, best_distance = taken, distance
+        if best_distance == 0:
+            break
+    in_test = best[group]
+    return Split(np.flatnonzero(~in_test).tolist(), np.flatnonzero(in_test).tolist())
+
+
+def _take(counts: np.ndarray, target: np.ndarray, order: np.ndarray) -> np.ndarray:
+    """Mark the groups to hold out, looking at each once in the given order."""
+    taken = np.zeros(len(counts), bool)
+    left = target.copy()
+    for index in order:
+        if np.abs(left - counts[index]).sum() < np.abs(left).sum():
+            taken[index] = True
+            left = left - counts[index]
+            if not left.any():
+                break
+    return taken

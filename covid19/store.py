@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import platformdirs
@@ -29,6 +29,7 @@ FILE_NAME = "features.sqlite"
 WIDTH = 512
 CHUNK = 500  # keys in one query: SQLite's limit on parameters was 999 for long
 PATIENCE = 60.0  # seconds to wait for another run that is writing
+FACTS = "CREATE TABLE IF NOT EXISTS facts (key BLOB PRIMARY KEY, width INTEGER, height INTEGER, hash TEXT)"
 TABLE = "CREATE TABLE IF NOT EXISTS features (key BLOB PRIMARY KEY, feature BLOB NOT NULL, used REAL NOT NULL)"
 INDEX = "CREATE INDEX IF NOT EXISTS by_use ON features (used)"
 
@@ -48,6 +49,18 @@ def feature_key(digest: str, angle: float, base: str) -> bytes:
     """
     text = f"{PREPROCESSING_VERSION}/{base}/{digest}/{angle!r}"
     return hashlib.blake2b(text.encode(), digest_size=16).digest()
+
+
+def _facts_key(digest: str) -> bytes:
+    return hashlib.blake2b(f"{PREPROCESSING_VERSION}/facts/{digest}".encode(), digest_size=16).digest()
+
+
+class Facts(NamedTuple):
+    """What decoding an image told: its size in pixels and its perceptual hash. Nothing that names a patient is stored."""
+
+    width: int
+    height: int
+    hash: str
 
 
 class FeatureStore:
@@ -81,16 +94,28 @@ class FeatureStore:
         rows = [(key, np.asarray(feature, "<f4").tobytes(), time.time()) for key, feature in features]
         self._mended(lambda: self._put(rows))
 
-    def known(self, keys: Sequence[bytes]) -> set[bytes]:
-        """The keys that are here."""
+    def facts(self, digests: Sequence[str]) -> dict[str, Facts]:
+        """What is known of images that were decoded before, by the digest of their file."""
+        keys = {_facts_key(digest): digest for digest in digests}
 
-        def find() -> set[bytes]:
-            here: set[bytes] = set()
-            for chunk, marks in _chunks(keys):
-                here.update(key for (key,) in self._database.execute(f"SELECT key FROM features WHERE key IN ({marks})", chunk))
+        def find() -> dict[str, Facts]:
+            here: dict[str, Facts] = {}
+            for chunk, marks in _chunks(list(keys)):
+                rows = self._database.execute(f"SELECT key, width, height, hash FROM facts WHERE key IN ({marks})", chunk)
+                here |= {keys[key]: Facts(*values) for key, *values in rows}
             return here
 
-        return self._mended(find) or set()
+        return self._mended(find) or {}
+
+    def put_facts(self, facts: Iterable[tuple[str, Facts]]) -> None:
+        """Keep what decoding told of images, by the digest of their file."""
+        rows = [(_facts_key(digest), *fact) for digest, fact in facts]
+
+        def write() -> None:
+            with self._database:
+                self._database.executemany("INSERT OR REPLACE INTO facts VALUES (?, ?, ?, ?)", rows)
+
+        self._mended(write)
 
     def __enter__(self) -> FeatureStore:
         return self
@@ -146,19 +171,21 @@ class FeatureStore:
         # One thread at a time uses it, but not always the one that opened it: files are read while Keras imports.
         database = sqlite3.connect(self._path or ":memory:", timeout=PATIENCE, check_same_thread=False)
         try:
-            (mark,) = database.execute("PRAGMA application_id").fetchone()
+            # In this order: a run that makes the file at this moment writes its mark first and the tables after.
             (tables,) = database.execute("SELECT count(*) FROM sqlite_master").fetchone()
+            (mark,) = database.execute("PRAGMA application_id").fetchone()
             if mark != APPLICATION_ID and (mark or tables):
                 raise sqlite3.DatabaseError("another program's database")
             if not tables:
                 database.execute("PRAGMA page_size = 16384")  # seven features a page; of 4096 bytes one would fill half of it
                 database.execute("PRAGMA auto_vacuum = INCREMENTAL")
                 database.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-            database.execute("PRAGMA journal_mode = WAL").fetchone()
+            _use_write_ahead_log(database)
             database.execute("PRAGMA synchronous = NORMAL")
             with database:
                 database.execute(TABLE)
                 database.execute(INDEX)
+                database.execute(FACTS)
         except sqlite3.DatabaseError as error:
             database.close()
             if isinstance(error, sqlite3.OperationalError):
@@ -195,6 +222,19 @@ class FeatureStore:
             for ending in ("-wal", "-shm"):  # they belong to the old file and would spoil the new one
                 Path(f"{self._path}{ending}").unlink(missing_ok=True)
         return self._open()
+
+
+def _use_write_ahead_log(database: sqlite3.Connection) -> None:
+    """Switch the journal; SQLite does not wait by itself for another run that switches at the same moment."""
+    end = time.monotonic() + PATIENCE
+    while True:
+        try:
+            database.execute("PRAGMA journal_mode = WAL").fetchone()
+            return
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > end:
+                raise
+            time.sleep(0.02)
 
 
 def _chunks(keys: Sequence[bytes]) -> Iterator[tuple[tuple[bytes, ...], str]]:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,15 +11,16 @@ import numpy as np
 from covid19 import NOTICE
 from covid19.backend import import_keras
 from covid19.console import Stopwatch, say, warn
-from covid19.dataset import Dataset, choose_positive, list_classes, list_images, read_dataset
+from covid19.dataset import Dataset, choose_positive, list_classes, list_images
 from covid19.errors import InputError
 from covid19.images import read_picture
 from covid19.metrics import evaluate, one_hot
 from covid19.outputs import check_outputs
+from covid19.reading import Filter, Read, read_dataset
 from covid19.settings import Settings
-from covid19.split import stratified_split
-from covid19.store import FeatureStore, default_folder, feature_key
-from covid19.weights import Weights, get_weights
+from covid19.split import Split, stratified_split
+from covid19.store import FeatureStore, default_folder
+from covid19.weights import get_weights
 
 PICTURES_KEPT = 256  # decoded while Keras imports and kept for the extraction, 150 KB each
 PICTURES_CHECKED = 2  # run through the assembled model, as proof
@@ -46,7 +45,7 @@ def train(settings: Settings) -> dict[str, Any]:
     read = lru_cache(PICTURES_KEPT)(read_picture)
     with _open_store(settings) as store:
         with watch("read"):
-            dataset = _read_while_keras_imports(settings, classes, weights, store, read)  # 1. gather, 2. decode and resize
+            dataset = _read_while_keras_imports(settings, classes, store, read)  # 1. gather, 2. decode and resize
         # Not at the top: these import Keras, which takes seconds, and every check above answers at once.
         from covid19.base import build_base
         from covid19.features import View, extract, load_batches, views_of
@@ -57,7 +56,7 @@ def train(settings: Settings) -> dict[str, Any]:
 
         records = dataset.records  # 3. pixels in [0, 1]: batch by batch, in `load_batches`
         y = one_hot([record.label for record in records], classes)  # 4. labels
-        split = stratified_split([record.label for record in records], settings.test_size, settings.seed)  # 5. split
+        split = _split(dataset, settings)  # 5. split
         views = views_of(records, split.train, settings)  # 6. augment
         base = build_base(weights)  # 7. base
         with watch("extract"):
@@ -108,25 +107,36 @@ def _open_store(settings: Settings) -> FeatureStore:
     return FeatureStore(folder if settings.cache else None, settings.cache_size)
 
 
-def _read_while_keras_imports(
-    settings: Settings, classes: tuple[str, ...], weights: Weights, store: FeatureStore, read: Callable[[Path], object]
-) -> Dataset:
-    """Decode on one core while the other imports Keras: both take seconds and neither needs the other.
-
-    An image whose feature is stored was decoded before, so it is not decoded again.
-    """
-
-    def known(digests: list[str]) -> set[str]:
-        keys = {feature_key(digest, 0.0, weights.digest): digest for digest in digests}
-        return {keys[key] for key in store.known(list(keys))}
-
+def _read_while_keras_imports(settings: Settings, classes: tuple[str, ...], store: FeatureStore, read: Read) -> Dataset:
+    """Decode on one core while the other imports Keras: both take seconds and neither needs the other."""
+    wanted = Filter(settings.metadata, settings.view, settings.allow_conflicts)
     with ThreadPoolExecutor(1) as pool:
-        reading = pool.submit(read_dataset, settings.dataset, classes, known, read)
+        reading = pool.submit(read_dataset, settings.dataset, classes, wanted, store, read)
         import_keras()
         dataset = reading.result()
     for path, reason in dataset.skipped:
         warn(f"skipped '{path}': {reason}")
     return dataset
+
+
+def _split(dataset: Dataset, settings: Settings) -> Split:
+    """Divide by patient, or by image with a warning that says what that costs."""
+    records = dataset.records
+    labels = [record.label for record in records]
+    groups = [record.group for record in records]
+    if not settings.groups:
+        split = stratified_split(labels, range(len(records)), settings.test_size, settings.seed)
+        known = {groups[i] for i in split.train}
+        shared = sum(groups[i] in known for i in split.test)
+        warn(f"--no-groups: {shared} of {len(split.test)} test images share a patient or a duplicate with the training images")
+        return split
+    try:
+        return stratified_split(labels, groups, settings.test_size, settings.seed)
+    except ValueError as error:
+        raise InputError(
+            f"{error}; expected at least two groups of each class, to hold one out: add patients, or split by image with "
+            "--no-groups"
+        ) from error
 
 
 def _warn_of_leak(trained_on: list[str], tested: list[str]) -> None:

@@ -18,10 +18,12 @@ from covid19.backend import import_keras
 
 import_keras()
 
-from covid19.dataset import Record, list_classes, read_dataset  # noqa: E402
+from covid19.dataset import Dataset, Record, list_classes  # noqa: E402
 from covid19.images import read_picture  # noqa: E402
+from covid19.reading import Filter, Read, read_dataset  # noqa: E402
 from covid19.sample import write_sample  # noqa: E402
 from covid19.settings import Settings  # noqa: E402
+from covid19.store import FeatureStore  # noqa: E402
 from covid19.train import train  # noqa: E402
 
 PROJECT = Path(__file__).parent.parent
@@ -61,7 +63,12 @@ def run_command(*arguments: object, cwd: Path, **environment: str) -> subprocess
 
 def read_records(root: Path) -> tuple[Record, ...]:
     """The records of a data set whose files are all images."""
-    return read_dataset(root, list_classes(root), lambda digests: set(), read_picture).records
+    return read(root).records
+
+
+def read(root: Path, store: FeatureStore | None = None, decode: Read = read_picture, **wanted: Any) -> Dataset:
+    """Read a data set with a store of its own; `wanted` are fields of `Filter`."""
+    return read_dataset(root, list_classes(root), Filter(**wanted), store or FeatureStore(None, 10**9), decode)
 
 
 def settings_in(folder: Path, dataset: Path, **changes: Any) -> Settings:

@@ -2,15 +2,12 @@
 
 import numpy as np
 import pytest
-from conftest import write_image, write_noise
+from conftest import read, write_image, write_noise
 
-from covid19.dataset import choose_positive, list_classes, read_dataset
+from covid19.dataset import choose_positive, list_classes
 from covid19.errors import InputError
 from covid19.images import read_picture
-
-
-def read(root, decode=read_picture, known=lambda digests: set()):
-    return read_dataset(root, list_classes(root), known, decode)
+from covid19.store import FeatureStore
 
 
 def test_records_are_sorted_whatever_the_order_of_the_file_system(tmp_path):
@@ -34,7 +31,7 @@ def test_a_class_is_the_folder_below_the_root_also_for_images_deeper_down(tmp_pa
 
 
 def test_a_class_folder_may_be_a_link(tmp_path):
-    write_noise(tmp_path / "elsewhere", {"covid": 2})
+    write_noise(tmp_path / "elsewhere", {"normal": 2, "covid": 2})
     root = write_noise(tmp_path / "root", {"normal": 2})
     (root / "covid").symlink_to(tmp_path / "elsewhere" / "covid")
     assert read(root).counts() == {"covid": 2, "normal": 2}
@@ -72,10 +69,10 @@ def test_an_empty_class_folder_is_named(tmp_path):
         read(tmp_path)
 
 
-def test_a_class_left_with_one_readable_image_is_refused(tmp_path):
+def test_a_class_left_with_one_usable_image_is_refused(tmp_path):
     write_noise(tmp_path, {"covid": 2, "normal": 2})
     (tmp_path / "normal" / "000.png").write_bytes(b"")
-    with pytest.raises(InputError, match=r"normal' has 1 readable image \('normal/000.png': the file is empty\); expected two"):
+    with pytest.raises(InputError, match=r"normal' has 1 usable image \('normal/000.png': the file is empty\); expected two"):
         read(tmp_path)
 
 
@@ -95,9 +92,19 @@ def test_the_positive_class_is_the_one_named_covid_else_the_first_else_the_one_w
 
 
 def test_an_image_that_was_decoded_before_is_not_decoded_again(tmp_path):
-    root = write_noise(tmp_path, {"covid": 2, "normal": 3})
-    first = read(root)
-    old = {record.digest for record in first.records if record.label == "covid"}
+    root = write_noise(tmp_path / "data", {"covid": 2, "normal": 3})
     decoded = []
-    assert read(root, decoded.append, lambda digests: old & set(digests)) == first
-    assert sorted(path.parent.name for path in decoded) == ["normal"] * 3
+
+    def decode(path):
+        decoded.append(path.parent.name)
+        return read_picture(path)
+
+    with FeatureStore(tmp_path / "cache", 10**9) as store:
+        first = read(root, store, decode)
+        (root / "covid" / "000.png").rename(root / "covid" / "renamed.png")
+        write_image(root / "normal" / "new.png", np.eye(30, dtype=np.uint8) * 200)
+        decoded.clear()
+        second = read(root, store, decode)
+    assert decoded == ["normal"]
+    assert {record.digest for record in first.records} < {record.digest for record in second.records}
+    assert {(record.width, record.height) for record in second.records} == {(24, 24), (30, 30)}

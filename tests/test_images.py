@@ -13,7 +13,9 @@ from covid19.images import file_digest, read_picture, resize
 def test_a_pure_red_file_reads_as_rgb_red(tmp_path):
     red = np.zeros((300, 260, 3), np.uint8)
     red[..., 0] = 255
-    pixels = read_picture(write_image(tmp_path / "red.png", red))
+    picture = read_picture(write_image(tmp_path / "red.png", red))
+    pixels = picture.pixels
+    assert (picture.width, picture.height) == (260, 300)
     assert pixels.shape == (224, 224, 3)
     assert pixels.dtype == np.uint8
     assert np.array_equal(np.unique(pixels.reshape(-1, 3), axis=0), [[255, 0, 0]])
@@ -21,7 +23,7 @@ def test_a_pure_red_file_reads_as_rgb_red(tmp_path):
 
 def test_a_grey_file_has_three_equal_channels(tmp_path):
     ramp = np.tile(np.arange(224, dtype=np.uint8), (224, 1))
-    pixels = read_picture(write_image(tmp_path / "ramp.png", ramp))
+    pixels = read_picture(write_image(tmp_path / "ramp.png", ramp)).pixels
     assert np.array_equal(pixels, np.repeat(ramp[..., None], 3, axis=2))
 
 
@@ -70,6 +72,19 @@ def test_exif_orientation_is_applied(tmp_path):
     exif = b"Exif\x00\x00" + tiff
     path = tmp_path / "turned.jpg"
     path.write_bytes(jpeg[:2] + b"\xff\xe1" + (len(exif) + 2).to_bytes(2, "big") + exif + jpeg[2:])
-    pixels = read_picture(path)
+    pixels = read_picture(path).pixels
     assert pixels[10].mean() < 20
     assert pixels[-10].mean() > 235
+
+
+@pytest.mark.parametrize("ending", ["png", "tiff"])
+def test_a_12_bit_image_in_a_16_bit_file_keeps_its_contrast(tmp_path, ending):
+    ramp = np.tile(np.linspace(100, 4195, 224).round().astype(np.uint16), (224, 1))  # 4096 values, all below 1/15 of 65535
+    pixels = read_picture(write_image(tmp_path / f"ramp.{ending}", ramp)).pixels
+    expected = np.rint((ramp[0] - 100.0) * 255 / 4095)
+    assert np.array_equal(pixels[0, :, 0], expected)
+    assert (pixels[0, 0, 0], pixels[0, -1, 0]) == (0, 255)
+
+
+def test_a_constant_16_bit_image_is_black_not_a_division_by_zero(tmp_path):
+    assert not read_picture(write_image(tmp_path / "flat.png", np.full((224, 224), 1000, np.uint16))).pixels.any()

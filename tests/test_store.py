@@ -4,6 +4,7 @@ import multiprocessing
 import os
 import sqlite3
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from covid19 import features as features_module
 from covid19.base import build_base
 from covid19.features import extract, views_of
 from covid19.images import read_picture
-from covid19.store import FILE_NAME, FeatureStore, feature_key
+from covid19.store import FILE_NAME, Facts, FeatureStore, feature_key
 from covid19.train import train
 from covid19.weights import get_weights
 
@@ -36,7 +37,13 @@ def test_features_come_back_bit_equal_in_a_later_run(tmp_path):
         store.put(kept.items())
     with FeatureStore(tmp_path, GB) as store:
         assert equal(store.get([*kept, b"unknown"]), kept)
-        assert store.known([*kept, b"unknown"]) == set(kept)
+
+
+def test_facts_come_back_in_a_later_run(tmp_path):
+    with FeatureStore(tmp_path, GB) as store:
+        store.put_facts([("ab", Facts(10, 20, "ff"))])
+    with FeatureStore(tmp_path, GB) as store:
+        assert store.facts(["ab", "cd"]) == {"ab": Facts(10, 20, "ff")}
 
 
 def test_a_key_changes_with_each_thing_that_a_feature_depends_on():
@@ -115,9 +122,9 @@ def test_the_file_stays_within_its_limit_and_the_oldest_use_goes_first(tmp_path)
     with FeatureStore(tmp_path, limit) as store:
         store.get(list(some(600, seed=1)))  # used again: now younger than the second
         store.put(some(300, seed=3).items())
-        assert len(store.known(list(some(600, seed=1)))) == 600
-        assert len(store.known(list(some(300, seed=3)))) == 300
-        assert 0 < len(store.known(list(some(600, seed=2)))) < 600
+        assert len(store.get(list(some(600, seed=1)))) == 600
+        assert len(store.get(list(some(300, seed=3)))) == 300
+        assert 0 < len(store.get(list(some(600, seed=2)))) < 600
     assert (tmp_path / FILE_NAME).stat().st_size < 1.2 * limit
 
 
@@ -125,7 +132,7 @@ def test_what_a_run_needs_is_never_dropped_and_the_store_grows_with_one_notice(t
     with FeatureStore(tmp_path, 100_000) as store:
         store.put(some(300, seed=1).items())
         store.put(some(300, seed=2).items())
-        assert len(store.known([*some(300, seed=1), *some(300, seed=2)])) == 600
+        assert len(store.get([*some(300, seed=1), *some(300, seed=2)])) == 600
     assert capsys.readouterr().err.count("the store grows") == 1
 
 
@@ -189,7 +196,7 @@ def test_a_second_extraction_needs_no_decode_and_no_forward_also_for_renamed_and
     def never(path):
         raise AssertionError(f"decoded {path}")
 
-    renamed = [record.__class__(tmp_path / "other.png", "other.png", record.label, record.digest) for record in records]
+    renamed = [replace(record, path=tmp_path / "other.png", name="other.png") for record in records]
     with FeatureStore(tmp_path, GB) as store:
         again, count = extract(views_of(renamed, [0, 1], settings), None, "digest", store, never)
         assert np.array_equal(first, again)

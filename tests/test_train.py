@@ -6,7 +6,7 @@ import shutil
 import cv2
 import numpy as np
 import pytest
-from conftest import SHARED, run_command, settings_in
+from conftest import SHARED, run_command, settings_in, write_noise
 
 import covid19
 from covid19.errors import InputError
@@ -47,7 +47,7 @@ def test_the_saved_model_gives_the_reported_confusion_matrix(run):
     model, info = covid19.load_model(run.settings.model)
     matrix = np.zeros((2, 2), int)
     for name in run.report["split"]["test"]:
-        pixels = read_picture(run.settings.dataset / name)[None] / np.float32(255)
+        pixels = read_picture(run.settings.dataset / name).pixels[None] / np.float32(255)
         matrix[info["classes"].index(name.split("/")[0]), model.predict_on_batch(pixels).argmax()] += 1
     assert matrix.tolist() == run.report["test"]["confusion_matrix"]
 
@@ -93,7 +93,7 @@ def test_from_continues_where_the_earlier_model_stopped_and_says_what_it_has_see
 def test_three_classes_train_too(tmp_path, run):
     data = tmp_path / "data"
     shutil.copytree(run.settings.dataset, data)
-    shutil.copytree(data / "normal", data / "bacteria")
+    write_noise(data, {"bacteria": 3})
     report = train(settings_in(tmp_path, data, epochs=1, views=0, positive="bacteria"))
     assert np.shape(report["test"]["confusion_matrix"]) == (3, 3)
     assert report["test"]["positive"] == "bacteria"

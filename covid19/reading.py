@@ -1,0 +1,183 @@
+"""Read a data set's files: decode what was never decoded, ask table and headers, leave out, group. Files in, records out."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter, defaultdict
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+
+from covid19.dataset import Dataset, Listed, Record, Skipped, check_count, list_images, list_strays
+from covid19.duplicates import near_groups, perceptual_hash, same_picture
+from covid19.errors import InputError
+from covid19.images import Picture, dicom_header, file_digest, is_dicom
+from covid19.metadata import Entry, Metadata, read_metadata
+from covid19.patients import find_patient
+from covid19.store import Facts, FeatureStore
+
+Numbers = NDArray[np.intp]
+Read = Callable[[Path], Picture]
+
+
+@dataclass(frozen=True)
+class Filter:
+    """Which images a run takes.
+
+    Attributes:
+        metadata: the collection's table; None takes `metadata.csv` in the root if it is there.
+        view: 'PA' leaves out images whose known view is another, 'any' keeps them.
+        allow_conflicts: drop an image that lies under two classes, rather than refuse the data set.
+    """
+
+    metadata: Path | None = None
+    view: str = "PA"
+    allow_conflicts: bool = False
+
+
+def read_dataset(root: Path, classes: tuple[str, ...], wanted: Filter, store: FeatureStore, read: Read) -> Dataset:
+    """Read every file once, and make records of those to use.
+
+    Args:
+        root: the data set's folder.
+        classes: from `list_classes`.
+        wanted: what to leave out.
+        store: knows the images that were decoded before, which are not decoded again; is told of the others.
+        read: decodes a file, as `images.read_picture` does.
+
+    Raises:
+        InputError: the table cannot be read, an image lies under two classes, or a class is left with fewer than two images.
+    """
+    metadata = _find_metadata(root, wanted.metadata)
+    listed = list_images(root, classes)
+    digests, facts, failed = _decode(listed, store, read)
+    skipped = {image.name: failed[image.path] for image in listed if image.path in failed}
+    readable = [
+        _record(image, digests[image.path], facts[digests[image.path]], metadata)
+        for image in listed
+        if image.name not in skipped
+    ]
+    if wanted.view != "any":
+        skipped |= {r.name: f"view {r.view}, not {wanted.view}" for r in readable if r.view and r.view.upper() != wanted.view}
+    records = [record for record in readable if record.name not in skipped]
+    near = near_groups([facts[record.digest].hash for record in records])
+    conflicting = _conflicts(records, near, read)
+    if conflicting and not wanted.allow_conflicts:
+        one, other = conflicting[0]
+        raise InputError(
+            f"'{one}' and '{other}' are the same image under two classes ({len(conflicting)} such pairs in all); expected one "
+            "class for each image: remove the wrong one, or drop both with --allow-conflicts"
+        )
+    torn = {name: "the same image lies under two classes" for pair in conflicting for name in pair}
+    skipped |= torn
+    kept = [position for position, record in enumerate(records) if record.name not in torn]
+    records, near = [records[position] for position in kept], near[kept]
+    left_out = sorted(Skipped(*item) for item in skipped.items())
+    dataset = Dataset(
+        root, classes, tuple(_grouped(records, near)), (*list_strays(root), *left_out),
+        duplicates=_count_duplicates(records, near, len(torn)), metadata=_describe(metadata, listed),
+    )  # fmt: skip
+    for label, count in dataset.counts().items():
+        first = next((f" ('{path}': {reason})" for path, reason in dataset.skipped if path.startswith(f"{label}/")), "")
+        check_count(root, label, f"{count} usable image{'s' * (count != 1)}{first}", count)
+    return dataset
+
+
+def _find_metadata(root: Path, given: Path | None) -> Metadata | None:
+    path = given or root / "metadata.csv"
+    return read_metadata(path) if given or path.is_file() else None
+
+
+def _decode(
+    listed: Sequence[Listed], store: FeatureStore, read: Read
+) -> tuple[dict[Path, str], dict[str, Facts], dict[Path, str]]:
+    """Digests by path, facts by digest, and why by path for what cannot be read."""
+    digests: dict[Path, str] = {}
+    failed: dict[Path, str] = {}
+
+    def attempt(path: Path, action: Callable[[Path], Any]) -> Any:
+        try:
+            return action(path)
+        except OSError as error:
+            failed[path] = f"cannot be opened: {error.strerror}"
+        except ValueError as error:
+            failed[path] = str(error)
+        return None
+
+    def look(path: Path) -> Facts:
+        picture = read(path)
+        return Facts(picture.width, picture.height, perceptual_hash(picture.pixels))
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        files = [image.path for image in listed]
+        found = pool.map(lambda path: attempt(path, file_digest), files)
+        digests = {path: digest for path, digest in zip(files, found, strict=True) if digest}
+        facts = store.facts(list(digests.values()))
+        unknown = [path for path, digest in digests.items() if digest not in facts]
+        seen = zip(unknown, pool.map(lambda path: attempt(path, look), unknown), strict=True)
+        fresh = {digests[path]: fact for path, fact in seen if fact}
+    store.put_facts(fresh.items())
+    return digests, facts | fresh, failed
+
+
+def _record(image: Listed, digest: str, facts: Facts, metadata: Metadata | None) -> Record:
+    entry = (metadata and metadata.of(image.name)) or Entry()
+    header = dicom_header(image.path) if is_dicom(image.path) else {"patient": "", "view": "", "modality": ""}
+    patient = find_patient(image.name, entry.patient, header["patient"])
+    view = entry.view or ("CT" if header["modality"] == "CT" else header["view"])
+    return Record(
+        image.path, image.name, image.label, digest, patient.name, patient.rule, view, entry.source, facts.width, facts.height
+    )
+
+
+def _conflicts(records: Sequence[Record], near: Numbers, read: Read) -> list[tuple[str, str]]:
+    """Pairs of names that are the same image under two classes. A near hash alone is no proof, so the pixels are compared."""
+    members: dict[int, list[Record]] = defaultdict(list)
+    for record, number in zip(records, near.tolist(), strict=True):
+        members[number].append(record)
+    return [
+        (one.name, other.name)
+        for same in members.values()
+        for one, other in combinations(same, 2)
+        if one.label != other.label
+        and (one.digest == other.digest or same_picture(read(one.path).pixels, read(other.path).pixels))
+    ]
+
+
+def _grouped(records: Sequence[Record], near: Numbers) -> list[Record]:
+    """Give one group number to images that share a patient or are duplicates, through any chain of both."""
+    patients = {name: number for number, name in enumerate(sorted({record.patient for record in records}))}
+    ends = np.array([patients[record.patient] for record in records], int)
+    offset = len(patients)
+    size = offset + (int(near.max()) + 1 if len(near) else 0)
+    links = coo_array((np.ones(len(records), bool), (ends, offset + near)), shape=(size, size))
+    numbers = connected_components(links, directed=False)[1]
+    return [replace(record, group=int(numbers[end])) for record, end in zip(records, ends, strict=True)]
+
+
+def _count_duplicates(records: Sequence[Record], near: Numbers, conflicting: int) -> dict[str, int]:
+    digests = Counter(record.digest for record in records)
+    numbers = Counter(near.tolist())
+    exact = sum(digests[record.digest] > 1 for record in records)
+    alike = sum(numbers[number] > 1 for number in near.tolist())
+    return {"exact": exact, "near": alike - exact, "conflicting": conflicting}
+
+
+def _describe(metadata: Metadata | None, listed: Sequence[Listed]) -> dict[str, Any] | None:
+    if metadata is None:
+        return None
+    return {
+        "path": str(metadata.path),
+        "rows": metadata.rows,
+        "matched": sum(metadata.of(image.name) is not None for image in listed),
+        "without_file": metadata.without_file({image.name for image in listed}),
+        "conflicts": list(metadata.conflicts),
+    }
