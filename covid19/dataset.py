@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,15 +12,23 @@ from imutils import paths
 
 from covid19.errors import InputError
 from covid19.images import is_dicom
+from covid19.metadata import Entry
 
 EXTENSIONS = (*paths.image_types, ".dcm", ".dicom")
 
 
 class Skipped(NamedTuple):
-    """A file that was left out, its path relative to the data set's root, and why."""
+    """A file that was left out.
+
+    Attributes:
+        path: relative to the data set's root.
+        reason: in words.
+        kind: 'unreadable', 'view', 'conflict' or 'stray'.
+    """
 
     path: str
     reason: str
+    kind: str
 
 
 class Listed(NamedTuple):
@@ -28,6 +37,23 @@ class Listed(NamedTuple):
     path: Path
     name: str
     label: str
+
+
+class Facts(NamedTuple):
+    """What decoding an image told.
+
+    Attributes:
+        width, height: of the file's image, in pixels.
+        hash: perceptual hash, 64 hexadecimal digits.
+        spread: standard deviation of the grey values, 0 to 128.
+        colour: how much the hue varies over the picture, see `images.colourfulness`.
+    """
+
+    width: int
+    height: int
+    hash: str
+    spread: float
+    colour: float
 
 
 @dataclass(frozen=True)
@@ -42,8 +68,8 @@ class Record:
         patient: the same for all images of one patient.
         rule: what told the patient: 'metadata', 'dicom', 'name' or 'none'.
         view: such as 'PA'; '' where nothing tells.
-        source: where it was published; '' where nothing tells.
-        width, height: in pixels, of the file.
+        entry: what the metadata says; its source is that of the file's name where the metadata names none.
+        facts: what decoding told.
         group: the same for images of one patient and for duplicates; no group stands on both sides of a split.
     """
 
@@ -54,9 +80,8 @@ class Record:
     patient: str
     rule: str
     view: str
-    source: str
-    width: int
-    height: int
+    entry: Entry
+    facts: Facts
     group: int = -1
 
 
@@ -69,8 +94,8 @@ class Dataset:
         classes: class names, sorted; the order of the model's outputs.
         records: the images to use, sorted by name.
         skipped: files left out, with the reason.
-        duplicates: how many images have an `exact` and how many a `near` duplicate among the records, how many were dropped as
-            `conflicting`.
+        conflicts: pairs of paths that are the same image under two classes; both are among the skipped.
+        near: for each record a number that duplicates, exact or near, share.
         metadata: `path`, `rows`, how many images it `matched`, `without_file`, `conflicts`; or None without a table.
     """
 
@@ -78,13 +103,22 @@ class Dataset:
     classes: tuple[str, ...]
     records: tuple[Record, ...]
     skipped: tuple[Skipped, ...]
-    duplicates: dict[str, int] = field(default_factory=dict)
+    conflicts: tuple[tuple[str, str], ...] = ()
+    near: tuple[int, ...] = ()
     metadata: dict[str, Any] | None = None
 
     def counts(self) -> dict[str, int]:
         """Images of each class, in the order of the classes."""
         counted = Counter(record.label for record in self.records)
         return {name: counted[name] for name in self.classes}
+
+    def duplicates(self) -> dict[str, int]:
+        """How many images have an `exact` and how many only a `near` duplicate here; how many were dropped as `conflicting`."""
+        digests = Counter(record.digest for record in self.records)
+        numbers = Counter(self.near)
+        exact = sum(digests[record.digest] > 1 for record in self.records)
+        alike = sum(numbers[number] > 1 for number in self.near)
+        return {"exact": exact, "near": alike - exact, "conflicting": sum(s.kind == "conflict" for s in self.skipped)}
 
     def as_json(self) -> dict[str, Any]:
         """What a report says of the data; paths are relative to the root."""
@@ -97,7 +131,7 @@ class Dataset:
             "patients": len({record.patient for record in self.records}),
             "patients_by_rule": dict(Counter(record.rule for record in self.records)),
             "views": dict(sorted(views.items())),
-            "duplicates": self.duplicates,
+            "duplicates": self.duplicates(),
             "metadata": self.metadata,
             "skipped": [skipped._asdict() for skipped in self.skipped],
         }
@@ -124,10 +158,7 @@ def list_classes(root: Path) -> tuple[str, ...]:
 def list_images(root: Path, classes: tuple[str, ...]) -> list[Listed]:
     """The image files of each class, folders below it included, sorted by name whatever order the file system gives.
 
-    A file counts by its extension, or without one if it begins as a DICOM file does.
-
-    Raises:
-        InputError: a class has fewer than two image files.
+    A file counts by its extension, or without one if it begins as a DICOM file does; hidden files do not count.
     """
     listed = []
     for label in classes:
@@ -135,14 +166,13 @@ def list_images(root: Path, classes: tuple[str, ...]) -> list[Listed]:
         files = (Path(path) for path in paths.list_files(str(root / label)))
         found = [path for path in files if _is_image(path)]
         listed += [Listed(path, path.relative_to(root).as_posix(), label) for path in found]
-        check_count(root, label, f"{len(found)} image{'s' * (len(found) != 1)}", len(found))
     return sorted(listed, key=lambda image: image.name)
 
 
 def list_strays(root: Path) -> list[Skipped]:
     """Images that lie in the root itself, in no class folder."""
     loose = sorted(path.name for path in root.iterdir() if path.is_file() and _is_image(path))
-    return [Skipped(name, "not in a class folder") for name in loose]
+    return [Skipped(name, "not in a class folder", "stray") for name in loose]
 
 
 def choose_positive(classes: tuple[str, ...], wanted: str | None) -> str:
@@ -158,18 +188,28 @@ def choose_positive(classes: tuple[str, ...], wanted: str | None) -> str:
     return wanted
 
 
-def check_count(root: Path, label: str, found: str, count: int) -> None:
-    """Make sure that a class has an image to train on and one to test on.
+def check_counts(root: Path, counts: Mapping[str, int], what: str, skipped: Sequence[Skipped] = ()) -> None:
+    """Make sure that each class has an image to train on and one to test on.
+
+    Args:
+        root: the data set's folder.
+        counts: images by class.
+        what: is counted, in the singular.
+        skipped: files left out, of which the first of the class is named.
 
     Raises:
-        InputError: it has fewer than two; `found` says what it has.
+        InputError: a class has fewer than two.
     """
-    if count < 2:
-        raise InputError(
-            f"class folder '{root / label}' has {found}; expected two or more (one to train on, one to test on): "
-            "add images, or remove the folder if it is no class"
-        )
+    for label, count in counts.items():
+        if count < 2:
+            first = next((f" ('{path}': {reason})" for path, reason, _ in skipped if path.startswith(f"{label}/")), "")
+            raise InputError(
+                f"class folder '{root / label}' has {count} {what}{'s' * (count != 1)}{first}; expected two or more (one to "
+                "train on, one to test on): add images, or remove the folder if it is no class"
+            )
 
 
 def _is_image(path: Path) -> bool:
+    if path.name.startswith("."):  # macOS leaves a '._' file beside each image
+        return False
     return path.name.lower().endswith(EXTENSIONS) or (not path.suffix and is_dicom(path))

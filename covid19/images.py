@@ -81,6 +81,19 @@ def read_picture(path: Path) -> Picture:
     return Picture(255 - pixels if negative else pixels, image.shape[1], image.shape[0])
 
 
+def colourfulness(pixels: Pixels) -> float:
+    """How much the hue varies over a picture: 0 for grey or evenly tinted ones, above 25 for most photographs.
+
+    Args:
+        pixels: uint8 array (height, width, 3), RGB.
+
+    Returns:
+        Root of the summed variances of red less green and of blue less green, in grey levels.
+    """
+    red, green, blue = np.moveaxis(pixels.astype(np.float32), 2, 0)
+    return float(np.hypot((red - green).std(), (blue - green).std()))
+
+
 def resize(image: Pixels) -> Pixels:
     """Resize to 224x224, each axis by the method that suits it.
 

@@ -30,6 +30,7 @@ class Entry:
         finding: the last part of the finding's path, such as 'COVID-19' or 'COVID-19, ARDS'; '' for todo and Unknown.
         source: where the image was published: column `source`, else the doi, else the url's host.
         license: as written.
+        age: in years, as written.
     """
 
     patient: str = ""
@@ -37,6 +38,7 @@ class Entry:
     finding: str = ""
     source: str = ""
     license: str = ""
+    age: str = ""
 
 
 @dataclass(frozen=True)
@@ -122,6 +124,7 @@ def _entry(cells: Mapping[str, str]) -> Entry:
         finding="" if finding.lower() in NO_FINDING else finding,
         source=cells.get("source", "") or cells.get("doi", "") or host,
         license=cells.get("license", ""),
+        age=cells.get("age", ""),
     )
 
 

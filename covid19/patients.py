@@ -12,6 +12,9 @@ NORMAL = re.compile(r"^(?:NORMAL2-)?(?P<patient>IM-\d+)-\d+(?:-\d+)?$", re.IGNOR
 NOBODY = {"", "0", "none", "unknown", "anonymous", "anonymized", "anon", "patient"}  # what headers and tables say for nobody
 
 
+KAGGLE = "kaggle chest-xray-pneumonia"
+
+
 class Patient(NamedTuple):
     """Who is on an image.
 
@@ -42,3 +45,9 @@ def find_patient(file: str, in_metadata: str, in_header: str) -> Patient:
     if match := NORMAL.match(stem):
         return Patient(f"name:{match['patient'].upper()}", "name")
     return Patient(f"image:{file}", "none")
+
+
+def collection_of(file: str) -> str:
+    """The collection whose way of naming files this is: Kaggle's chest-xray-pneumonia, or ''."""
+    stem = PurePath(file).stem
+    return KAGGLE if PNEUMONIA.match(stem) or NORMAL.match(stem) else ""

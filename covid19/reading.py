@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -16,13 +16,13 @@ from numpy.typing import NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from covid19.dataset import Dataset, Listed, Record, Skipped, check_count, list_images, list_strays
+from covid19.dataset import Dataset, Facts, Listed, Record, Skipped, check_counts, list_images, list_strays
 from covid19.duplicates import near_groups, perceptual_hash, same_picture
 from covid19.errors import InputError
-from covid19.images import Picture, dicom_header, file_digest, is_dicom
+from covid19.images import Picture, colourfulness, dicom_header, file_digest, is_dicom
 from covid19.metadata import Entry, Metadata, read_metadata
-from covid19.patients import find_patient
-from covid19.store import Facts, FeatureStore
+from covid19.patients import collection_of, find_patient
+from covid19.store import FeatureStore
 
 Numbers = NDArray[np.intp]
 Read = Callable[[Path], Picture]
@@ -44,51 +44,57 @@ class Filter:
 
 
 def read_dataset(root: Path, classes: tuple[str, ...], wanted: Filter, store: FeatureStore, read: Read) -> Dataset:
+    """Read every file as `survey` does, and make sure that a model can be trained on them.
+
+    Raises:
+        InputError: the table cannot be read, an image lies under two classes, or a class is left with fewer than two images.
+    """
+    dataset = survey(root, classes, wanted, store, read)
+    if dataset.conflicts and not wanted.allow_conflicts:
+        one, other = dataset.conflicts[0]
+        raise InputError(
+            f"'{one}' and '{other}' are the same image under two classes ({len(dataset.conflicts)} such pairs in all); "
+            "expected one class for each image: remove the wrong one, or drop both with --allow-conflicts"
+        )
+    check_counts(root, dataset.counts(), "usable image", dataset.skipped)
+    return dataset
+
+
+def survey(root: Path, classes: tuple[str, ...], wanted: Filter, store: FeatureStore, read: Read) -> Dataset:
     """Read every file once, and make records of those to use.
 
     Args:
         root: the data set's folder.
         classes: from `list_classes`.
-        wanted: what to leave out.
+        wanted: what to leave out; an image under two classes is left out as well.
         store: knows the images that were decoded before, which are not decoded again; is told of the others.
         read: decodes a file, as `images.read_picture` does.
 
     Raises:
-        InputError: the table cannot be read, an image lies under two classes, or a class is left with fewer than two images.
+        InputError: the table cannot be read.
     """
     metadata = _find_metadata(root, wanted.metadata)
     listed = list_images(root, classes)
     digests, facts, failed = _decode(listed, store, read)
-    skipped = {image.name: failed[image.path] for image in listed if image.path in failed}
-    readable = [
-        _record(image, digests[image.path], facts[digests[image.path]], metadata)
-        for image in listed
-        if image.name not in skipped
-    ]
-    if wanted.view != "any":
-        skipped |= {r.name: f"view {r.view}, not {wanted.view}" for r in readable if r.view and r.view.upper() != wanted.view}
-    records = [record for record in readable if record.name not in skipped]
-    near = near_groups([facts[record.digest].hash for record in records])
-    conflicting = _conflicts(records, near, read)
-    if conflicting and not wanted.allow_conflicts:
-        one, other = conflicting[0]
-        raise InputError(
-            f"'{one}' and '{other}' are the same image under two classes ({len(conflicting)} such pairs in all); expected one "
-            "class for each image: remove the wrong one, or drop both with --allow-conflicts"
-        )
-    torn = {name: "the same image lies under two classes" for pair in conflicting for name in pair}
-    skipped |= torn
+    skipped = [Skipped(image.name, failed[image.path], "unreadable") for image in listed if image.path in failed]
+    records = []
+    for image in listed:
+        if image.path not in failed:
+            record = _record(image, digests[image.path], facts[digests[image.path]], metadata)
+            if wanted.view != "any" and record.view.upper() not in ("", wanted.view):
+                skipped.append(Skipped(image.name, f"view {record.view}, not {wanted.view}", "view"))
+            else:
+                records.append(record)
+    near = near_groups([record.facts.hash for record in records])
+    conflicts = _conflicts(records, near, read)
+    torn = {name for pair in conflicts for name in pair}
+    skipped += [Skipped(name, "the same image lies under two classes", "conflict") for name in torn]
     kept = [position for position, record in enumerate(records) if record.name not in torn]
     records, near = [records[position] for position in kept], near[kept]
-    left_out = sorted(Skipped(*item) for item in skipped.items())
-    dataset = Dataset(
-        root, classes, tuple(_grouped(records, near)), (*list_strays(root), *left_out),
-        duplicates=_count_duplicates(records, near, len(torn)), metadata=_describe(metadata, listed),
+    return Dataset(
+        root, classes, tuple(_grouped(records, near)), (*list_strays(root), *sorted(skipped)),
+        conflicts=tuple(conflicts), near=tuple(near.tolist()), metadata=_describe(metadata, listed),
     )  # fmt: skip
-    for label, count in dataset.counts().items():
-        first = next((f" ('{path}': {reason})" for path, reason in dataset.skipped if path.startswith(f"{label}/")), "")
-        check_count(root, label, f"{count} usable image{'s' * (count != 1)}{first}", count)
-    return dataset
 
 
 def _find_metadata(root: Path, given: Path | None) -> Metadata | None:
@@ -114,7 +120,8 @@ def _decode(
 
     def look(path: Path) -> Facts:
         picture = read(path)
-        return Facts(picture.width, picture.height, perceptual_hash(picture.pixels))
+        pixels = picture.pixels
+        return Facts(picture.width, picture.height, perceptual_hash(pixels), float(pixels.std()), colourfulness(pixels))
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         files = [image.path for image in listed]
@@ -133,9 +140,8 @@ def _record(image: Listed, digest: str, facts: Facts, metadata: Metadata | None)
     header = dicom_header(image.path) if is_dicom(image.path) else {"patient": "", "view": "", "modality": ""}
     patient = find_patient(image.name, entry.patient, header["patient"])
     view = entry.view or ("CT" if header["modality"] == "CT" else header["view"])
-    return Record(
-        image.path, image.name, image.label, digest, patient.name, patient.rule, view, entry.source, facts.width, facts.height
-    )
+    entry = replace(entry, source=entry.source or collection_of(image.name))
+    return Record(image.path, image.name, image.label, digest, patient.name, patient.rule, view, entry, facts)
 
 
 def _conflicts(records: Sequence[Record], near: Numbers, read: Read) -> list[tuple[str, str]]:
@@ -161,14 +167,6 @@ def _grouped(records: Sequence[Record], near: Numbers) -> list[Record]:
     links = coo_array((np.ones(len(records), bool), (ends, offset + near)), shape=(size, size))
     numbers = connected_components(links, directed=False)[1]
     return [replace(record, group=int(numbers[end])) for record, end in zip(records, ends, strict=True)]
-
-
-def _count_duplicates(records: Sequence[Record], near: Numbers, conflicting: int) -> dict[str, int]:
-    digests = Counter(record.digest for record in records)
-    numbers = Counter(near.tolist())
-    exact = sum(digests[record.digest] > 1 for record in records)
-    alike = sum(numbers[number] > 1 for number in near.tolist())
-    return {"exact": exact, "near": alike - exact, "conflicting": conflicting}
 
 
 def _describe(metadata: Metadata | None, listed: Sequence[Listed]) -> dict[str, Any] | None:

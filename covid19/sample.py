@@ -17,7 +17,8 @@ from covid19.console import say
 from covid19.errors import InputError
 from covid19.outputs import written_whole
 
-CLASSES = ("covid", "normal")
+FINDINGS = {"covid": "COVID-19", "normal": "No Finding"}
+CLASSES = tuple(FINDINGS)
 Array = NDArray[np.float32]
 Point = tuple[float, float]
 
@@ -26,7 +27,7 @@ TISSUE, LUNG, HEART, SPINE, RIB, CLAVICLE = 0.55, 0.2, 0.25, 0.13, 0.07, 0.1
 
 
 def write_sample(folder: Path, count: int, size: int, seed: int) -> None:
-    """Draw a data set of phantoms: `folder/covid/*.png` and `folder/normal/*.png`.
+    """Draw a data set of phantoms: `folder/covid/*.png`, `folder/normal/*.png`, and `metadata.csv` with patient and view.
 
     Args:
         folder: to make; may exist if it is empty.
@@ -40,20 +41,36 @@ def write_sample(folder: Path, count: int, size: int, seed: int) -> None:
     """
     if folder.is_dir() and any(folder.iterdir()):
         raise InputError(f"folder '{folder}' is not empty; expected a new or empty folder: give another name")
+    rows = ["patientid,finding,view,modality,filename,source,license"]
     for number, name in enumerate(CLASSES):
         (folder / name).mkdir(parents=True, exist_ok=True)
-        for index in range(count):
-            pixels = draw_phantom(np.random.default_rng((seed, number, index)), size, sick=name == "covid")
+        for index, patient in enumerate(_patients(np.random.default_rng((seed, number)), count)):
+            generators = (np.random.default_rng((seed, number, part, of)) for part, of in enumerate((patient, index)))
+            pixels = draw_phantom(*generators, size, sick=name == "covid")
             with written_whole(folder / name / f"{name}-{index + 1:04d}.png") as draft:
                 draft.write_bytes(cv2.imencode(".png", pixels, [cv2.IMWRITE_PNG_COMPRESSION, 9])[1].tobytes())
+            rows.append(
+                f"{name}-{patient},{FINDINGS[name]},PA,X-ray,{name}-{index + 1:04d}.png,covid19 sample,drawn: no rights"
+            )
+    with written_whole(folder / "metadata.csv") as draft:
+        draft.write_text("\n".join(rows) + "\n", encoding="utf-8")
     say(f"Drew {count} phantoms of each class ({', '.join(CLASSES)}) in {folder}. They are no patients.")
 
 
-def draw_phantom(generator: np.random.Generator, size: int, sick: bool) -> NDArray[np.uint8]:
+def _patients(generator: np.random.Generator, count: int) -> list[int]:
+    """The patient of each image, counted from 1: most have one image, some two or three."""
+    patients: list[int] = []
+    while len(patients) < count:
+        patients += [patients[-1] + 1 if patients else 1] * int(generator.choice((1, 2, 3), p=(0.6, 0.25, 0.15)))
+    return patients[:count]
+
+
+def draw_phantom(patient: np.random.Generator, generator: np.random.Generator, size: int, sick: bool) -> NDArray[np.uint8]:
     """Draw one phantom.
 
     Args:
-        generator: of every choice; the lungs' sickness is drawn last but for the noise, so health changes nothing else.
+        patient: of anatomy and disease; the disease is drawn last, so health changes nothing else.
+        generator: of all that differs between two images of one patient: pose, size, exposure, contrast, noise.
         size: mean side in pixels.
         sick: whether to add opacities.
 
@@ -66,13 +83,13 @@ def draw_phantom(generator: np.random.Generator, size: int, sick: bool) -> NDArr
     body = canvas.ellipse((0, -0.5), (0.93, 1.75), 0.03)
     shoulders = canvas.ellipse((0, 0.6), (1.2, 0.36), 0.04)
     image = TISSUE * np.maximum(body, shoulders)
-    lungs = _lungs(canvas, generator)
+    lungs = _lungs(canvas, patient)
     image -= (TISSUE - LUNG) * lungs
-    image += _bones(canvas, generator, body)
-    image += lungs * _vessels(canvas, generator)
-    heart = canvas.ellipse((0.12, -0.34), (generator.uniform(0.33, 0.43), 0.33), 0.04)
+    image += _bones(canvas, patient, body)
+    image += lungs * _vessels(canvas, patient, generator)
+    heart = canvas.ellipse((0.12, -0.34), (patient.uniform(0.33, 0.43), 0.33), 0.04)
     image += HEART * np.maximum(heart, canvas.ellipse((0.0, 0.1), (0.15, 0.75), 0.04)) * lungs.clip(0.3)
-    opacities = _opacities(canvas, generator)
+    opacities = _opacities(canvas, patient, generator)
     if sick:
         image += lungs * opacities
     image = (0.45 + exposure) + contrast * (image - 0.45)
@@ -108,20 +125,20 @@ class _Canvas:
         return np.asarray((field - field.mean()) / field.std(), np.float32)
 
 
-def _lungs(canvas: _Canvas, generator: np.random.Generator) -> Array:
+def _lungs(canvas: _Canvas, patient: np.random.Generator) -> Array:
     """Both lung fields, cut off below by the domes of the diaphragm."""
     lungs = np.zeros(canvas.shape, np.float32)
     for side in (-1, 1):
-        field = canvas.ellipse((side * generator.uniform(0.44, 0.48), 0.1), (generator.uniform(0.31, 0.37), 0.82), 0.025)
-        dome = canvas.ellipse((side * 0.45, generator.uniform(-1.06, -0.94) - 0.04 * side), (0.5, 0.42), 0.03)
+        field = canvas.ellipse((side * patient.uniform(0.44, 0.48), 0.1), (patient.uniform(0.31, 0.37), 0.82), 0.025)
+        dome = canvas.ellipse((side * 0.45, patient.uniform(-1.06, -0.94) - 0.04 * side), (0.5, 0.42), 0.03)
         lungs = np.maximum(lungs, field * (1 - dome))
     return lungs
 
 
-def _bones(canvas: _Canvas, generator: np.random.Generator, body: Array) -> Array:
+def _bones(canvas: _Canvas, patient: np.random.Generator, body: Array) -> Array:
     """Spine, ribs and clavicles, as attenuation to add."""
     bones = SPINE * canvas.band(canvas.x, 0.1) * (1 + 0.25 * np.sin(canvas.y * 40))
-    slope, spacing, phase = generator.uniform(0.35, 0.5), generator.uniform(0.17, 0.2), generator.uniform(0, 1)
+    slope, spacing, phase = patient.uniform(0.35, 0.5), patient.uniform(0.17, 0.2), patient.uniform(0, 1)
     arch = canvas.y + slope * canvas.x**2 - 0.25 * np.abs(canvas.x)
     offset = np.asarray((arch / spacing + phase) % 1 - 0.5, np.float32)
     bones += RIB * canvas.band(offset, 0.24) * body * (np.abs(canvas.x) > 0.1) * (canvas.y > -0.65)
@@ -131,27 +148,27 @@ def _bones(canvas: _Canvas, generator: np.random.Generator, body: Array) -> Arra
     return np.asarray(bones, np.float32)
 
 
-def _vessels(canvas: _Canvas, generator: np.random.Generator) -> Array:
+def _vessels(canvas: _Canvas, patient: np.random.Generator, generator: np.random.Generator) -> Array:
     """Markings that branch from either hilum and fade towards the edge."""
     vessels = 0.012 * canvas.texture(generator, 0.02) + 0.02 * canvas.texture(generator, 0.12)
     for side in (-1, 1):
-        for angle in generator.uniform(-1.2, 1.3, size=9):
+        for angle in patient.uniform(-1.2, 1.3, size=9):
             along = (canvas.x * side - 0.16) * np.cos(angle) + canvas.y * np.sin(angle)
             across = -(canvas.x * side - 0.16) * np.sin(angle) + canvas.y * np.cos(angle)
-            curve = across + generator.normal(0, 0.15) * along**2
+            curve = across + patient.normal(0, 0.15) * along**2
             taper = np.exp(-((along / 0.38) ** 2)) * (1 - np.exp(-((along / 0.12) ** 2))) * (along > 0)
             vessels += 0.09 * canvas.band(curve, 0.018) * taper
     return np.asarray(vessels, np.float32)
 
 
-def _opacities(canvas: _Canvas, generator: np.random.Generator) -> Array:
+def _opacities(canvas: _Canvas, patient: np.random.Generator, generator: np.random.Generator) -> Array:
     """Ground-glass opacities: bilateral, peripheral, mostly in the lower zones, of varying size and strength."""
     haze = np.zeros(canvas.shape, np.float32)
-    strength = generator.uniform(0.08, 0.3)
+    strength = patient.uniform(0.12, 0.34)
     for side in (-1, 1):
-        for _ in range(generator.integers(2, 6)):
-            centre = (side * generator.uniform(0.5, 0.74), generator.normal(-0.25, 0.22))
-            radii = generator.uniform(0.1, 0.28, size=2)
-            haze = np.maximum(haze, generator.uniform(0.6, 1.0) * canvas.ellipse(centre, (radii[0], radii[1]), 0.12))
+        for _ in range(patient.integers(2, 6)):
+            centre = (side * patient.uniform(0.5, 0.74), patient.normal(-0.25, 0.22))
+            radii = patient.uniform(0.1, 0.28, size=2)
+            haze = np.maximum(haze, patient.uniform(0.6, 1.0) * canvas.ellipse(centre, (radii[0], radii[1]), 0.12))
     patchy = 1 + 0.35 * canvas.texture(generator, 0.05)
     return np.asarray(strength * haze * patchy.clip(0.2), np.float32)

@@ -12,13 +12,14 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 
 import numpy as np
 import platformdirs
 from numpy.typing import NDArray
 
 from covid19.console import warn
+from covid19.dataset import Facts
 
 Array = NDArray[np.float32]
 T = TypeVar("T")
@@ -29,7 +30,10 @@ FILE_NAME = "features.sqlite"
 WIDTH = 512
 CHUNK = 500  # keys in one query: SQLite's limit on parameters was 999 for long
 PATIENCE = 60.0  # seconds to wait for another run that is writing
-FACTS = "CREATE TABLE IF NOT EXISTS facts (key BLOB PRIMARY KEY, width INTEGER, height INTEGER, hash TEXT)"
+FACTS = (
+    "CREATE TABLE IF NOT EXISTS facts ("
+    "key BLOB PRIMARY KEY, width INTEGER, height INTEGER, hash TEXT, spread REAL, colour REAL)"
+)
 TABLE = "CREATE TABLE IF NOT EXISTS features (key BLOB PRIMARY KEY, feature BLOB NOT NULL, used REAL NOT NULL)"
 INDEX = "CREATE INDEX IF NOT EXISTS by_use ON features (used)"
 
@@ -53,14 +57,6 @@ def feature_key(digest: str, angle: float, base: str) -> bytes:
 
 def _facts_key(digest: str) -> bytes:
     return hashlib.blake2b(f"{PREPROCESSING_VERSION}/facts/{digest}".encode(), digest_size=16).digest()
-
-
-class Facts(NamedTuple):
-    """What decoding an image told: its size in pixels and its perceptual hash. Nothing that names a patient is stored."""
-
-    width: int
-    height: int
-    hash: str
 
 
 class FeatureStore:
@@ -101,19 +97,19 @@ class FeatureStore:
         def find() -> dict[str, Facts]:
             here: dict[str, Facts] = {}
             for chunk, marks in _chunks(list(keys)):
-                rows = self._database.execute(f"SELECT key, width, height, hash FROM facts WHERE key IN ({marks})", chunk)
+                rows = self._database.execute(f"SELECT * FROM facts WHERE key IN ({marks})", chunk)
                 here |= {keys[key]: Facts(*values) for key, *values in rows}
             return here
 
         return self._mended(find) or {}
 
     def put_facts(self, facts: Iterable[tuple[str, Facts]]) -> None:
-        """Keep what decoding told of images, by the digest of their file."""
+        """Keep what decoding told of images, by the digest of their file; nothing that names a patient."""
         rows = [(_facts_key(digest), *fact) for digest, fact in facts]
 
         def write() -> None:
             with self._database:
-                self._database.executemany("INSERT OR REPLACE INTO facts VALUES (?, ?, ?, ?)", rows)
+                self._database.executemany("INSERT OR REPLACE INTO facts VALUES (?, ?, ?, ?, ?, ?)", rows)
 
         self._mended(write)
 

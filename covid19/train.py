@@ -11,7 +11,7 @@ import numpy as np
 from covid19 import NOTICE
 from covid19.backend import import_keras
 from covid19.console import Stopwatch, say, warn
-from covid19.dataset import Dataset, choose_positive, list_classes, list_images
+from covid19.dataset import Dataset, check_counts, choose_positive, list_classes, list_images
 from covid19.errors import InputError
 from covid19.images import read_picture
 from covid19.metrics import evaluate, one_hot
@@ -97,8 +97,9 @@ def _check(settings: Settings) -> tuple[tuple[str, ...], str]:
         )
     classes = list_classes(settings.dataset)
     positive = choose_positive(classes, settings.positive)
-    count = len(list_images(settings.dataset, classes))
-    say(f"Reading {count} images of {len(classes)} classes ({', '.join(classes)}) from {settings.dataset}")
+    labels = [image.label for image in list_images(settings.dataset, classes)]
+    check_counts(settings.dataset, {label: labels.count(label) for label in classes}, "image")
+    say(f"Reading {len(labels)} images of {len(classes)} classes ({', '.join(classes)}) from {settings.dataset}")
     return classes, positive
 
 
@@ -114,7 +115,7 @@ def _read_while_keras_imports(settings: Settings, classes: tuple[str, ...], stor
         reading = pool.submit(read_dataset, settings.dataset, classes, wanted, store, read)
         import_keras()
         dataset = reading.result()
-    for path, reason in dataset.skipped:
+    for path, reason, _ in dataset.skipped:
         warn(f"skipped '{path}': {reason}")
     return dataset
 

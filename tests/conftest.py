@@ -71,6 +71,11 @@ def read(root: Path, store: FeatureStore | None = None, decode: Read = read_pict
     return read_dataset(root, list_classes(root), Filter(**wanted), store or FeatureStore(None, 10**9), decode)
 
 
+def reasons(dataset: Dataset) -> dict[str, str]:
+    """Why each file was left out, by path."""
+    return {skipped.path: skipped.reason for skipped in dataset.skipped}
+
+
 def settings_in(folder: Path, dataset: Path, **changes: Any) -> Settings:
     """Settings of a small run on the untrained base that writes into a folder."""
     outputs = {"model": folder / "covid19.model", "plot": folder / "plot.png", "report": folder / "metrics.json"}

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from conftest import read, write_image, write_noise
+from conftest import read, reasons, write_image, write_noise
 
 from covid19.dataset import choose_positive, list_classes
 from covid19.errors import InputError
@@ -42,7 +42,7 @@ def test_unreadable_and_stray_files_are_skipped_with_their_reason(tmp_path):
     (tmp_path / "covid" / "empty.jpg").touch()
     (tmp_path / "normal" / "text.png").write_text("not a picture")
     write_image(tmp_path / "stray.png", np.zeros((9, 9), np.uint8))
-    skipped = dict(read(tmp_path).skipped)
+    skipped = reasons(read(tmp_path))
     assert skipped["covid/empty.jpg"] == "the file is empty"
     assert "not an image" in skipped["normal/text.png"]
     assert skipped["stray.png"] == "not in a class folder"
@@ -54,7 +54,7 @@ def test_unreadable_and_stray_files_are_skipped_with_their_reason(tmp_path):
     [
         ({}, "holds no class folder; expected two or more"),
         ({"covid": 3}, "holds one class folder, 'covid'; expected two or more"),
-        ({"covid": 3, "normal": 1}, "normal' has 1 image; expected two or more"),
+        ({"covid": 3, "normal": 1}, "normal' has 1 usable image; expected two or more"),
     ],
 )
 def test_a_folder_without_two_classes_of_two_images_is_refused(tmp_path, counts, message):
@@ -65,7 +65,7 @@ def test_a_folder_without_two_classes_of_two_images_is_refused(tmp_path, counts,
 def test_an_empty_class_folder_is_named(tmp_path):
     write_noise(tmp_path, {"covid": 2})
     (tmp_path / "normal").mkdir()
-    with pytest.raises(InputError, match="normal' has 0 images"):
+    with pytest.raises(InputError, match="normal' has 0 usable images"):
         read(tmp_path)
 
 
@@ -107,4 +107,4 @@ def test_an_image_that_was_decoded_before_is_not_decoded_again(tmp_path):
         second = read(root, store, decode)
     assert decoded == ["normal"]
     assert {record.digest for record in first.records} < {record.digest for record in second.records}
-    assert {(record.width, record.height) for record in second.records} == {(24, 24), (30, 30)}
+    assert {(record.facts.width, record.facts.height) for record in second.records} == {(24, 24), (30, 30)}

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import pydicom
 import pytest
-from conftest import SHARED, read, read_records, settings_in, write_image
+from conftest import SHARED, read, read_records, reasons, settings_in, write_image
 from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, JPEGLSLossless, generate_uid
 
@@ -20,7 +20,7 @@ from covid19.train import train
 
 
 def phantom(seed, size=256):
-    return draw_phantom(np.random.default_rng(seed), size, sick=False)
+    return draw_phantom(np.random.default_rng(seed), np.random.default_rng(seed), size, sick=False)
 
 
 def data_of(root, **classes):
@@ -104,7 +104,7 @@ def test_only_pa_views_are_taken_unless_asked_and_unknown_ones_are_kept_and_coun
     rows = zip(range(5), ("PA", "AP Supine", "L", "", "pa"), strict=True)
     (root / "metadata.csv").write_text("filename,view\n" + "".join(f"covid{seed}.png,{view}\n" for seed, view in rows))
     dataset = read(root)
-    assert dict(dataset.skipped) == {"covid/covid1.png": "view AP Supine, not PA", "covid/covid2.png": "view L, not PA"}
+    assert reasons(dataset) == {"covid/covid1.png": "view AP Supine, not PA", "covid/covid2.png": "view L, not PA"}
     assert dataset.as_json()["views"] == {"PA": 1, "pa": 1, "unknown": 4}
     assert len(read(root, view="any").records) == 8
 
@@ -120,7 +120,7 @@ def test_duplicates_share_a_group_also_resaved_or_rescaled(tmp_path):
     assert group["resaved"] == group["covid1"]
     assert group["smaller"] == group["covid2"]
     assert len(set(group.values())) == 7
-    assert dataset.duplicates == {"exact": 2, "near": 4, "conflicting": 0}
+    assert dataset.duplicates() == {"exact": 2, "near": 4, "conflicting": 0}
 
 
 def test_a_duplicate_joins_the_groups_of_two_patients(tmp_path):
@@ -143,8 +143,8 @@ def test_the_same_image_under_two_classes_is_an_error_that_names_both_or_drops_b
         read(root)
     dataset = read(root, allow_conflicts=True)
     assert dataset.counts() == {"covid": 3, "normal": 3}
-    assert dict(dataset.skipped).keys() == {"covid/covid0.png", "normal/again.jpg"}
-    assert dataset.duplicates["conflicting"] == 2
+    assert reasons(dataset).keys() == {"covid/covid0.png", "normal/again.jpg"}
+    assert dataset.duplicates()["conflicting"] == 2
 
 
 def test_different_phantoms_are_no_duplicates():
@@ -211,7 +211,7 @@ def test_patient_and_view_come_from_the_header_and_names_need_no_extension(tmp_p
         "covid/b": ("dicom:P1", "dicom", "PA"),
         "covid/e.DCM": ("dicom:P4", "dicom", ""),
     }
-    assert dict(dataset.skipped) == {"covid/c.dcm": "view AP, not PA", "covid/d": "view CT, not PA"}
+    assert reasons(dataset) == {"covid/c.dcm": "view AP, not PA", "covid/d": "view CT, not PA"}
 
 
 @pytest.mark.parametrize(
@@ -250,4 +250,4 @@ def test_records_of_real_images_know_patient_and_size(phantoms):
     records = read_records(SHARED / "seed50")
     assert len(records) == 50
     assert sum(record.rule == "name" for record in records) == 25
-    assert min(record.width for record in records) > 224
+    assert min(record.facts.width for record in records) > 224

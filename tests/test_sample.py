@@ -1,10 +1,12 @@
 """The phantoms."""
 
 import hashlib
+from collections import Counter
 
 import cv2
 import numpy as np
 import pytest
+from conftest import read_records
 
 from covid19.errors import InputError
 from covid19.sample import draw_phantom, write_sample
@@ -36,7 +38,9 @@ def test_files_are_grey_and_their_size_varies_about_the_one_asked_for(tmp_path):
 
 
 def test_sickness_brightens_the_lower_lungs_and_changes_nothing_outside_them():
-    drawn = {sick: draw_phantom(np.random.default_rng(3), 256, sick).astype(int) for sick in (True, False)}
+    drawn = {
+        sick: draw_phantom(np.random.default_rng(3), np.random.default_rng(3), 256, sick).astype(int) for sick in (True, False)
+    }
     haze = drawn[True] - drawn[False]
     height, width = haze.shape
     assert (haze >= 0).all()
@@ -47,6 +51,27 @@ def test_sickness_brightens_the_lower_lungs_and_changes_nothing_outside_them():
     assert (haze[~inner] == 0).all()
     assert (haze[:, int(0.47 * width) : int(0.53 * width)] <= 2).all()  # spine
     assert haze[height // 2 :].sum() > haze[: height // 2].sum()
+
+
+def test_some_patients_have_several_images_and_the_table_says_which(tmp_path):
+    write_sample(tmp_path / "x", 12, 96, 0)
+    records = read_records(tmp_path / "x")
+    images = Counter(record.patient for record in records)
+    assert len(records) == 24
+    assert 1 in images.values()
+    assert max(images.values()) > 1
+    assert {record.view for record in records} == {"PA"}
+    assert all(record.patient.startswith(f"metadata:{record.label}-") for record in records)
+
+
+def test_two_images_of_one_patient_are_more_alike_than_of_two(tmp_path):
+    def draw(patient, image):
+        generators = (np.random.default_rng(seed) for seed in (patient, image))
+        return cv2.resize(draw_phantom(*generators, 256, sick=False), (64, 64), interpolation=cv2.INTER_AREA).ravel()
+
+    same = [np.corrcoef(draw(p, 2 * p), draw(p, 2 * p + 1))[0, 1] for p in range(12)]
+    other = [np.corrcoef(draw(p, 2 * p), draw(p + 1, 2 * p + 1))[0, 1] for p in range(12)]
+    assert np.mean(same) > np.mean(other)
 
 
 def test_a_folder_that_holds_something_is_never_written_into(tmp_path):

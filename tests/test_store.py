@@ -12,9 +12,10 @@ from conftest import read_records, run_command, settings_in
 
 from covid19 import features as features_module
 from covid19.base import build_base
+from covid19.dataset import Facts
 from covid19.features import extract, views_of
 from covid19.images import read_picture
-from covid19.store import FILE_NAME, Facts, FeatureStore, feature_key
+from covid19.store import FILE_NAME, FeatureStore, feature_key
 from covid19.train import train
 from covid19.weights import get_weights
 
@@ -41,9 +42,9 @@ def test_features_come_back_bit_equal_in_a_later_run(tmp_path):
 
 def test_facts_come_back_in_a_later_run(tmp_path):
     with FeatureStore(tmp_path, GB) as store:
-        store.put_facts([("ab", Facts(10, 20, "ff"))])
+        store.put_facts([("ab", Facts(10, 20, "ff", 1.5, 0.5))])
     with FeatureStore(tmp_path, GB) as store:
-        assert store.facts(["ab", "cd"]) == {"ab": Facts(10, 20, "ff")}
+        assert store.facts(["ab", "cd"]) == {"ab": Facts(10, 20, "ff", 1.5, 0.5)}
 
 
 def test_a_key_changes_with_each_thing_that_a_feature_depends_on():
