@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import shlex
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from covid19 import NOTICE, __version__
 from covid19.errors import InputError
-from covid19.flags import add_sample_flags, add_train_flags
+from covid19.flags import add_check_flags, add_prepare_flags, add_sample_flags, add_train_flags
 from covid19.settings import Settings
 
 DONE, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
@@ -30,12 +31,19 @@ def main(argv: Sequence[str] | None = None, prog: str = "covid19") -> int:
     """The `covid19` command.
 
     Returns:
-        The exit code: 0 done, 1 failure, 2 usage or bad input, 130 interrupted.
+        The exit code: 0 done, 1 failure or an unsound data set, 2 usage or bad input, 130 interrupted.
     """
     parser = _parser("Fine-tune a new head on a frozen VGG16 on chest X-rays.", prog)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for name, text, add_flags, call in (
         ("train", "train a model on a folder of X-rays and report how far it can be believed", add_train_flags, _train),
+        (
+            "prepare",
+            "build a data set from the ieee8023 collection and controls",
+            add_prepare_flags,
+            _prepare,
+        ),
+        ("check", "look a data set over without training; exit code 1 if a run would be unsound", add_check_flags, _check),
         ("sample", "draw a sample data set of phantoms: no patients, for trying the program out", add_sample_flags, _sample),
     ):
         command = commands.add_parser(name, help=text, description=f"{text}. {NOTICE}", allow_abbrev=False)
@@ -62,11 +70,11 @@ def _run(arguments: argparse.Namespace, argv: Sequence[str] | None) -> int:
     """Run the chosen command; every expected failure becomes one line on standard error and an exit code."""
     os.environ.setdefault("OPENCV_LOG_LEVEL", "ERROR")  # a file that cannot be read is reported by this program
     given = vars(arguments)
-    call: Callable[..., None] = given.pop("call")
+    call: Callable[..., int | None] = given.pop("call")
     if call is _train:
         given["command"] = shlex.join([Path(sys.argv[0]).name, *(sys.argv[1:] if argv is None else argv)])
     try:
-        call(**given)
+        return call(**given) or DONE
     except InputError as error:
         return _say_error(str(error), BAD_INPUT)
     except OSError as error:
@@ -77,7 +85,6 @@ def _run(arguments: argparse.Namespace, argv: Sequence[str] | None) -> int:
         )
     except KeyboardInterrupt:
         return _say_error("interrupted; outputs that were not finished are as they were", INTERRUPTED)
-    return DONE
 
 
 def _say_error(text: str, code: int) -> int:
@@ -95,3 +102,27 @@ def _sample(folder: Path, count: int, size: int, seed: int) -> None:
     from covid19.sample import write_sample
 
     write_sample(folder, count, size, seed)
+
+
+def _prepare(collection: Path | None, kaggle: Path | None, download: bool, controls: str, **given: Any) -> None:
+    from covid19.download import fetch_collection, fetch_kaggle
+    from covid19.prepare import Recipe, prepare
+    from covid19.store import default_folder
+
+    if download:
+        collection = fetch_collection(collection or default_folder() / "covid-chestxray-dataset")
+        kaggle = kaggle or (None if controls == "same-source" else fetch_kaggle())
+    if collection is None:
+        raise InputError("prepare was given no collection; expected --collection DIR, a checkout of it, or --download")
+    prepare(Recipe(collection=collection, kaggle=kaggle, controls=controls, **given))
+
+
+def _check(dataset: Path, as_json: bool, metadata: Path | None, view: str, **store: Any) -> int:
+    from covid19.check import check, describe
+    from covid19.reading import Filter
+    from covid19.store import open_store
+
+    with open_store(**store) as features:
+        findings = check(dataset, Filter(metadata, view), features)
+    print(json.dumps(findings, indent=2, ensure_ascii=False) if as_json else describe(findings))
+    return DONE if findings["sound"] else FAILED

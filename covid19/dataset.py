@@ -164,14 +164,14 @@ def list_images(root: Path, classes: tuple[str, ...]) -> list[Listed]:
     for label in classes:
         # One walk for each class: a class folder may be a link, and a walk from the root would not enter it.
         files = (Path(path) for path in paths.list_files(str(root / label)))
-        found = [path for path in files if _is_image(path)]
+        found = [path for path in files if is_image(path)]
         listed += [Listed(path, path.relative_to(root).as_posix(), label) for path in found]
     return sorted(listed, key=lambda image: image.name)
 
 
 def list_strays(root: Path) -> list[Skipped]:
     """Images that lie in the root itself, in no class folder."""
-    loose = sorted(path.name for path in root.iterdir() if path.is_file() and _is_image(path))
+    loose = sorted(path.name for path in root.iterdir() if path.is_file() and is_image(path))
     return [Skipped(name, "not in a class folder", "stray") for name in loose]
 
 
@@ -209,7 +209,8 @@ def check_counts(root: Path, counts: Mapping[str, int], what: str, skipped: Sequ
             )
 
 
-def _is_image(path: Path) -> bool:
+def is_image(path: Path) -> bool:
+    """Whether a file counts as an image: by its extension, or without one if it begins as a DICOM file does."""
     if path.name.startswith("."):  # macOS leaves a '._' file beside each image
         return False
     return path.name.lower().endswith(EXTENSIONS) or (not path.suffix and is_dicom(path))

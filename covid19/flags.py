@@ -154,6 +154,31 @@ def add_train_flags(parser: argparse.ArgumentParser) -> None:
         help="start from the head of an earlier model of the same classes and base",
     )
     add(
+        "--no-groups",
+        dest="groups",
+        action="store_false",
+        help="split by image, so that a patient may stand on both sides: the plain split of the original analysis",
+    )
+    add(
+        "--allow-conflicts",
+        action="store_true",
+        help="drop images that lie under two classes, rather than refuse the dataset",
+    )
+    _add_data_flags(parser)
+
+
+def add_check_flags(parser: argparse.ArgumentParser) -> None:
+    """The flags of the check command."""
+    add = parser.add_argument
+    add("dataset", type=Path, metavar="DATASET", help="folder with one folder of images for each class")
+    add("--json", dest="as_json", action="store_true", help="print the findings as JSON")
+    _add_data_flags(parser)
+
+
+def _add_data_flags(parser: argparse.ArgumentParser) -> None:
+    """The flags of every command that reads a data set."""
+    add = parser.add_argument
+    add(
         "--metadata",
         type=Path,
         metavar="FILE",
@@ -164,17 +189,6 @@ def add_train_flags(parser: argparse.ArgumentParser) -> None:
         choices=("PA", "any"),
         default=Settings.view,
         help="PA leaves out images whose known view is another; any keeps them (default %(default)s)",
-    )
-    add(
-        "--no-groups",
-        dest="groups",
-        action="store_false",
-        help="split by image, so that a patient may stand on both sides: the plain split of the original analysis",
-    )
-    add(
-        "--allow-conflicts",
-        action="store_true",
-        help="drop images that lie under two classes, rather than refuse the dataset",
     )
     add(
         "--cache-dir",
@@ -190,6 +204,27 @@ def add_train_flags(parser: argparse.ArgumentParser) -> None:
         help="size of the feature store; the features used longest ago go first (default 2)",
     )
     add("--no-cache", dest="cache", action="store_false", help="neither use nor fill the feature store")
+
+
+def add_prepare_flags(parser: argparse.ArgumentParser) -> None:
+    """The flags of the prepare command."""
+    add = parser.add_argument
+    add("folder", type=Path, metavar="DIR", help="folder to make; must not exist, or be empty")
+    add("--collection", type=Path, metavar="DIR", help="checkout of the ieee8023 covid-chestxray-dataset")
+    add("--kaggle", type=Path, metavar="DIR", help="Kaggle's chest_xray folder, with train, val and test")
+    add("--download", action="store_true", help="fetch what is not given: the collection with git, Kaggle's set with kagglehub")
+    add(
+        "--controls",
+        choices=("same-source", "kaggle-normal", "kaggle-pneumonia", "kaggle"),
+        default="same-source",
+        help="where the other class comes from: the other findings of the same collection, so that the source cannot tell the "
+        "class, or Kaggle's children (default %(default)s)",
+    )
+    add("--count", type=whole(2), metavar="N", help="images of each class at most (default: all, as many controls as COVID-19)")
+    add("--one-per-patient", action="store_true", help="take one image of each patient")
+    add("--link", action="store_true", help="make symbolic links rather than copies")
+    add("--seed", type=whole(0, 2**32 - 2), default=42, metavar="N", help="seed of every choice (default %(default)s)")
+    add("--dry-run", action="store_true", help="say how many images would be taken and write nothing")
 
 
 def add_sample_flags(parser: argparse.ArgumentParser) -> None:

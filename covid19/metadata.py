@@ -122,7 +122,7 @@ def _entry(cells: Mapping[str, str]) -> Entry:
         patient=cells.get("patientid", ""),
         view=view,
         finding="" if finding.lower() in NO_FINDING else finding,
-        source=cells.get("source", "") or cells.get("doi", "") or host,
+        source=cells.get("source", "") or cells.get("doi", "").removeprefix("doi:") or host,
         license=cells.get("license", ""),
         age=cells.get("age", ""),
     )

@@ -45,8 +45,8 @@ def write_sample(folder: Path, count: int, size: int, seed: int) -> None:
     for number, name in enumerate(CLASSES):
         (folder / name).mkdir(parents=True, exist_ok=True)
         for index, patient in enumerate(_patients(np.random.default_rng((seed, number)), count)):
-            generators = (np.random.default_rng((seed, number, part, of)) for part, of in enumerate((patient, index)))
-            pixels = draw_phantom(*generators, size, sick=name == "covid")
+            anatomy, exposure = (np.random.default_rng((seed, number, part, of)) for part, of in enumerate((patient, index)))
+            pixels = draw_phantom(anatomy, exposure, size, sick=name == "covid")
             with written_whole(folder / name / f"{name}-{index + 1:04d}.png") as draft:
                 draft.write_bytes(cv2.imencode(".png", pixels, [cv2.IMWRITE_PNG_COMPRESSION, 9])[1].tobytes())
             rows.append(

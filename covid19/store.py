@@ -220,6 +220,11 @@ class FeatureStore:
         return self._open()
 
 
+def open_store(cache: bool, cache_dir: Path | None, cache_size: int) -> FeatureStore:
+    """The store that a command's flags ask for."""
+    return FeatureStore((cache_dir or default_folder()) if cache else None, cache_size)
+
+
 def _use_write_ahead_log(database: sqlite3.Connection) -> None:
     """Switch the journal; SQLite does not wait by itself for another run that switches at the same moment."""
     end = time.monotonic() + PATIENCE

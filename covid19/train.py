@@ -19,7 +19,7 @@ from covid19.outputs import check_outputs
 from covid19.reading import Filter, Read, read_dataset
 from covid19.settings import Settings
 from covid19.split import Split, stratified_split
-from covid19.store import FeatureStore, default_folder
+from covid19.store import FeatureStore, open_store
 from covid19.weights import get_weights
 
 PICTURES_KEPT = 256  # decoded while Keras imports and kept for the extraction, 150 KB each
@@ -43,7 +43,7 @@ def train(settings: Settings) -> dict[str, Any]:
     classes, positive = _check(settings)
     weights = get_weights(settings.weights)
     read = lru_cache(PICTURES_KEPT)(read_picture)
-    with _open_store(settings) as store:
+    with open_store(settings.cache, settings.cache_dir, settings.cache_size) as store:
         with watch("read"):
             dataset = _read_while_keras_imports(settings, classes, store, read)  # 1. gather, 2. decode and resize
         # Not at the top: these import Keras, which takes seconds, and every check above answers at once.
@@ -101,11 +101,6 @@ def _check(settings: Settings) -> tuple[tuple[str, ...], str]:
     check_counts(settings.dataset, {label: labels.count(label) for label in classes}, "image")
     say(f"Reading {len(labels)} images of {len(classes)} classes ({', '.join(classes)}) from {settings.dataset}")
     return classes, positive
-
-
-def _open_store(settings: Settings) -> FeatureStore:
-    folder = settings.cache_dir or default_folder()
-    return FeatureStore(folder if settings.cache else None, settings.cache_size)
 
 
 def _read_while_keras_imports(settings: Settings, classes: tuple[str, ...], store: FeatureStore, read: Read) -> Dataset:

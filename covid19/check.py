@@ -1,0 +1,240 @@
+"""Look a data set over without training: counts, what is wrong with it, and whether its sources give the classes away.
+
+A folder goes in, findings come out. A *problem* makes a run unsound: it would be refused, or its score would mean nothing.
+A *warning* is something to know before the score is believed.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from covid19.dataset import Dataset, Record, list_classes
+from covid19.images import SIDE, read_picture
+from covid19.patients import KAGGLE
+from covid19.reading import Filter, survey
+from covid19.store import FeatureStore
+
+Finding = dict[str, Any]
+
+FLAT = 5  # standard deviation in grey levels below which a picture shows next to nothing
+COLOURFUL = 20  # measured: 268 radiographs, tinted and annotated ones included, have at most 18, two photographs 30 and 66
+ADULT = 18  # years
+FEW = 20  # patients of a class below which little can be concluded
+SHUFFLES = 1000
+GIVEN_AWAY = 0.8  # share of the way from chance to certainty at which the source tells the class
+DETAILS = {
+    "small": f"smaller than the {SIDE} pixels that the base sees",
+    "flat": "nearly one shade",
+    "colourful": "colourful, like a photograph",
+}
+
+
+def check(root: Path, wanted: Filter, store: FeatureStore) -> Finding:
+    """Look over a data set's files, metadata and classes.
+
+    Args:
+        root: folder with one folder of images for each class.
+        wanted: as for a training run; images under two classes are reported, not refused.
+        store: knows the images that were decoded before.
+
+    Returns:
+        JSON values: `root`, `sound`, `problems`, `warnings`, `classes` (counts of each), `views`, `patients_by_rule`,
+        `sources` {`table`: images by source and class, `guess`: see `guess_by_source`}, `metadata`, `files` [{path, why}].
+
+    Raises:
+        InputError: there are no class folders, or the table cannot be read.
+    """
+    dataset = survey(root, list_classes(root), wanted, store, read_picture)
+    files = [{"path": skipped.path, "why": skipped.reason} for skipped in dataset.skipped]
+    files += [{"path": record.name, "why": DETAILS[kind]} for record in dataset.records for kind in _oddities(record)]
+    described = dataset.as_json()
+    classes = {label: _count(dataset, label) for label in dataset.classes}
+    named = [record for record in dataset.records if record.entry.source]
+    sources = {"table": _by_source(named, dataset.classes), "guess": guess_by_source(named)}
+    problems = _problems(dataset, classes, sources["guess"])
+    return {
+        "root": str(root),
+        "sound": not problems,
+        "problems": problems,
+        "warnings": _warnings(dataset, classes, sources["guess"]),
+        "classes": classes,
+        **{key: described[key] for key in ("views", "patients_by_rule", "metadata")},
+        "sources": sources,
+        "files": files,
+    }
+
+
+def guess_by_source(records: Sequence[Record]) -> Finding | None:
+    """How well the source alone tells the class: each image is given the most frequent class of its source.
+
+    Small sources are right by themselves, so chance is what the same guess gets when the classes are dealt anew to the groups.
+
+    Args:
+        records: images whose source is known.
+
+    Returns:
+        `accuracy`, its mean by `chance` and the `p_value` of a permutation test (Phipson and Smyth, Stat. Appl. Genet. Mol.
+        Biol. 9:39, 2010), over so many `images`; None where fewer than two classes have a source, or all have the same one.
+    """
+    labels, label = np.unique([record.label for record in records], return_inverse=True)
+    sources, source = np.unique([record.entry.source for record in records], return_inverse=True)
+    if min(len(labels), len(sources)) < 2:
+        return None
+    _, first, group = np.unique([record.group for record in records], return_index=True, return_inverse=True)
+
+    def accuracy(classes: Any) -> float:
+        table = np.bincount(source * len(labels) + classes, minlength=len(sources) * len(labels))
+        return float(table.reshape(len(sources), -1).max(axis=1).sum() / len(records))
+
+    generator = np.random.default_rng(0)
+    found = accuracy(label)
+    dealt = [accuracy(generator.permutation(label[first])[group]) for _ in range(SHUFFLES)]
+    above = sum(value >= found - 1e-12 for value in dealt)
+    chance = float(np.mean(dealt))
+    return {"accuracy": found, "chance": chance, "p_value": (above + 1) / (SHUFFLES + 1), "images": len(records)}
+
+
+def _oddities(record: Record) -> list[str]:
+    facts = record.facts
+    found = {
+        "small": min(facts.width, facts.height) < SIDE,
+        "flat": facts.spread < FLAT,
+        "colourful": facts.colour >= COLOURFUL,
+    }
+    return [kind for kind, odd in found.items() if odd]
+
+
+def _count(dataset: Dataset, label: str) -> dict[str, int]:
+    """What there is of one class."""
+    records = [record for record in dataset.records if record.label == label]
+    skipped = Counter(item.kind for item in dataset.skipped if item.path.startswith(f"{label}/"))
+    odd = Counter(kind for record in records for kind in _oddities(record))
+    exact = Counter(record.digest for record in dataset.records)
+    near = Counter(dataset.near)
+    alike = [near[number] > 1 for record, number in zip(dataset.records, dataset.near, strict=True) if record.label == label]
+    ages = [_is_child(record) for record in records]
+    return {
+        "files": len(records) + sum(skipped.values()),
+        "unreadable": skipped["unreadable"],
+        "other view": skipped["view"],
+        "under two classes": skipped["conflict"],
+        "images": len(records),
+        "patients": len({record.patient for record in records}),
+        "patient unknown": sum(record.rule == "none" for record in records),
+        "view unknown": sum(not record.view for record in records),
+        "exact duplicates": sum(exact[record.digest] > 1 for record in records),
+        "near duplicates": sum(alike) - sum(exact[record.digest] > 1 for record in records),
+        **{kind: odd[kind] for kind in DETAILS},
+        "of children": ages.count(True),
+        "of adults": ages.count(False),
+        "licence stated": sum(bool(record.entry.license) for record in records),
+    }
+
+
+def _is_child(record: Record) -> bool | None:
+    """Whether the patient is a child, None if nothing tells; Kaggle's pneumonia set is of children of one to five years."""
+    try:
+        return float(record.entry.age) < ADULT
+    except ValueError:
+        return True if record.entry.source == KAGGLE else None
+
+
+def _by_source(records: Sequence[Record], classes: Sequence[str]) -> dict[str, dict[str, int]]:
+    """Images by source and class, the largest source first."""
+    cells = Counter((record.entry.source, record.label) for record in records)
+    total = Counter(record.entry.source for record in records)
+    return {source: {label: cells[source, label] for label in classes} for source, _ in total.most_common()}
+
+
+def _problems(dataset: Dataset, classes: dict[str, dict[str, int]], guess: Finding | None) -> list[str]:
+    """What makes a run on this data set unsound."""
+    found = [f"'{one}' and '{other}' are the same image under two classes" for one, other in dataset.conflicts]
+    for label, counts in classes.items():
+        groups = len({record.group for record in dataset.records if record.label == label})
+        if counts["images"] < 2:
+            found.append(f"class '{label}' has {counts['images']} usable images; a run needs two")
+        elif groups < 2:
+            found.append(f"all images of class '{label}' are of one patient or of one picture: none can be held out")
+    if guess and guess["accuracy"] - guess["chance"] >= GIVEN_AWAY * (1 - guess["chance"]):
+        found.append(
+            f"the source alone tells the class with accuracy {guess['accuracy']:.3f} (by chance {guess['chance']:.3f}): a "
+            "model can score so without looking at the lungs; take controls from the same sources (covid19 prepare --controls "
+            "same-source)"
+        )
+    return found
+
+
+def _warnings(dataset: Dataset, classes: dict[str, dict[str, int]], guess: Finding | None) -> list[str]:
+    """What to know before a score on this data set is believed."""
+
+    def total(key: str) -> int:
+        return sum(counts[key] for counts in classes.values())
+
+    images = total("images")
+    strays = sum(skipped.kind == "stray" for skipped in dataset.skipped)
+    texts = {
+        "file(s) cannot be read and are left out": total("unreadable"),
+        "file(s) lie in no class folder and are left out": strays,
+        "image(s) have another view and are left out": total("other view"),
+        f"of {images} images have no known patient: each counts as a patient of its own": total("patient unknown"),
+        f"of {images} images have no known view: they are taken for PA": total("view unknown"),
+        **{f"image(s) are {text}": total(kind) for kind, text in DETAILS.items()},
+        f"of {images} images have no stated licence: ask before they are passed on": images - total("licence stated"),
+        "image(s) have rows that contradict each other in the metadata": len((dataset.metadata or {}).get("conflicts", ())),
+    }
+    found = [f"{count} {text}" for text, count in texts.items() if count]
+    children = {label: counts["of children"] / max(counts["images"], 1) for label, counts in classes.items()}
+    young, old = max(children, key=lambda name: children[name]), min(children, key=lambda name: children[name])
+    if children[young] - children[old] >= 0.5:
+        found.append(
+            f"class '{young}' is of children and class '{old}' is not (Kaggle's pneumonia set is of children of one to five "
+            "years, the COVID-19 sets are of adults): a model can tell them by age"
+        )
+    few = [f"'{label}' ({counts['patients']})" for label, counts in classes.items() if counts["patients"] < FEW]
+    if few:
+        found.append(f"fewer than {FEW} patients of class {' and '.join(few)}: little can be concluded")
+    if guess and guess["p_value"] < 0.05 and guess["accuracy"] - guess["chance"] < GIVEN_AWAY * (1 - guess["chance"]):
+        found.append(f"the source hints at the class: accuracy {guess['accuracy']:.3f}, by chance {guess['chance']:.3f}")
+    return found
+
+
+def describe(findings: Finding) -> str:
+    """The findings as text for a terminal: counts by class, sources by class, problems, warnings."""
+    labels = list(findings["classes"])
+    rows = [[name, *(str(findings["classes"][label][name]) for label in labels)] for name in findings["classes"][labels[0]]]
+    lines = [*_table(["", *labels], rows), ""]
+    lines.append("views: " + ", ".join(f"{view} {count}" for view, count in findings["views"].items()))
+    lines.append("patients known by: " + ", ".join(f"{rule} {count}" for rule, count in findings["patients_by_rule"].items()))
+    table, guess = findings["sources"]["table"], findings["sources"]["guess"]
+    if table:
+        shown = [[source[:48], *(str(counts[label]) for label in labels)] for source, counts in list(table.items())[:12]]
+        lines += ["", *_table(["source", *labels], shown)]
+        if len(table) > len(shown):
+            lines.append(f"... and {len(table) - len(shown)} smaller sources")
+    if guess:
+        lines.append(
+            f"guess the class from the source: accuracy {guess['accuracy']:.3f}, by chance {guess['chance']:.3f} "
+            f"(p = {guess['p_value']:.3f}, {guess['images']} images)"
+        )
+    for kind in ("problems", "warnings"):
+        lines += ["", *(f"{kind[:-1]}: {text}" for text in findings[kind])] if findings[kind] else []
+    for file in findings["files"][:20]:
+        lines.append(f"  {file['path']}: {file['why']}")
+    if len(findings["files"]) > 20:
+        lines.append(f"  ... and {len(findings['files']) - 20} more files (all of them with --json)")
+    verdict = "No problem found that makes a run unsound." if findings["sound"] else "Unsound: mend the problems before a run."
+    return "\n".join([*lines, "", verdict])
+
+
+def _table(head: list[str], rows: list[list[str]]) -> list[str]:
+    """Columns, the first flush left, the others flush right."""
+    first, *others = (max(map(len, column)) for column in zip(head, *rows, strict=True))
+    return [
+        "  ".join([name.ljust(first), *(cell.rjust(width) for cell, width in zip(cells, others, strict=True))])
+        for name, *cells in (head, *rows)
+    ]
