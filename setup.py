@@ -6,6 +6,7 @@ from pathlib import Path
 from setuptools import setup
 
 here = Path(__file__).parent
+dicom = ["pylibjpeg>=2.1,<3", "pylibjpeg-libjpeg>=2.5,<3", "pylibjpeg-openjpeg>=2.6,<3"]  # compressed DICOM files
 setup(
     name="covid19",
     version=re.search(r'__version__ = "(.+)"', (here / "covid19/__init__.py").read_text())[1],
@@ -17,6 +18,10 @@ setup(
     py_modules=["train_covid19"],
     package_data={"covid19": ["py.typed"]},
     install_requires=(here / "requirements.txt").read_text().split(),
-    extras_require={"test": ["pytest>=9.0,<10", "ruff>=0.17,<0.18", "mypy>=2.4,<2.5"]},
+    extras_require={
+        "dicom": dicom,
+        "download": ["kagglehub>=1.0,<2"],  # covid19 prepare --download
+        "test": [*dicom, "pytest>=9.0,<10", "ruff>=0.17,<0.18", "mypy>=2.4,<2.5"],
+    },
     entry_points={"console_scripts": ["covid19 = covid19.cli:main"]},
 )

@@ -133,7 +133,7 @@ class Dataset:
             "views": dict(sorted(views.items())),
             "duplicates": self.duplicates(),
             "metadata": self.metadata,
-            "skipped": [skipped._asdict() for skipped in self.skipped],
+            "skipped": [{"path": path, "reason": reason} for path, reason, _ in self.skipped],
         }
 
 

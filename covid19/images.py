@@ -137,6 +137,7 @@ def _decode(content: bytes) -> Pixels:
 def _decode_dicom(path: Path) -> tuple[Pixels, bool]:
     """The image after modality and VOI transformation (DICOM PS3.3, C.11.1 and C.11.2), and whether it is a negative."""
     import pydicom  # a fifth of a second that a folder without DICOM files need not pay
+    from pydicom.pixels.decoders.base import get_decoder
     from pydicom.pixels.processing import apply_modality_lut, apply_voi_lut
 
     pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE
@@ -154,8 +155,8 @@ def _decode_dicom(path: Path) -> tuple[Pixels, bool]:
             values = apply_voi_lut(apply_modality_lut(values, dataset), dataset)
     except DAMAGED_DICOM as error:
         syntax = dataset.file_meta.get("TransferSyntaxUID")
-        if syntax and syntax.is_compressed and isinstance(error, (RuntimeError, NotImplementedError)):
-            raise ValueError(f"the DICOM file is compressed ({syntax.name}): pip install covid19[dicom]") from error
+        if isinstance(error, RuntimeError) and syntax and syntax.is_compressed and not get_decoder(syntax).is_available:
+            raise ValueError(f"the DICOM file is compressed ({syntax.name}): pip install 'covid19[dicom]'") from error
         raise ValueError(f"pydicom cannot decode it: {_first_line(error)}") from error
     negative = dataset.get("PhotometricInterpretation") == "MONOCHROME1"
     if values.ndim == 3:

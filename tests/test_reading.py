@@ -9,7 +9,8 @@ import pydicom
 import pytest
 from conftest import SHARED, read, read_records, reasons, settings_in, write_image
 from pydicom.dataset import FileDataset, FileMetaDataset
-from pydicom.uid import ExplicitVRLittleEndian, JPEGLSLossless, generate_uid
+from pydicom.pixels.decoders import JPEG2000LosslessDecoder
+from pydicom.uid import ExplicitVRLittleEndian, JPEG2000Lossless, RLELossless, generate_uid
 
 from covid19.duplicates import near_groups, perceptual_hash
 from covid19.errors import InputError
@@ -36,7 +37,7 @@ def write_dicom(path, values, photometric="MONOCHROME2", **tags):
     meta = FileMetaDataset()
     meta.MediaStorageSOPClassUID = "1.2.840.10008.5.1.4.1.1.1"
     meta.MediaStorageSOPInstanceUID = generate_uid()
-    meta.TransferSyntaxUID = tags.pop("syntax", ExplicitVRLittleEndian)
+    meta.TransferSyntaxUID = ExplicitVRLittleEndian
     dataset = FileDataset(str(path), {}, file_meta=meta, preamble=b"\0" * 128)
     if values is not None:
         dataset.Rows, dataset.Columns = values.shape
@@ -220,22 +221,30 @@ def test_patient_and_view_come_from_the_header_and_names_need_no_extension(tmp_p
         (None, {}, "has no pixels, expected one frame"),
         (RAMP, {"NumberOfFrames": 2}, "has 2 frames, expected one frame"),
         (RAMP, {"PixelData": b"\0" * 100}, "pydicom cannot decode it"),
-        (RAMP, {"syntax": JPEGLSLossless}, r"compressed \(JPEG-LS Lossless.*\): pip install covid19\[dicom\]"),
     ],
 )
 def test_a_dicom_file_that_is_no_single_picture_is_refused_with_the_reason(tmp_path, values, tags, reason):
-    path = tmp_path / "a.dcm"
-    if "syntax" in tags:
-        write_dicom(path, values)
-        dataset = pydicom.dcmread(path)
-        dataset.PixelData = pydicom.encaps.encapsulate([b"\xff\xd8" + bytes(100)])
-        dataset["PixelData"].is_undefined_length = True
-        dataset.file_meta.TransferSyntaxUID = tags["syntax"]
-        dataset.save_as(path, enforce_file_format=True)
-    else:
-        write_dicom(path, values, **tags)
     with pytest.raises(ValueError, match=reason):
-        read_picture(path)
+        read_picture(write_dicom(tmp_path / "a.dcm", values, **tags))
+
+
+@pytest.mark.parametrize("syntax", [RLELossless, JPEG2000Lossless])
+def test_compressed_dicom_reads_like_plain_dicom(tmp_path, syntax):
+    plain = write_dicom(tmp_path / "a.dcm", RAMP)
+    dataset = pydicom.dcmread(plain)
+    dataset.compress(syntax)
+    dataset.save_as(tmp_path / "b.dcm")
+    assert np.array_equal(read_picture(tmp_path / "b.dcm").pixels, read_picture(plain).pixels)
+
+
+def test_compressed_dicom_without_its_decoder_names_the_extra(tmp_path, monkeypatch):
+    dataset = pydicom.dcmread(write_dicom(tmp_path / "a.dcm", RAMP))
+    dataset.compress(JPEG2000Lossless)
+    dataset.save_as(tmp_path / "b.dcm")
+    for plugin in list(JPEG2000LosslessDecoder.available_plugins):
+        monkeypatch.delitem(JPEG2000LosslessDecoder._available, plugin)
+    with pytest.raises(ValueError, match=r"compressed \(JPEG 2000.*\): pip install 'covid19\[dicom\]'"):
+        read_picture(tmp_path / "b.dcm")
 
 
 @pytest.mark.skipif(not (SHARED / "dicom").is_dir(), reason="the real radiograph is not here")

@@ -61,7 +61,7 @@ def test_the_plot_is_a_png_that_opens(run):
 
 def test_the_same_run_on_a_copy_of_the_files_gives_identical_numbers(run, tmp_path):
     copy = tmp_path / "copy"
-    for path in sorted(run.settings.dataset.rglob("*.png"), reverse=True):  # made in another order
+    for path in sorted(run.settings.dataset.rglob("*.*"), reverse=True):  # made in another order
         target = copy / path.relative_to(run.settings.dataset)
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(path, target)
