@@ -16,7 +16,7 @@ setup(
     python_requires=">=3.11,<3.14",
     packages=["covid19"],
     py_modules=["train_covid19"],
-    package_data={"covid19": ["py.typed"]},
+    package_data={"covid19": ["py.typed", "templates/*.j2"]},
     install_requires=(here / "requirements.txt").read_text().split(),
     extras_require={
         "dicom": dicom,

@@ -112,6 +112,10 @@ class Dataset:
         counted = Counter(record.label for record in self.records)
         return {name: counted[name] for name in self.classes}
 
+    def patients(self) -> dict[str, set[str]]:
+        """Patients of each class, in the order of the classes."""
+        return {label: {record.patient for record in self.records if record.label == label} for label in self.classes}
+
     def duplicates(self) -> dict[str, int]:
         """How many images have an `exact` and how many only a `near` duplicate here; how many were dropped as `conflicting`."""
         digests = Counter(record.digest for record in self.records)
@@ -129,6 +133,7 @@ class Dataset:
             "counts": self.counts(),
             "images": len(self.records),
             "patients": len({record.patient for record in self.records}),
+            "patients_by_class": {label: len(patients) for label, patients in self.patients().items()},
             "patients_by_rule": dict(Counter(record.rule for record in self.records)),
             "views": dict(sorted(views.items())),
             "duplicates": self.duplicates(),

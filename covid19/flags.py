@@ -1,52 +1,12 @@
-"""The flags of each command, their help texts and what they accept. Defaults come from `Settings`."""
+"""The flags of each command and their help texts. Defaults come from `Settings`."""
 
 from __future__ import annotations
 
 import argparse
-import math
-from collections.abc import Callable
 from pathlib import Path
 
 from covid19.settings import Settings
-
-
-def whole(low: int, high: float = math.inf) -> Callable[[str], int]:
-    """A parser of whole numbers in [low, high]."""
-
-    def parse(text: str) -> int:
-        number = int(text) if text.lstrip("-").isdecimal() else low - 1
-        if not low <= number <= high:
-            limit = f"{low} or more" if high == math.inf else f"{low} to {high}"
-            raise argparse.ArgumentTypeError(f"received '{text}', expected a whole number, {limit}: give such a number")
-        return number
-
-    return parse
-
-
-def _real(low: float, high: float, expected: str) -> Callable[[str], float]:
-    """A parser of real numbers between low and high, neither included."""
-
-    def parse(text: str) -> float:
-        try:
-            number = float(text)
-        except ValueError:
-            number = math.nan
-        if not low < number < high:
-            raise argparse.ArgumentTypeError(f"received '{text}', expected {expected}: give such a number")
-        return number
-
-    return parse
-
-
-rate = _real(0, math.inf, "a number above 0, such as 0.001")
-share = _real(0, 1, "a share between 0 and 1, such as 0.2")
-degrees = _real(-1e-9, 180.000001, "degrees from 0 to 180, such as 15")
-_size = _real(0, 1e6, "a size in GB, such as 2")
-
-
-def gigabytes(text: str) -> int:
-    """Parse a size in GB to bytes."""
-    return round(_size(text) * 1e9)
+from covid19.values import degrees, folds, gigabytes, rate, share, threshold_rule, whole
 
 
 def add_train_flags(parser: argparse.ArgumentParser) -> None:
@@ -152,6 +112,22 @@ def add_train_flags(parser: argparse.ArgumentParser) -> None:
         type=Path,
         metavar="MODEL",
         help="start from the head of an earlier model of the same classes and base",
+    )
+    add("--folds", type=folds, default=Settings.folds, metavar="N", help="parts of the cross-validation; 0 does without it")
+    add("--repeats", type=whole(1), default=Settings.repeats, metavar="N", help="cross-validations, each divided anew")
+    add(
+        "--threshold",
+        type=threshold_rule,
+        default=Settings.threshold,
+        metavar="RULE",
+        help="when the positive class is called: argmax (it is the likeliest), youden, or the threshold that reaches a wanted "
+        "sensitivity or specificity out of fold, such as sens=0.95 or spec=0.95 (default %(default)s)",
+    )
+    add(
+        "--prevalence",
+        type=share,
+        metavar="SHARE",
+        help="share of the positive class among the patients to come, for predictive values (default: the test part's own)",
     )
     add(
         "--no-groups",

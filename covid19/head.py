@@ -7,11 +7,12 @@ heads cost little more than one.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 
 import keras
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import softmax
 from sklearn.utils.class_weight import compute_sample_weight
 
 from covid19.console import Progress
@@ -48,13 +49,24 @@ class Heads:
         rows = features if features.ndim == 3 else features[:, None]
         return np.asarray((rows - self.mean) / np.sqrt(self.variance), np.float32)
 
-    def probabilities(self, features: Array) -> Array:
-        """What each head says of features (n, 512): (n, K, classes), rows sum to 1."""
+    def logits(self, features: Array) -> Array:
+        """What each head says of features (n, 512), before the softmax: (n, K, classes)."""
         rows = self.standardised(features).transpose(1, 0, 2)
         active = np.maximum(rows @ self.hidden + self.hidden_bias[:, None], 0)
-        logits = active @ self.output + self.output_bias[:, None]
-        powers = np.exp(logits - logits.max(axis=2, keepdims=True))
-        return np.asarray(powers / powers.sum(axis=2, keepdims=True), np.float32).transpose(1, 0, 2)
+        return np.asarray(active @ self.output + self.output_bias[:, None], np.float32).transpose(1, 0, 2)
+
+    def probabilities(self, features: Array) -> Array:
+        """What each head says of features (n, 512): (n, K, classes), rows sum to 1."""
+        return np.asarray(softmax(self.logits(features), axis=2), np.float32)
+
+    def one(self, head: int) -> Heads:
+        """One of the heads, as a stack of one."""
+        return Heads(*(getattr(self, field.name)[head : head + 1] for field in fields(self)))
+
+    def tempered(self, temperature: float) -> Heads:
+        """The same heads with their logits divided by a temperature."""
+        divided = {name: np.float32(1 / temperature) * getattr(self, name) for name in ("output", "output_bias")}
+        return replace(self, **divided)
 
 
 def new_heads(features: Array, members: Sequence[Members], classes: int, seed: int) -> Heads:
@@ -117,7 +129,8 @@ def train_heads(
     stack = _stack(heads, settings, steps)
     generator = np.random.default_rng(settings.seed)
     history: History = {}
-    with Progress("Training the head", settings.epochs, "epochs") as progress:
+    name = "Training the head" if len(members) == 1 else f"Training {len(members)} heads for cross-validation"
+    with Progress(name, settings.epochs, "epochs") as progress:
         for _ in range(settings.epochs):
             order = np.stack(
                 [np.resize(generator.permutation(len(own)), steps * settings.batch_size) for own in members], axis=1

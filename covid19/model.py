@@ -18,7 +18,7 @@ from covid19 import NOTICE, __version__
 from covid19.errors import InputError
 from covid19.head import Heads, heads_of
 from covid19.outputs import written_whole
-from covid19.report import environment
+from covid19.report import Outcome, environment
 from covid19.settings import Settings
 from covid19.weights import Weights
 
@@ -38,7 +38,9 @@ class Loaded(NamedTuple):
     Attributes:
         model: takes RGB in [0, 1], float32 (n, 224, 224, 3), and gives probabilities, float32 (n, classes).
         info: `classes` in the order of the outputs, `positive`, `preprocessing`, `base` {name, weights, digest},
-            `settings`, `versions`, `trained_on` (digests of the training images' files), `notice`.
+            `settings`, `versions`, `trained_on` (digests of the training images' files), `notice`, `threshold` (the
+            probability from which the positive class is called, None for the likeliest class), `temperature` (folded into the
+            last layer already), `cross_validation` (accuracy, sensitivity, specificity and AUC with intervals, or None).
     """
 
     model: keras.Model
@@ -58,20 +60,23 @@ def assemble(base: keras.Model, head: keras.Model) -> keras.Model:
     return keras.Model(xray, output, name="covid19")
 
 
-def model_info(
-    settings: Settings, classes: tuple[str, ...], positive: str, weights: Weights, trained_on: list[str]
-) -> dict[str, Any]:
+def model_info(settings: Settings, found: Outcome) -> dict[str, Any]:
     """What the file says beside the model; see `Loaded`."""
+    numbers = found.estimate.numbers
+    kept = ("folds", "repeats", "grouped_by", "accuracy", "sensitivity", "specificity", "roc_auc")
     return {
         "program": "covid19",
         "notice": NOTICE,
-        "classes": list(classes),
-        "positive": positive,
+        "classes": list(found.dataset.classes),
+        "positive": found.test["positive"],
         "preprocessing": PREPROCESSING,
-        "base": weights.as_json(),
+        "base": found.weights.as_json(),
         "settings": settings.as_json(),
         "versions": {"covid19": __version__, **environment()},
-        "trained_on": trained_on,
+        "trained_on": [found.dataset.records[i].digest for i in found.split.train],
+        "threshold": found.estimate.threshold,
+        "temperature": found.estimate.temperature,
+        "cross_validation": {key: numbers[key] for key in kept} if numbers else None,
     }
 
 

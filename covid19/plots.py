@@ -18,7 +18,7 @@ def plot_history(path: Path, history: dict[str, list[float]], weights: str) -> N
 
     Args:
         path: file to write; PNG whatever its ending.
-        history: from `fit_head`.
+        history: from `train_heads`.
         weights: a few words on the base's weights, for the title.
 
     Raises:

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
@@ -17,12 +17,16 @@ from sklearn.metrics import classification_report
 
 from covid19 import NOTICE, __version__
 from covid19.dataset import Dataset
+from covid19.estimate import Estimate
 from covid19.outputs import written_whole
 from covid19.settings import Settings
 from covid19.split import Split
 from covid19.weights import Weights
 
 Array = NDArray[np.float32]
+Whole = NDArray[np.intp]
+
+FEW = 20  # patients of a class below which little can be concluded
 
 
 def environment() -> dict[str, str]:
@@ -37,31 +41,43 @@ def environment() -> dict[str, str]:
     }
 
 
-def make_report(
-    settings: Settings,
-    dataset: Dataset,
-    split: Split,
-    weights: Weights,
-    extracted: int,
-    history: dict[str, list[float]],
-    test: dict[str, Any],
-    timing: dict[str, float],
-) -> dict[str, Any]:
+class Outcome(NamedTuple):
+    """What a run found, for its report.
+
+    Attributes:
+        dataset, split, weights: what it stood on.
+        extracted: views that the base was run on; the others came from the store.
+        history: from `train_heads`.
+        test: from `evaluate`, on the held-out images.
+        estimate: from `estimate`.
+    """
+
+    dataset: Dataset
+    split: Split
+    weights: Weights
+    extracted: int
+    history: dict[str, list[float]]
+    test: dict[str, Any]
+    estimate: Estimate
+
+
+def make_report(settings: Settings, found: Outcome, timing: dict[str, float]) -> dict[str, Any]:
     """Everything about one run, as JSON values; paths are relative to the data set's root."""
     return {
         "command": settings.command,
         "version": __version__,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "dataset": dataset.as_json(),
-        "split": _describe_split(dataset, split, settings),
-        "base": {**weights.as_json(), "requested": settings.weights, "warning": weights.warning},
-        "features": {"extracted": extracted, "store": str(settings.cache_dir or "default") if settings.cache else None},
+        "dataset": found.dataset.as_json(),
+        "split": _describe_split(found.dataset, found.split, settings),
+        "base": {**found.weights.as_json(), "requested": settings.weights, "warning": found.weights.warning},
+        "features": {"extracted": found.extracted, "store": str(settings.cache_dir or "default") if settings.cache else None},
         "training": {
             **{name: getattr(settings, name) for name in ("epochs", "batch_size", "learning_rate", "views", "rotation")},
             "from": str(settings.start_from) if settings.start_from else None,
-            "history": history,
+            "history": found.history,
         },
-        "test": test,
+        "test": found.test,
+        "cross_validation": found.estimate.numbers,
         "timing": timing,
         "environment": environment(),
         "notice": NOTICE,
@@ -97,16 +113,17 @@ def write_report(path: Path, report: dict[str, Any]) -> None:
         draft.write_text(text + "\n", encoding="utf-8")
 
 
-def describe_test(truth: Array, probabilities: Array, classes: Sequence[str], test: dict[str, Any]) -> str:
+def describe_test(truth: Array, called: Whole, classes: Sequence[str], test: dict[str, Any]) -> str:
     """The classification report, the confusion matrix and the three numbers of the field, as text.
 
     Args:
-        truth, probabilities: (n, classes), as `metrics.evaluate` takes them.
+        truth: one-hot labels (n, classes).
+        called: class of each image, (n,), as `metrics.decide` gives it.
         classes: names in the order of the columns.
         test: what `metrics.evaluate` made of them.
     """
     table = classification_report(
-        truth.argmax(axis=1), probabilities.argmax(axis=1), labels=range(len(classes)), target_names=classes, zero_division=0.0
+        truth.argmax(axis=1), called, labels=range(len(classes)), target_names=classes, zero_division=0.0
     )
     width = max(len("specificity"), *(len(name) for name in classes))
     lines = [table, "confusion matrix (rows: true class, columns: predicted class)"]
@@ -118,3 +135,47 @@ def describe_test(truth: Array, probabilities: Array, classes: Sequence[str], te
         share = test[key]
         lines.append(f"{name + ':':<13}{share['value']:.4f}  (95 % interval {share['low']:.3f} to {share['high']:.3f})")
     return "\n".join(lines)
+
+
+def verdict(report: dict[str, Any]) -> str:
+    """What the run's numbers allow to say, in plain words."""
+    cross, data = report["cross_validation"], report["dataset"]
+    numbers = cross or report["test"]
+    by = "by patient" if report["split"]["grouped_by"] else "by image, so that patients cross the folds"
+    how = f"cross-validated {by}" if cross else f"on {len(report['split']['test'])} held-out images"
+    share, balanced = numbers["accuracy"], numbers["balanced_accuracy"]
+    interval = f"{share['low']:.2f} to {share['high']:.2f}"
+    words = [f"{numbers['positive']} is told from the rest with accuracy {share['value']:.2f} ({interval}), {how}."]
+    if balanced["low"] <= 1 / len(data["classes"]):
+        words.append("That is not shown to be better than guessing.")
+    few = min(data["patients_by_class"].values())
+    if few < FEW:
+        words.append(f"With {few} patients in the smallest class, little can be concluded.")
+    words.append("Whether the score needs the lungs was not tested.")
+    return " ".join(words)
+
+
+def summarise(report: dict[str, Any], settings: Settings) -> str:
+    """The last lines of a run: both estimates side by side, the verdict, the files written."""
+    cross, test = report["cross_validation"], report["test"]
+    estimates = {f"held out, {len(report['split']['test'])} images": test}
+    if cross:
+        estimates = {f"cross-validated, {cross['folds']} folds x {cross['repeats']}": cross} | estimates
+    baseline = "always the larger class"
+    width = max(map(len, (*estimates, baseline)))
+    lines = [""]
+    for title, numbers in estimates.items():
+        cells = []
+        for name, key in (("acc", "accuracy"), ("sens", "sensitivity"), ("spec", "specificity"), ("AUC", "roc_auc")):
+            share = numbers[key]
+            cells.append(f"{name} {share['value']:.2f} ({share['low']:.2f}-{share['high']:.2f})")
+        lines.append(f"{title:<{width}}  {'  '.join(cells)}")
+    lines.append(f"{baseline:<{width}}  acc {_majority(report):.2f}")
+    lines += ["", f"Verdict: {verdict(report)}"]
+    lines.append(f"Wrote {settings.model} (model), {settings.report} and {settings.page} (numbers), {settings.plot} (curves).")
+    return "\n".join(lines)
+
+
+def _majority(report: dict[str, Any]) -> float:
+    counts = report["dataset"]["counts"].values()
+    return float(max(counts) / sum(counts))

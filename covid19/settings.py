@@ -27,6 +27,10 @@ class Settings:
         view: 'PA' leaves out images whose known view is another, 'any' keeps them.
         groups: whether patients and duplicates are kept on one side of the split.
         allow_conflicts: drop an image that lies under two classes, rather than refuse the data set.
+        folds: parts of the cross-validation, 2 or more; 0 does without.
+        repeats: how often the images are divided into folds anew.
+        threshold: from which probability on the positive class is called, see `calibration.choose_threshold`.
+        prevalence: share of the positive class among the patients to come, in (0, 1); None takes the test part's own.
         cache: whether features are kept between runs.
         cache_dir: folder of the feature store; None is the user's cache folder.
         cache_size: bytes of features to keep.
@@ -51,10 +55,19 @@ class Settings:
     view: str = "PA"
     groups: bool = True
     allow_conflicts: bool = False
+    folds: int = 5
+    repeats: int = 5
+    threshold: str = "argmax"
+    prevalence: float | None = None
     cache: bool = True
     cache_dir: Path | None = None
     cache_size: int = 2_000_000_000
     command: str = ""
+
+    @property
+    def page(self) -> Path:
+        """The report as a page to look at, beside the report."""
+        return self.report.with_suffix(".html")
 
     def as_json(self) -> dict[str, str | int | float | None]:
         """The settings as JSON values; paths as they were given."""

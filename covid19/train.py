@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from covid19 import NOTICE
 from covid19.backend import import_keras
 from covid19.console import Stopwatch, say, warn
-from covid19.dataset import Dataset, check_counts, choose_positive, list_classes, list_images
+from covid19.dataset import Dataset, Record, check_counts, choose_positive, list_classes, list_images
 from covid19.errors import InputError
 from covid19.images import read_picture
-from covid19.metrics import evaluate, one_hot
+from covid19.metrics import decide, evaluate, one_hot
 from covid19.outputs import check_outputs
 from covid19.reading import Filter, Read, read_dataset
 from covid19.settings import Settings
 from covid19.split import Split, stratified_split
 from covid19.store import FeatureStore, open_store
-from covid19.weights import get_weights
+from covid19.weights import Weights, get_weights
+
+if TYPE_CHECKING:
+    from covid19.report import Outcome
 
 PICTURES_KEPT = 256  # decoded while Keras imports and kept for the extraction, 150 KB each
 PICTURES_CHECKED = 2  # run through the assembled model, as proof
@@ -48,20 +52,22 @@ def train(settings: Settings) -> dict[str, Any]:
             dataset = _read_while_keras_imports(settings, classes, store, read)  # 1. gather, 2. decode and resize
         # Not at the top: these import Keras, which takes seconds, and every check above answers at once.
         from covid19.base import build_base
+        from covid19.estimate import estimate
         from covid19.features import View, extract, load_batches, views_of
         from covid19.head import head_model, new_heads, train_heads
-        from covid19.model import assemble, check_assembled, load_head, model_info, save_model
-        from covid19.plots import plot_history
-        from covid19.report import describe_test, make_report, write_report
+        from covid19.model import assemble, check_assembled, load_head
+        from covid19.report import Outcome, describe_test
 
         records = dataset.records  # 3. pixels in [0, 1]: batch by batch, in `load_batches`
         y = one_hot([record.label for record in records], classes)  # 4. labels
         split = _split(dataset, settings)  # 5. split
-        views = views_of(records, split.train, settings)  # 6. augment
+        turned = range(len(records)) if settings.folds else split.train  # each image trains some of the folds' heads
+        views = views_of(records, turned, settings)  # 6. augment
         base = build_base(weights)  # 7. base
         with watch("extract"):
             x, extracted = extract(views, base, weights.digest, store, read)
-        x = x.reshape(len(records), 1 + settings.views, -1)  # float32 (images, views, 512)
+            x = x.reshape(len(records), 1 + settings.views, -1)  # float32 (images, views, 512)
+            plain = _untrained_features(records, weights, store, read) if settings.folds else None
 
     members, test_at = [np.array(split.train)], np.array(split.test)
     heads = new_heads(x, members, len(classes), settings.seed)  # 8. head
@@ -70,27 +76,59 @@ def train(settings: Settings) -> dict[str, Any]:
         _warn_of_leak(earlier["trained_on"], [records[i].digest for i in split.test])
     with watch("train"):  # 9. train the head on features, then assemble
         heads, history = train_heads(heads, x, y, members, settings, test_at)
-        model = assemble(base, head_model(heads))
+    with watch("cross_validate"):
+        honest = estimate(dataset, x, plain, y, split.train, positive, settings)
+    heads = heads.tempered(honest.temperature)
+    model = assemble(base, head_model(heads))
     with watch("predict"):  # 10. predict: the head on stored features, the whole model on a few to prove that it says the same
         probabilities = heads.probabilities(x[test_at, 0])[:, 0]
         _, pixels = next(load_batches([View(records[i], 0.0) for i in split.test[:PICTURES_CHECKED]], read))
         check_assembled(model, pixels, probabilities[:PICTURES_CHECKED])
-    test = evaluate(y[test_at], probabilities, classes, positive)  # 11. report and plot
-    say(describe_test(y[test_at], probabilities, classes, test))
+    groups = [records[i].group for i in split.test]
+    test = evaluate(y[test_at], probabilities, classes, positive, groups, honest.threshold)  # 11. report and plot
+    say(describe_test(y[test_at], decide(probabilities, classes.index(positive), honest.threshold), classes, test))
+    found = Outcome(dataset, split, weights, extracted, history, test, honest)
+    return _write(settings, found, model, read, watch)  # 12. save
+
+
+def _write(settings: Settings, found: Outcome, model: Any, read: Read, watch: Stopwatch) -> dict[str, Any]:
+    """Write plot, page, model and report, each whole, and print the summary; return the report."""
+    from covid19.model import model_info, save_model
+    from covid19.page import write_page
+    from covid19.plots import plot_history
+    from covid19.report import make_report, summarise, write_report
+
     with watch("write"):
-        plot_history(settings.plot, history, weights.title)
-        info = model_info(settings, classes, positive, weights, [records[i].digest for i in split.train])
-        save_model(settings.model, model, info)  # 12. save
-    report = make_report(settings, dataset, split, weights, extracted, history, test, watch.total())
+        plot_history(settings.plot, found.history, found.weights.title)
+        write_page(settings.page, make_report(settings, found, watch.total()), found, read)
+        save_model(settings.model, model, model_info(settings, found))
+    report = make_report(settings, found, watch.total())
     write_report(settings.report, report)
-    say(f"\nWrote {settings.model} (model), {settings.report} (numbers) and {settings.plot} (curves).")
-    say(f"Base: VGG16, {weights.title}. {NOTICE}")
+    say(summarise(report, settings))
+    say(f"Base: VGG16, {found.weights.title}. {NOTICE}")
     return report
+
+
+def _untrained_features(records: Sequence[Record], weights: Weights, store: FeatureStore, read: Read) -> Any:
+    """What a base that was never trained sees, float32 (images, 1, 512): shows what training it adds. None if it is that."""
+    from covid19.base import build_base
+    from covid19.features import View, extract
+
+    untrained = get_weights("random")
+    if weights.digest == untrained.digest:
+        return None
+    features, _ = extract([View(record, 0.0) for record in records], build_base(untrained), untrained.digest, store, read)
+    return features[:, None]
 
 
 def _check(settings: Settings) -> tuple[tuple[str, ...], str]:
     """Find what is wrong with paths, folders and names before anything slow; return the classes and the positive one."""
-    check_outputs((settings.model, settings.report, settings.plot))
+    check_outputs((settings.model, settings.report, settings.page, settings.plot))
+    if settings.threshold != "argmax" and not settings.folds:
+        raise InputError(
+            f"--threshold {settings.threshold} is found by cross-validation, which --folds 0 leaves out; expected 2 folds or "
+            "more with it: leave out --folds 0"
+        )
     if settings.start_from and not settings.start_from.is_file():
         raise InputError(
             f"--from '{settings.start_from}' is no file; expected a model that 'covid19 train' wrote: check the path"

@@ -48,6 +48,8 @@ def test_help_names_every_flag_with_its_default(capsys):
         "-d DIR, --dataset DIR", "-m FILE, --model FILE", "-p FILE, --plot FILE", "-r FILE, --report FILE",
         "--learning-rate RATE", "--learning RATE", "--epochs N", "--epoch N", "--batch-size N", "--batchsize N",
         "--test-size SHARE", "--seed N", "--views N", "--rotation DEG", "--weights", "--positive CLASS", "--from MODEL",
+        "--folds N", "--repeats N", "--threshold RULE", "--prevalence SHARE", "--metadata FILE", "--view {PA,any}",
+        "--no-groups", "--allow-conflicts", "--cache-dir DIR", "--cache-size GB", "--no-cache",
     ):  # fmt: skip
         assert flag in text
     for default in ("covid19.model", "plot.png", "metrics.json", "0.001", "25", "(default 8)", "0.2", "42", "15.0", "auto"):
@@ -81,6 +83,12 @@ def test_the_three_ways_to_call_it_are_one(tmp_path):
         ("--views -1", "argument --views: received '-1', expected a whole number, 0 or more"),
         ("--rotation 181", "argument --rotation: received '181', expected degrees from 0 to 180"),
         ("--rotation -1", "received '-1', expected degrees"),
+        ("--folds 1", "argument --folds: received '1', expected 0 or a whole number, 2 or more"),
+        ("--folds -1", "argument --folds: received '-1', expected a whole number"),
+        ("--repeats 0", "argument --repeats: received '0', expected a whole number, 1 or more"),
+        ("--threshold half", "argument --threshold: received 'half', expected argmax, youden, sens=0.95 or spec=0.95"),
+        ("--threshold sens=2", "received '2', expected a share between 0 and 1"),
+        ("--prevalence 0", "argument --prevalence: received '0', expected a share between 0 and 1"),
         ("--nonsense", "unrecognized arguments: --nonsense"),
         ("--epo 3", "unrecognized arguments: --epo 3"),
     ],

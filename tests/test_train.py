@@ -17,7 +17,8 @@ from covid19.train import train
 def test_the_report_has_its_keys_and_they_agree(run):
     report = run.report
     assert {
-        "command", "version", "created", "dataset", "split", "base", "training", "test", "timing", "environment", "notice",
+        "command", "version", "created", "dataset", "split", "base", "training", "test", "cross_validation", "timing",
+        "environment", "notice",
     } <= report.keys()  # fmt: skip
     assert report["dataset"]["root"] == str(run.settings.dataset)
     assert report["dataset"]["classes"] == ["covid", "normal"]
@@ -118,4 +119,61 @@ def test_the_main_command_works_on_the_50_real_images(tmp_path):
     assert report["dataset"]["counts"] == {"covid": 25, "normal": 25}
     assert len(report["split"]["test"]) == 10
     assert report["test"]["accuracy"]["value"] >= 0.7
-    assert {path.name for path in tmp_path.iterdir()} == {"covid19.model", "metrics.json", "plot.png"}
+    assert {path.name for path in tmp_path.iterdir()} == {"covid19.model", "metrics.json", "metrics.html", "plot.png"}
+
+
+def test_cross_validation_judges_every_image_and_its_numbers_are_in_the_report_and_the_model(run):
+    cross = run.report["cross_validation"]
+    counts = run.report["dataset"]["patients_by_class"]
+    assert (cross["folds"], cross["repeats"], cross["grouped_by"]) == (min(5, *counts.values()), 2, ["patient", "duplicates"])
+    assert len(cross["predictions"]) == len(cross["predictions"][0]["probabilities"]) * 6
+    assert sum(map(sum, cross["confusion_matrix"])) == 12
+    called = [max(said["probabilities"], key=said["probabilities"].get) for said in cross["predictions"]]
+    right = sum(label == said["path"].split("/")[0] for label, said in zip(called, cross["predictions"], strict=True))
+    assert cross["accuracy"]["value"] == right / 12
+    assert len(cross["each_repeat"]) == 2
+    assert cross["baselines"]["majority"]["accuracy"]["value"] == 0.5
+    assert cross["baselines"]["untrained_base"] is None  # it is this run's
+    assert cross["predictive_values"]["prevalence"] == 0.5
+    assert not cross["predictive_values"]["given"]
+    info = covid19.load_model(run.settings.model).info
+    assert info["cross_validation"]["roc_auc"] == cross["roc_auc"]
+    assert info["temperature"] == cross["calibration"]["temperature"]
+    assert info["threshold"] is None
+
+
+def test_the_temperature_is_folded_into_the_saved_model(run, tmp_path):
+    plain = train(settings_in(tmp_path, run.settings.dataset, folds=0))
+    assert plain["cross_validation"] is None
+    image = read_picture(run.settings.dataset / plain["split"]["test"][0]).pixels[None] / np.float32(255)
+    sharp, tempered = (
+        np.log(covid19.load_model(path).model.predict_on_batch(image))[0]
+        for path in (tmp_path / "covid19.model", run.settings.model)
+    )
+    temperature = run.report["cross_validation"]["calibration"]["temperature"]
+    assert tempered[0] - tempered[1] == pytest.approx((sharp[0] - sharp[1]) / temperature, rel=1e-3)
+
+
+def test_a_threshold_for_a_wanted_sensitivity_is_stored_and_used(run, tmp_path):
+    report = train(settings_in(tmp_path, run.settings.dataset, threshold="sens=0.95", prevalence=0.02))
+    cross = report["cross_validation"]
+    threshold = covid19.load_model(tmp_path / "covid19.model").info["threshold"]
+    assert cross["threshold"] == report["test"]["threshold"] == threshold
+    of_training = {said["path"]: said["probabilities"]["covid"] for said in cross["predictions"]}
+    scores = [of_training[name] for name in report["split"]["train"] if name.startswith("covid")]
+    assert min(scores) == pytest.approx(threshold)  # five of five: the lowest of them
+    assert (cross["predictive_values"]["prevalence"], cross["predictive_values"]["given"]) == (0.02, True)
+
+
+def test_a_threshold_without_cross_validation_is_refused(run, tmp_path):
+    with pytest.raises(InputError, match="--threshold youden is found by cross-validation"):
+        train(settings_in(tmp_path, run.settings.dataset, threshold="youden", folds=0))
+
+
+@pytest.mark.skipif(not (SHARED / "ieee8023").is_dir(), reason="the real images are not here")
+def test_on_the_real_images_the_figure_by_patient_is_the_headline_and_the_one_by_image_is_beside_it(tmp_path, capsys):
+    table = SHARED / "ieee8023" / "metadata.csv"
+    cross = train(settings_in(tmp_path, SHARED / "seed50", metadata=table, epochs=25, views=0, repeats=5))["cross_validation"]
+    assert cross["by_image"]["accuracy"] == pytest.approx(0.94, abs=0.04)
+    assert 0.8 <= cross["accuracy"]["value"] <= cross["by_image"]["accuracy"]
+    assert "cross-validated by patient" in capsys.readouterr().out

@@ -1,0 +1,62 @@
+"""What the flags' values may be: parsers for argparse, each with an error that says what was received and what is expected."""
+
+from __future__ import annotations
+
+import argparse
+import math
+from collections.abc import Callable
+
+
+def whole(low: int, high: float = math.inf) -> Callable[[str], int]:
+    """A parser of whole numbers in [low, high]."""
+
+    def parse(text: str) -> int:
+        number = int(text) if text.lstrip("-").isdecimal() else low - 1
+        if not low <= number <= high:
+            limit = f"{low} or more" if high == math.inf else f"{low} to {high}"
+            raise argparse.ArgumentTypeError(f"received '{text}', expected a whole number, {limit}: give such a number")
+        return number
+
+    return parse
+
+
+def _real(low: float, high: float, expected: str) -> Callable[[str], float]:
+    """A parser of real numbers between low and high, neither included."""
+
+    def parse(text: str) -> float:
+        try:
+            number = float(text)
+        except ValueError:
+            number = math.nan
+        if not low < number < high:
+            raise argparse.ArgumentTypeError(f"received '{text}', expected {expected}: give such a number")
+        return number
+
+    return parse
+
+
+rate = _real(0, math.inf, "a number above 0, such as 0.001")
+share = _real(0, 1, "a share between 0 and 1, such as 0.2")
+degrees = _real(-1e-9, 180.000001, "degrees from 0 to 180, such as 15")
+_size = _real(0, 1e6, "a size in GB, such as 2")
+
+
+def folds(text: str) -> int:
+    """Parse a number of folds: 0, or 2 and more."""
+    number = whole(0)(text)
+    if number == 1:
+        raise argparse.ArgumentTypeError("received '1', expected 0 or a whole number, 2 or more: give such a number")
+    return number
+
+
+def threshold_rule(text: str) -> str:
+    """Parse when the positive class is called: argmax, youden, sens=SHARE or spec=SHARE."""
+    side, _, target = text.partition("=")
+    if text in ("argmax", "youden") or (side in ("sens", "spec") and share(target)):
+        return text
+    raise argparse.ArgumentTypeError(f"received '{text}', expected argmax, youden, sens=0.95 or spec=0.95: give one of these")
+
+
+def gigabytes(text: str) -> int:
+    """Parse a size in GB to bytes."""
+    return round(_size(text) * 1e9)
