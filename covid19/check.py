@@ -210,6 +210,11 @@ def describe(findings: Finding) -> str:
     lines = [*_table(["", *labels], rows), ""]
     lines.append("views: " + ", ".join(f"{view} {count}" for view, count in findings["views"].items()))
     lines.append("patients known by: " + ", ".join(f"{rule} {count}" for rule, count in findings["patients_by_rule"].items()))
+    if metadata := findings["metadata"]:
+        lines.append(
+            f"metadata: {metadata['rows']} rows, {metadata['matched']} images matched, {metadata['without_file']} files not "
+            f"here, {len(metadata['conflicts'])} with contradicting rows"
+        )
     table, guess = findings["sources"]["table"], findings["sources"]["guess"]
     if table:
         shown = [[source[:48], *(str(counts[label]) for label in labels)] for source, counts in list(table.items())[:12]]

@@ -66,7 +66,8 @@ def cross_validate(features: Array, labels: Array, divisions: Sequence[Sequence[
     Standardisation is adapted to each fold's training images alone.
 
     Args:
-        features: of all images, float32 (n, views, 512); held-out images are judged by view 0, the image itself.
+        features: of all images, float32 (n, views, 512); held-out images are judged by view 0, the image itself. The run's
+            test images have no other: in the folds where they train, they train unrotated.
         labels: one-hot, float32 (n, classes).
         divisions: from `make_folds`.
         settings: epochs, batch_size, learning_rate, seed.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -76,10 +77,11 @@ def reliability(bins: Sequence[dict[str, Any]]) -> str:
 
 def scores(score: Floats, positive: Flags, name: str, threshold: float | None) -> str:
     """How the probability of the positive class is spread, for the positive images and the others."""
+    name = name.replace("$", r"\$")  # else Matplotlib takes it for a formula
     figure, axes = _new(f"Probability of {name}", "Images")
     bins = np.linspace(0, 1, 21).tolist()
-    axes.hist(score[positive], bins, color=FIRST, alpha=0.55, label=name)
-    axes.hist(score[~positive], bins, histtype="step", color=SECOND, linewidth=2, label="others")
+    axes.hist(score[positive], bins, color=FIRST, alpha=0.55, label=f"is {name}")
+    axes.hist(score[~positive], bins, histtype="step", color=SECOND, linewidth=2, label="is another")
     if threshold is not None:
         axes.axvline(threshold, color=INK, linestyle="--", label="threshold")
     axes.yaxis.set_major_locator(MaxNLocator(integer=True))
@@ -109,7 +111,8 @@ def _svg(figure: Figure, axes: Axes, legend: Any = "best") -> str:
     """The figure as an SVG element, its ids told apart from those of the page's other figures by its labels."""
     axes.legend(frameon=False, labelcolor=INK, fontsize=9, loc=legend)
     out = io.StringIO()
-    with rc_context({"svg.fonttype": "none", "svg.hashsalt": axes.get_xlabel() + axes.get_ylabel()}):
+    with warnings.catch_warnings(), rc_context({"svg.fonttype": "none", "svg.hashsalt": axes.get_xlabel() + axes.get_ylabel()}):
+        warnings.filterwarnings("ignore", "Glyph .* missing", UserWarning)  # the browser has the letters that Matplotlib lacks
         figure.savefig(out, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
     text = out.getvalue()
     text = text[text.index("<svg") :]

@@ -83,9 +83,11 @@ def new_heads(features: Array, members: Sequence[Members], classes: int, seed: i
         seed: of the kernels; head k draws from (seed, k).
     """
     width = features.shape[2]
-    seen = [features[own].reshape(-1, width) for own in members]
-    mean = np.stack([rows.mean(axis=0) for rows in seen])
-    variance = np.stack([np.maximum(rows.var(axis=0), max(1e-3 * rows.var(axis=0).mean(), 1e-6)) for rows in seen])
+    mean, variance = (np.empty((len(members), width), np.float32) for _ in range(2))
+    for head, own in enumerate(members):  # one at a time: copies for all heads would not fit
+        rows = features[own].reshape(-1, width)
+        spread = rows.var(axis=0)
+        mean[head], variance[head] = rows.mean(axis=0), np.maximum(spread, max(1e-3 * spread.mean(), 1e-6))
     generators = [np.random.default_rng((seed, head)) for head in range(len(members))]
 
     def kernels(inputs: int, outputs: int) -> Array:

@@ -44,6 +44,7 @@ def plot_history(path: Path, history: dict[str, list[float]], weights: str) -> N
     lower.set_xlabel("Epoch")
     lower.set_xlim(epochs[0] - 0.5, epochs[-1] + 0.5)
     lower.xaxis.set_major_locator(MaxNLocator(integer=True))
-    figure.suptitle(f"Training of the head on a frozen VGG16\nbase: {weights}", fontsize=12)
+    base = weights.replace("$", r"\$")  # else Matplotlib takes it for a formula
+    figure.suptitle(f"Training of the head on a frozen VGG16\nbase: {base}", fontsize=12)
     with written_whole(path) as draft:
         figure.savefig(draft, format="png", dpi=150)

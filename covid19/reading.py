@@ -24,6 +24,8 @@ from covid19.metadata import Entry, Metadata, read_metadata
 from covid19.patients import collection_of, find_patient
 from covid19.store import FeatureStore
 
+FACTS_AT_ONCE = 1000
+
 Numbers = NDArray[np.intp]
 Read = Callable[[Path], Picture]
 
@@ -129,10 +131,14 @@ def _decode(
         digests = {path: digest for path, digest in zip(files, found, strict=True) if digest}
         facts = store.facts(list(digests.values()))
         unknown = [path for path, digest in digests.items() if digest not in facts]
-        seen = zip(unknown, pool.map(lambda path: attempt(path, look), unknown), strict=True)
-        fresh = {digests[path]: fact for path, fact in seen if fact}
-    store.put_facts(fresh.items())
-    return digests, facts | fresh, failed
+        # Kept batch by batch, so that a stopped run need not decode a large set from its beginning.
+        for start in range(0, len(unknown), FACTS_AT_ONCE):
+            batch = unknown[start : start + FACTS_AT_ONCE]
+            seen = zip(batch, pool.map(lambda path: attempt(path, look), batch), strict=True)
+            fresh = {digests[path]: fact for path, fact in seen if fact}
+            store.put_facts(fresh.items())
+            facts |= fresh
+    return digests, facts, failed
 
 
 def _record(image: Listed, digest: str, facts: Facts, metadata: Metadata | None) -> Record:

@@ -34,7 +34,8 @@ def stratified_split(labels: Sequence[str], groups: Sequence[int], test_size: fl
         Every position on one side.
 
     Raises:
-        ValueError: a class has all its images in one group, so that it cannot stand on both sides.
+        ValueError: a class has all its images in one group, so that it cannot stand on both sides; or the groups hold several
+            classes in a way that no division leaves each on both sides.
     """
     classes, label = np.unique(np.asarray(labels), return_inverse=True)
     names, group = np.unique(np.asarray(groups), return_inverse=True)
@@ -50,24 +51,38 @@ def stratified_split(labels: Sequence[str], groups: Sequence[int], test_size: fl
     for _ in range(TRIES):
         taken = _take(counts, target, generator.permutation(len(names)))
         held_out = counts[taken].sum(axis=0)
-        missing = ((held_out == 0) | (held_out == totals)).sum()  # a class on one side alone is worse than any distance
-        distance = float(np.abs(held_out - target).sum() + len(label) * missing)
+        if ((held_out == 0) | (held_out == totals)).any():
+            continue
+        distance = float(np.abs(held_out - target).sum())
         if distance < best_distance:
             best, best_distance = taken, distance
         if best_distance == 0:
             break
+    if best_distance == np.inf:
+        raise ValueError("no division of the groups leaves every class on both sides")
     in_test = best[group]
     return Split(np.flatnonzero(~in_test).tolist(), np.flatnonzero(in_test).tolist())
 
 
 def _take(counts: np.ndarray, target: np.ndarray, order: np.ndarray) -> np.ndarray:
-    """Mark the groups to hold out, looking at each once in the given order."""
+    """Mark the groups to hold out, in the given order: first one for each class, then each that brings the counts nearer."""
     taken = np.zeros(len(counts), bool)
-    left = target.copy()
+    left, remaining = target.copy(), counts.sum(axis=0)
+
+    def take(index: int) -> None:
+        nonlocal left, remaining
+        taken[index] = True
+        left, remaining = left - counts[index], remaining - counts[index]
+
+    for label in range(counts.shape[1]):
+        if not counts[taken, label].any():
+            # However large the class's groups are, one of them must go, but none that takes the last of another class.
+            spared = (index for index in order if counts[index, label] and (remaining - counts[index])[counts[index] > 0].all())
+            if (first := next(spared, None)) is not None:
+                take(first)
     for index in order:
-        if np.abs(left - counts[index]).sum() < np.abs(left).sum():
-            taken[index] = True
-            left = left - counts[index]
+        if not taken[index] and np.abs(left - counts[index]).sum() < np.abs(left).sum():
+            take(index)
             if not left.any():
                 break
     return taken

@@ -61,8 +61,7 @@ def train(settings: Settings) -> dict[str, Any]:
         records = dataset.records  # 3. pixels in [0, 1]: batch by batch, in `load_batches`
         y = one_hot([record.label for record in records], classes)  # 4. labels
         split = _split(dataset, settings)  # 5. split
-        turned = range(len(records)) if settings.folds else split.train  # each image trains some of the folds' heads
-        views = views_of(records, turned, settings)  # 6. augment
+        views = views_of(records, split.train, settings)  # 6. augment
         base = build_base(weights)  # 7. base
         with watch("extract"):
             x, extracted = extract(views, base, weights.digest, store, read)
@@ -114,9 +113,9 @@ def _untrained_features(records: Sequence[Record], weights: Weights, store: Feat
     from covid19.base import build_base
     from covid19.features import View, extract
 
-    untrained = get_weights("random")
-    if weights.digest == untrained.digest:
+    if not weights.trained:
         return None
+    untrained = get_weights("random")
     features, _ = extract([View(record, 0.0) for record in records], build_base(untrained), untrained.digest, store, read)
     return features[:, None]
 

@@ -11,9 +11,11 @@ from xml.etree import ElementTree
 import cv2
 import numpy as np
 import pytest
+from conftest import settings_in, write_noise
 
 from covid19.card import model_card
 from covid19.report import verdict
+from covid19.train import train
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
@@ -108,3 +110,16 @@ def test_the_page_lets_no_request_out(text, tmp_path):
         open_in_browser(other, tmp_path, 800)
         assert "/x.png" in asked
         server.shutdown()
+
+
+def test_class_names_of_any_letters_and_more_than_two_classes_are_shown(tmp_path):
+    names = ("$covid$_x", "<b>&", "肺炎")
+    root = write_noise(tmp_path / "data", dict.fromkeys(names, 4), side=30)
+    report = train(settings_in(tmp_path, root, epochs=2, views=0, repeats=1, folds=2))
+    page = (tmp_path / "metrics.html").read_text(encoding="utf-8")
+    assert "<b>&" not in page
+    assert "&lt;b&gt;&amp;" in page
+    assert "Each class against the rest" in page
+    assert "Probability of $covid$_x" in html.unescape(page)
+    assert report["cross_validation"]["by_class"].keys() == set(names)
+    assert report["cross_validation"]["macro"].keys() == {"roc_auc", "average_precision", "f1"}

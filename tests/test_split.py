@@ -77,3 +77,18 @@ def test_no_patient_of_the_50_real_images_stands_on_both_sides():
         train, test = stratified_split(labels, groups, 0.2, seed)
         assert not {dataset.records[i].patient for i in train} & {dataset.records[i].patient for i in test}
         assert [sum(labels[i] == name for i in test) for name in ("covid", "normal")] == [5, 5]
+
+
+@pytest.mark.parametrize("test_size", [0.1, 0.2, 0.5])
+def test_a_class_of_two_large_groups_still_stands_on_both_sides(test_size):
+    labels = ["covid"] * 100 + ["normal"] * 30
+    groups = [0] * 50 + [1] * 50 + list(range(10, 40))
+    split = stratified_split(labels, groups, test_size, seed=0)
+    assert sum(labels[i] == "covid" for i in split.test) == 50
+    assert 0 < sum(labels[i] == "normal" for i in split.test) < 30
+
+
+def test_groups_that_no_division_can_part_are_refused():
+    # a is in groups 1 and 2, b in 2 and 3, c in 1 and 3: whatever is held out, one class is on one side alone
+    with pytest.raises(ValueError, match="no division of the groups leaves every class on both sides"):
+        stratified_split(list("aabbcc"), [1, 2, 2, 3, 1, 3], 0.3, seed=0)
