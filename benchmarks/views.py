@@ -12,8 +12,8 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import softmax
 from sklearn.metrics import roc_auc_score
-from sklearn.model_selection import RepeatedStratifiedKFold
 
 from benchmarks.record import provenance, table, write
 from covid19.backend import import_keras
@@ -36,8 +36,8 @@ def main() -> None:
     import_keras()
     sections = ["# Out-of-fold ROC AUC by number of rotated views", provenance()]
     sections.append(
-        f"Untrained base, {REPEATS} repeats of {FOLDS} folds stratified by class, 25 epochs, default settings. "
-        "± is the standard deviation over the repeats; the last column is the mean paired difference to 25 views and its own."
+        f"Untrained base, {REPEATS} repeats of {FOLDS} folds stratified by class and grouped by patient, 25 epochs, default "
+        "settings. ± is the standard deviation over the repeats; the last column is the mean paired difference to 25 views and its own."
     )
     for dataset in parser.parse_args().datasets:
         aucs = measure(dataset)
@@ -56,8 +56,8 @@ def main() -> None:
 def measure(dataset: Path) -> dict[int, NDArray[np.float64]]:
     """The out-of-fold AUC of each repeat, by number of views."""
     from covid19.base import build_base
+    from covid19.crossval import cross_validate, make_folds
     from covid19.features import extract, views_of
-    from covid19.head import new_heads, train_heads
 
     settings = Settings(dataset, views=VIEWS[-1])
     weights = get_weights("random")
@@ -69,21 +69,12 @@ def measure(dataset: Path) -> dict[int, NDArray[np.float64]]:
     features = features.reshape(len(data.records), len(views) // len(data.records), -1)
     labels = one_hot([record.label for record in data.records], data.classes)
     positive = data.classes.index(choose_positive(data.classes, None))
-    folds = list(
-        RepeatedStratifiedKFold(n_splits=FOLDS, n_repeats=REPEATS, random_state=0).split(labels, labels.argmax(axis=1))
-    )
-    members = [train for train, _ in folds]
+    divisions = make_folds(labels.argmax(axis=1).tolist(), [record.group for record in data.records], FOLDS, REPEATS, 0)
     aucs = {}
     for count in VIEWS:
-        seen = features[:, : 1 + count]
-        heads, _ = train_heads(
-            new_heads(seen, members, len(data.classes), 0), seen, labels, members, replace(settings, views=count)
-        )
-        scores = heads.probabilities(features[:, 0])[:, :, positive]
-        held_out = np.empty((REPEATS, len(labels)))
-        for fold, (_, test) in enumerate(folds):
-            held_out[fold // FOLDS, test] = scores[test, fold]
-        aucs[count] = np.array([roc_auc_score(labels[:, positive], row) for row in held_out])
+        logits = cross_validate(features[:, : 1 + count], labels, divisions, replace(settings, views=count))
+        said = softmax(logits, axis=2)[:, :, positive]
+        aucs[count] = np.array([roc_auc_score(labels[:, positive], repeat) for repeat in said])
     return aucs
 
 

@@ -46,7 +46,7 @@ class Settings:
     batch_size: int = 8
     test_size: float = 0.2
     seed: int = 42
-    views: int = 2
+    views: int = 1
     rotation: float = 15.0
     weights: str = "auto"
     positive: str | None = None
