@@ -37,7 +37,8 @@ def main() -> None:
     sections = ["# Out-of-fold ROC AUC by number of rotated views", provenance()]
     sections.append(
         f"Untrained base, {REPEATS} repeats of {FOLDS} folds stratified by class and grouped by patient, 25 epochs, default "
-        "settings. ± is the standard deviation over the repeats; the last column is the mean paired difference to 25 views and its own."
+        "settings. ± is the standard deviation over the repeats; the last column is the mean paired difference to 25 views and "
+        "its own."
     )
     for dataset in parser.parse_args().datasets:
         aucs = measure(dataset)
