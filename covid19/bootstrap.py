@@ -30,8 +30,9 @@ def intervals(
 ) -> dict[str, tuple[float, float]]:
     """95 % intervals of numbers in (0, 1) by a bootstrap of whole groups (Davison and Hinkley, Bootstrap Methods, 1997, ch. 5).
 
-    Symmetric on the logit's scale, where such numbers are nearer to normal (as Boyd, Eng and Page, ECML 2013, advise), with
-    Student's quantile for the smaller class's groups. Simulated, it covers in 92 to 99 % where percentiles cover in 88 to 94.
+    Symmetric on the logit's scale, where such numbers are nearer to normal: the logit interval of Boyd, Eng and Page (ECML 2013)
+    with Student's quantile for the smaller class's groups. Simulated, it covers in 91 to 100 % where percentiles cover in 82 to
+    100 and the deviation of the resamples' own logits makes it up to twice as wide, since resamples without an error are far out.
 
     Args:
         statistics: from weights (resamples, n) to numbers by name, each (resamples,).
@@ -62,8 +63,7 @@ def _logit_interval(value: float, drawn: Floats, groups: int) -> tuple[float, fl
     if value in (0, 1):
         limits = binomtest(round(value * groups), groups).proportion_ci(method="wilson")
         return float(limits.low), float(limits.high)
-    edge = 1 / (4 * groups**2)  # as near to 0 or 1 as an AUC of so few can tell
-    error = logit(drawn.clip(edge, 1 - edge)).std() * student.ppf(LEVEL[1], max(groups - 1, 1))
+    error = drawn.std() / (value * (1 - value)) * student.ppf(LEVEL[1], max(groups - 1, 1))
     return float(expit(logit(value) - error)), float(expit(logit(value) + error))
 
 
