@@ -31,8 +31,8 @@ def intervals(
     """95 % intervals of numbers in (0, 1) by a bootstrap of whole groups (Davison and Hinkley, Bootstrap Methods, 1997, ch. 5).
 
     Symmetric on the logit's scale, where such numbers are nearer to normal: the logit interval of Boyd, Eng and Page (ECML 2013)
-    with Student's quantile for the smaller class's groups. Simulated, it covers in 91 to 100 % where percentiles cover in 82 to
-    100 and the deviation of the resamples' own logits makes it up to twice as wide, since resamples without an error are far out.
+    with Student's quantile for the smaller class's groups. Simulated, it covers in 91 to 100 % where percentiles cover in 82
+    to 100. The spread of the resamples' own logits would make it up to twice as wide: a resample without errors is far out.
 
     Args:
         statistics: from weights (resamples, n) to numbers by name, each (resamples,).

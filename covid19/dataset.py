@@ -14,6 +14,7 @@ from covid19.errors import InputError
 from covid19.images import is_dicom
 from covid19.metadata import Entry
 
+FEW = 20  # patients of a class below which little can be concluded
 EXTENSIONS = (*paths.image_types, ".dcm", ".dicom")
 
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from sklearn.metrics import classification_report
 
 from covid19 import NOTICE, __version__
-from covid19.dataset import Dataset
+from covid19.dataset import FEW, Dataset
 from covid19.estimate import Estimate
 from covid19.outputs import written_whole
 from covid19.settings import Settings
@@ -25,8 +25,6 @@ from covid19.weights import Weights
 
 Array = NDArray[np.float32]
 Whole = NDArray[np.intp]
-
-FEW = 20  # patients of a class below which little can be concluded
 
 
 def environment() -> dict[str, str]:

@@ -61,7 +61,7 @@ def _patients(generator: np.random.Generator, count: int) -> list[int]:
     """The patient of each image, counted from 1: most have one image, some two or three."""
     patients: list[int] = []
     while len(patients) < count:
-        patients += [patients[-1] + 1 if patients else 1] * int(generator.choice((1, 2, 3), p=(0.6, 0.25, 0.15)))
+        patients += [patients[-1] + 1 if patients else 1] * int(generator.choice((1, 2, 3), p=(0.85, 0.1, 0.05)))
     return patients[:count]
 
 
