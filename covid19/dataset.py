@@ -48,6 +48,7 @@ class Facts(NamedTuple):
         hash: perceptual hash, 64 hexadecimal digits.
         spread: standard deviation of the grey values, 0 to 128.
         colour: how much the hue varies over the picture, see `images.colourfulness`.
+        file, border, thumbnail: what the audit's probes see, see `probes`.
     """
 
     width: int
@@ -55,6 +56,9 @@ class Facts(NamedTuple):
     hash: str
     spread: float
     colour: float
+    file: str
+    border: bytes
+    thumbnail: bytes
 
 
 @dataclass(frozen=True)

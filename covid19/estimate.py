@@ -16,7 +16,7 @@ from sklearn.metrics import roc_auc_score
 
 from covid19.bootstrap import calibration_error
 from covid19.calibration import choose_threshold, fit_temperature, log_loss, operating_points, reliability
-from covid19.crossval import cross_validate, make_folds
+from covid19.crossval import Fold, cross_validate, make_folds
 from covid19.dataset import Dataset
 from covid19.metrics import decide, evaluate, predictive_values, proportion
 from covid19.settings import Settings
@@ -34,12 +34,14 @@ class Estimate:
         temperature: that the model's logits are to be divided by.
         threshold: from which the model calls the positive class, or None for the likeliest class.
         numbers: the report's `cross_validation`, JSON values; None without it.
+        divisions: the repeats' folds.
     """
 
     probabilities: Array | None
     temperature: float
     threshold: float | None
     numbers: dict[str, Any] | None
+    divisions: Sequence[Sequence[Fold]]
 
 
 def estimate(
@@ -73,7 +75,7 @@ def estimate(
     divide = (settings.folds, settings.repeats, settings.seed)
     divisions = make_folds(truth.tolist(), groups, *divide) if settings.folds else []
     if not divisions:
-        return Estimate(None, 1.0, None, None)
+        return Estimate(None, 1.0, None, None, ())
     alone = len(set(groups)) == len(groups)
     by_image = [] if alone else make_folds(truth.tolist(), range(len(labels)), *divide)
     said = cross_validate(features, labels, [*divisions, *by_image], settings)
@@ -105,7 +107,7 @@ def estimate(
             {"path": record.name, "probabilities": dict(zip(dataset.classes, map(float, row), strict=True))}
             for record, row in zip(dataset.records, probabilities, strict=True)
         ],
-    })  # fmt: skip
+    }, divisions)  # fmt: skip
 
 
 def _mean(logits: Array) -> Array:

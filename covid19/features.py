@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from covid19.augment import rotate, rotation_angle
 from covid19.console import Progress, say
 from covid19.dataset import Record
+from covid19.lungs import Cover, hide
 from covid19.reading import Read
 from covid19.settings import Settings
 from covid19.store import FeatureStore, feature_key
@@ -26,10 +27,16 @@ AHEAD = 2  # batches prepared while the base is busy: enough to hide decoding, 1
 
 
 class View(NamedTuple):
-    """One image turned by one angle, in degrees."""
+    """One image turned by one angle, in degrees, with a part of it hidden or not."""
 
     record: Record
-    angle: float
+    angle: float = 0.0
+    cover: Cover | None = None
+
+    @property
+    def hidden(self) -> str:
+        """What of the picture is hidden, for the feature store."""
+        return self.cover.identity if self.cover else ""
 
 
 def views_of(records: Sequence[Record], turned: Collection[int], settings: Settings) -> list[View]:
@@ -61,7 +68,7 @@ def extract(views: Sequence[View], base: keras.Model, base_digest: str, store: F
     Returns:
         float32 array (len(views), 512), the mean of each feature map in the views' order; and how many the base was run on.
     """
-    keys = [feature_key(view.record.digest, view.angle, base_digest) for view in views]
+    keys = [feature_key(view.record.digest, view.angle, base_digest, view.hidden) for view in views]
     wanted = dict(zip(keys, views, strict=True))  # the same picture at the same angle is wanted once
     found = store.get(list(wanted))
     missing = [key for key in wanted if key not in found]
@@ -100,5 +107,6 @@ def load_batches(views: Sequence[View], read: Read) -> Iterator[tuple[int, Array
 
 def _load(views: Sequence[View], read: Read) -> Array:
     decoded = {path: read(path).pixels for path in {view.record.path for view in views}}
-    pixels = np.stack([rotate(decoded[view.record.path], view.angle) for view in views])
+    whole = [rotate(decoded[view.record.path], view.angle) for view in views]
+    pixels = np.stack([hide(own, view.cover.flags()) if view.cover else own for own, view in zip(whole, views, strict=True)])
     return np.asarray(pixels / np.float32(255), np.float32)

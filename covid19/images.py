@@ -170,10 +170,27 @@ def _first_line(error: Exception) -> str:
 
 def dicom_header(path: Path) -> dict[str, str]:
     """`patient`, `view` and `modality` of a DICOM file, as written; empty where it does not say or cannot be read."""
+    return _dicom_tags(path, {"patient": "PatientID", "view": "ViewPosition", "modality": "Modality"})
+
+
+def dicom_acquisition(path: Path) -> dict[str, str | float]:
+    """How a DICOM file says that it was taken: `format`, `device`, and as numbers `bits`, `kilovolts`, `exposure`."""
+    words = {"maker": "Manufacturer", "model": "ManufacturerModelName", "software": "SoftwareVersions"}
+    numbers = {"bits": "BitsStored", "kilovolts": "KVP", "exposure": "Exposure"}
+    found = _dicom_tags(path, words | numbers)
+    measured: dict[str, str | float] = {}
+    for name in numbers:
+        try:
+            measured[name] = float(found[name] or 0)
+        except ValueError:
+            measured[name] = 0.0
+    return measured | {"format": "DICOM", "device": " ".join(found[name] for name in words).strip()}
+
+
+def _dicom_tags(path: Path, tags: dict[str, str]) -> dict[str, str]:
     import pydicom
 
     pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE
-    tags = {"patient": "PatientID", "view": "ViewPosition", "modality": "Modality"}
     try:
         dataset = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=list(tags.values()))
         return {name: str(dataset.get(tag) or "").strip() for name, tag in tags.items()}

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from covid19 import NOTICE, __version__
 from covid19.errors import InputError
 from covid19.head import Heads, heads_of
+from covid19.judge import explain_verdict
 from covid19.outputs import written_whole
 from covid19.report import Outcome, environment
 from covid19.settings import Settings
@@ -40,7 +41,8 @@ class Loaded(NamedTuple):
         info: `classes` in the order of the outputs, `positive`, `preprocessing`, `base` {name, weights, digest},
             `settings`, `versions`, `trained_on` (digests of the training images' files), `notice`, `threshold` (the
             probability from which the positive class is called, None for the likeliest class), `temperature` (folded into the
-            last layer already), `cross_validation` (accuracy, sensitivity, specificity and AUC with intervals, or None).
+            last layer already), `cross_validation` (accuracy, sensitivity, specificity and AUC with intervals, or None),
+            `audit` (verdict, margin, model_auc, words, or None).
     """
 
     model: keras.Model
@@ -77,6 +79,7 @@ def model_info(settings: Settings, found: Outcome) -> dict[str, Any]:
         "threshold": found.estimate.threshold,
         "temperature": found.estimate.temperature,
         "cross_validation": {key: numbers[key] for key in kept} if numbers else None,
+        "audit": found.audit and {key: found.audit[key] for key in ("verdict", "margin", "model_auc")} | {"words": explain_verdict(found.audit)},
     }
 
 

@@ -22,6 +22,7 @@ from covid19.errors import InputError
 from covid19.images import Picture, colourfulness, dicom_header, file_digest, is_dicom
 from covid19.metadata import Entry, Metadata, read_metadata
 from covid19.patients import collection_of, find_patient
+from covid19.probes import border_ring, file_properties, thumbnail
 from covid19.store import FeatureStore
 
 FACTS_AT_ONCE = 1000
@@ -123,7 +124,10 @@ def _decode(
     def look(path: Path) -> Facts:
         picture = read(path)
         pixels = picture.pixels
-        return Facts(picture.width, picture.height, perceptual_hash(pixels), float(pixels.std()), colourfulness(pixels))
+        return Facts(
+            picture.width, picture.height, perceptual_hash(pixels), float(pixels.std()), colourfulness(pixels),
+            file_properties(path, picture), border_ring(pixels), thumbnail(pixels),
+        )  # fmt: skip
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         files = [image.path for image in listed]

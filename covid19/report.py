@@ -18,6 +18,7 @@ from sklearn.metrics import classification_report
 from covid19 import NOTICE, __version__
 from covid19.dataset import FEW, Dataset
 from covid19.estimate import Estimate
+from covid19.judge import explain_verdict
 from covid19.outputs import written_whole
 from covid19.settings import Settings
 from covid19.split import Split
@@ -48,6 +49,7 @@ class Outcome(NamedTuple):
         history: from `train_heads`.
         test: from `evaluate`, on the held-out images.
         estimate: from `estimate`.
+        audit: from `audit.audit`, or None.
     """
 
     dataset: Dataset
@@ -57,6 +59,7 @@ class Outcome(NamedTuple):
     history: dict[str, list[float]]
     test: dict[str, Any]
     estimate: Estimate
+    audit: dict[str, Any] | None
 
 
 def make_report(settings: Settings, found: Outcome, timing: dict[str, float]) -> dict[str, Any]:
@@ -76,6 +79,7 @@ def make_report(settings: Settings, found: Outcome, timing: dict[str, float]) ->
         },
         "test": found.test,
         "cross_validation": found.estimate.numbers,
+        "audit": found.audit,
         "timing": timing,
         "environment": environment(),
         "notice": NOTICE,
@@ -149,7 +153,7 @@ def verdict(report: dict[str, Any]) -> str:
     few = min(data["patients_by_class"].values())
     if few < FEW:
         words.append(f"With {few} patients in the smallest class, little can be concluded.")
-    words.append("Whether the score needs the lungs was not tested.")
+    words.append(explain_verdict(report["audit"]))
     return " ".join(words)
 
 
@@ -170,7 +174,8 @@ def summarise(report: dict[str, Any], settings: Settings) -> str:
         lines.append(f"{title:<{width}}  {'  '.join(cells)}")
     lines.append(f"{baseline:<{width}}  acc {_majority(report):.2f}")
     lines += ["", f"Verdict: {verdict(report)}"]
-    lines.append(f"Wrote {settings.model} (model), {settings.report} and {settings.page} (numbers), {settings.plot} (curves).")
+    written = {settings.model: "model", settings.report: "numbers", settings.page: "the same to look at", settings.plot: "curves"}
+    lines.append(f"Wrote {', '.join(f'{path} ({what})' for path, what in written.items() if path)}.")
     return "\n".join(lines)
 
 

@@ -12,7 +12,7 @@ class Settings:
 
     Attributes:
         dataset: folder with one folder of images for each class.
-        model, plot, report: files to write.
+        model, plot, report: files to write; None for the model and the plot writes none.
         learning_rate: Adam's first rate; it decays to 0 over the epochs.
         epochs: passes over the training images.
         batch_size: images in one step of the head's training.
@@ -31,6 +31,9 @@ class Settings:
         repeats: how often the images are divided into folds anew.
         threshold: from which probability on the positive class is called, see `calibration.choose_threshold`.
         prevalence: share of the positive class among the patients to come, in (0, 1); None takes the test part's own.
+        audit: 'none', 'quick' (the probes that need no run of the base), or 'full'.
+        lung_box: left, top, right, bottom of the box that is hidden by the full audit, as shares of the picture.
+        lung_masks: folder of lung masks to use instead of the box, or None.
         cache: whether features are kept between runs.
         cache_dir: folder of the feature store; None is the user's cache folder.
         cache_size: bytes of features to keep.
@@ -38,8 +41,8 @@ class Settings:
     """
 
     dataset: Path
-    model: Path = Path("covid19.model")
-    plot: Path = Path("plot.png")
+    model: Path | None = Path("covid19.model")
+    plot: Path | None = Path("plot.png")
     report: Path = Path("metrics.json")
     learning_rate: float = 1e-3
     epochs: int = 25
@@ -59,6 +62,9 @@ class Settings:
     repeats: int = 5
     threshold: str = "argmax"
     prevalence: float | None = None
+    audit: str = "quick"
+    lung_box: tuple[float, float, float, float] = (0.12, 0.15, 0.88, 0.85)
+    lung_masks: Path | None = None
     cache: bool = True
     cache_dir: Path | None = None
     cache_size: int = 2_000_000_000

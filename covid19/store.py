@@ -31,8 +31,9 @@ WIDTH = 512
 CHUNK = 500  # keys in one query: SQLite's limit on parameters was 999 for long
 PATIENCE = 60.0  # seconds to wait for another run that is writing
 FACTS = (
-    "CREATE TABLE IF NOT EXISTS facts ("
-    "key BLOB PRIMARY KEY, width INTEGER, height INTEGER, hash TEXT, spread REAL, colour REAL)"
+    "CREATE TABLE IF NOT EXISTS facts_2 ("  # another number when the columns change
+    "key BLOB PRIMARY KEY, width INTEGER, height INTEGER, hash TEXT, spread REAL, colour REAL, "
+    "file TEXT, border BLOB, thumbnail BLOB)"
 )
 TABLE = "CREATE TABLE IF NOT EXISTS features (key BLOB PRIMARY KEY, feature BLOB NOT NULL, used REAL NOT NULL)"
 INDEX = "CREATE INDEX IF NOT EXISTS by_use ON features (used)"
@@ -43,15 +44,16 @@ def default_folder() -> Path:
     return Path(platformdirs.user_cache_dir("covid19", appauthor=False))
 
 
-def feature_key(digest: str, angle: float, base: str) -> bytes:
+def feature_key(digest: str, angle: float, base: str, hidden: str = "") -> bytes:
     """The identity of a feature: 16 bytes of a hash over all that it depends on.
 
     Args:
         digest: of the image file's bytes.
         angle: of the view, in degrees.
         base: digest of the base's weights and preprocessing.
+        hidden: what is covered of the picture, see `lungs.Cover`.
     """
-    text = f"{PREPROCESSING_VERSION}/{base}/{digest}/{angle!r}"
+    text = f"{PREPROCESSING_VERSION}/{base}/{digest}/{angle!r}" + (f"/{hidden}" if hidden else "")
     return hashlib.blake2b(text.encode(), digest_size=16).digest()
 
 
@@ -97,7 +99,7 @@ class FeatureStore:
         def find() -> dict[str, Facts]:
             here: dict[str, Facts] = {}
             for chunk, marks in _chunks(list(keys)):
-                rows = self._database.execute(f"SELECT * FROM facts WHERE key IN ({marks})", chunk)
+                rows = self._database.execute(f"SELECT * FROM facts_2 WHERE key IN ({marks})", chunk)
                 here |= {keys[key]: Facts(*values) for key, *values in rows}
             return here
 
@@ -106,10 +108,11 @@ class FeatureStore:
     def put_facts(self, facts: Iterable[tuple[str, Facts]]) -> None:
         """Keep what decoding told of images, by the digest of their file; nothing that names a patient."""
         rows = [(_facts_key(digest), *fact) for digest, fact in facts]
+        marks = ", ".join("?" * (1 + len(Facts._fields)))
 
         def write() -> None:
             with self._database:
-                self._database.executemany("INSERT OR REPLACE INTO facts VALUES (?, ?, ?, ?, ?, ?)", rows)
+                self._database.executemany(f"INSERT OR REPLACE INTO facts_2 VALUES ({marks})", rows)
 
         self._mended(write)
 

@@ -51,6 +51,7 @@ def train(settings: Settings) -> dict[str, Any]:
         with watch("read"):
             dataset = _read_while_keras_imports(settings, classes, store, read)  # 1. gather, 2. decode and resize
         # Not at the top: these import Keras, which takes seconds, and every check above answers at once.
+        from covid19.audit import Seen, audit, hidden_features, where_it_looks
         from covid19.base import build_base
         from covid19.estimate import estimate
         from covid19.features import View, extract, load_batches, views_of
@@ -67,6 +68,7 @@ def train(settings: Settings) -> dict[str, Any]:
             x, extracted = extract(views, base, weights.digest, store, read)
             x = x.reshape(len(records), 1 + settings.views, -1)  # float32 (images, views, 512)
             plain = _untrained_features(records, weights, store, read) if settings.folds else None
+            hidden = hidden_features(records, base, weights, store, read, settings)
 
     members, test_at = [np.array(split.train)], np.array(split.test)
     heads = new_heads(x, members, len(classes), settings.seed)  # 8. head
@@ -77,6 +79,11 @@ def train(settings: Settings) -> dict[str, Any]:
         heads, history = train_heads(heads, x, y, members, settings, test_at)
     with watch("cross_validate"):
         honest = estimate(dataset, x, plain, y, split.train, positive, settings)
+    with watch("audit"):
+        seen = Seen(x[:, 0], None if plain is None else plain[:, 0], hidden)
+        shortcuts = audit(dataset, positive, y, honest, seen, settings) if honest.numbers and settings.audit != "none" else None
+        if shortcuts and settings.audit == "full":
+            shortcuts["lungs"] = where_it_looks([records[i] for i in split.test], classes, base, heads, read, settings)
     heads = heads.tempered(honest.temperature)
     model = assemble(base, head_model(heads))
     with watch("predict"):  # 10. predict: the head on stored features, the whole model on a few to prove that it says the same
@@ -86,7 +93,7 @@ def train(settings: Settings) -> dict[str, Any]:
     groups = [records[i].group for i in split.test]
     test = evaluate(y[test_at], probabilities, classes, positive, groups, honest.threshold)  # 11. report and plot
     say(describe_test(y[test_at], decide(probabilities, classes.index(positive), honest.threshold), classes, test))
-    found = Outcome(dataset, split, weights, extracted, history, test, honest)
+    found = Outcome(dataset, split, weights, extracted, history, test, honest, shortcuts)
     return _write(settings, found, model, read, watch)  # 12. save
 
 
@@ -98,9 +105,11 @@ def _write(settings: Settings, found: Outcome, model: Any, read: Read, watch: St
     from covid19.report import make_report, summarise, write_report
 
     with watch("write"):
-        plot_history(settings.plot, found.history, found.weights.title)
+        if settings.plot:
+            plot_history(settings.plot, found.history, found.weights.title)
         write_page(settings.page, make_report(settings, found, watch.total()), found, read)
-        save_model(settings.model, model, model_info(settings, found))
+        if settings.model:
+            save_model(settings.model, model, model_info(settings, found))
     report = make_report(settings, found, watch.total())
     write_report(settings.report, report)
     say(summarise(report, settings))
@@ -122,7 +131,7 @@ def _untrained_features(records: Sequence[Record], weights: Weights, store: Feat
 
 def _check(settings: Settings) -> tuple[tuple[str, ...], str]:
     """Find what is wrong with paths, folders and names before anything slow; return the classes and the positive one."""
-    check_outputs((settings.model, settings.report, settings.page, settings.plot))
+    check_outputs(tuple(path for path in (settings.model, settings.report, settings.page, settings.plot) if path))
     if settings.threshold != "argmax" and not settings.folds:
         raise InputError(
             f"--threshold {settings.threshold} is found by cross-validation, which --folds 0 leaves out; expected 2 folds or "
