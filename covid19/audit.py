@@ -13,24 +13,24 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import softmax
 
+from covid19.base import build_base
 from covid19.crossval import cross_validate
 from covid19.dataset import Dataset, Record
 from covid19.estimate import Estimate
 from covid19.explain import gradcam
 from covid19.features import View, extract, load_batches
-from covid19.head import Heads
-from covid19.judge import judge, make_probe
+from covid19.head import Heads, new_heads, train_heads
+from covid19.judge import Question, judge, make_probe
 from covid19.lungs import Cover, cover_of, find_masks, share_inside
 from covid19.probes import probe_inputs
 from covid19.reading import Read
 from covid19.settings import Settings
 from covid19.sources import describe_sources
+from covid19.split import Split
 from covid19.store import FeatureStore
-from covid19.weights import Weights
+from covid19.weights import Weights, get_weights
 
 Array = NDArray[np.float32]
-
-PIXELS_ONLY = "file properties"
 
 
 class Seen(NamedTuple):
@@ -47,26 +47,30 @@ class Seen(NamedTuple):
     hidden: dict[str, Array]
 
 
-def audit(dataset: Dataset, positive: str, labels: Array, estimate: Estimate, seen: Seen, settings: Settings) -> dict[str, Any]:
+def audit(
+    dataset: Dataset, positive: str, labels: Array, estimate: Estimate, seen: Seen, settings: Settings
+) -> dict[str, Any] | None:
     """Probe the data set by the run's own folds.
 
     Args:
         dataset: of the run.
         positive: the positive class; all others together are the other side.
         labels: one-hot, float32 (n, classes).
-        estimate: with probabilities, that is with cross-validation.
+        estimate: its probabilities are out of fold, or of a model that never saw the images.
         seen: what the base saw.
         settings: audit, seed, lung_box and those of the head.
 
     Returns:
-        What `judge` returns, and of the full audit `lungs` and `sources`.
+        What `judge` returns, and `sources`; None without an audit, or without cross-validation to hold it against.
     """
     index = dataset.classes.index(positive)
-    truth = labels.argmax(axis=1) == index
+    said = estimate.probabilities
+    if said is None or settings.audit == "none":
+        return None
     groups = [record.group for record in dataset.records]
-    given: Any = (truth, groups, estimate.divisions, settings.seed)
+    question = Question(labels.argmax(axis=1) == index, groups, estimate.divisions, settings.seed)
     probes = [
-        make_probe(name, inputs, *given, lung_blind=name != "thumbnail", sees_pixels=name != PIXELS_ONLY)
+        make_probe(name, inputs, question, lung_blind=name != "thumbnail")
         for name, inputs in probe_inputs(dataset.records).items()
     ]
 
@@ -74,17 +78,13 @@ def audit(dataset: Dataset, positive: str, labels: Array, estimate: Estimate, se
         logits = cross_validate(features[:, None], labels, estimate.divisions, settings)
         return np.asarray(softmax(logits, axis=2).mean(axis=0)[:, index], float)
 
-    if settings.audit == "full":
-        probes += [
-            make_probe(name, features.astype(float), *given, True, True, retrained(features))
-            for name, features in seen.hidden.items()
-        ]
-        if seen.untrained is not None:
-            plain = seen.untrained.astype(float)
-            probes.append(make_probe("untrained base", plain, *given, False, True, retrained(seen.untrained)))
-    score = estimate.probabilities[:, index].astype(float)
-    found = judge(probes, score, truth, groups)
-    return found | {"sources": describe_sources(dataset, seen.features, truth, estimate.divisions)}
+    for name, features in seen.hidden.items():
+        probes.append(make_probe(name, features.astype(float), question, scores=retrained(features)))
+    if settings.audit == "full" and seen.untrained is not None:
+        inputs, scores = seen.untrained.astype(float), retrained(seen.untrained)
+        probes.append(make_probe("untrained base", inputs, question, lung_blind=False, scores=scores))
+    sources = describe_sources(dataset, seen.features, question.positive, estimate.divisions)
+    return judge(probes, said[:, index].astype(float), question) | {"sources": sources}
 
 
 def covers_of(records: Sequence[Record], settings: Settings) -> dict[str, list[Cover]]:
@@ -113,7 +113,27 @@ def hidden_features(
     }  # fmt: skip
 
 
-def where_it_looks(
+def lungs_looked_at(
+    dataset: Dataset, split: Split, labels: Array, base: keras.Model, heads: Heads, seen: Seen, read: Read, settings: Settings
+) -> dict[str, Any]:
+    """How much of the model's Grad-CAM lies on the lungs of the held-out images, and the same of a head on an untrained base.
+
+    The second is the check of Adebayo et al. (NeurIPS 2018): where weights that were never trained look, training has not led.
+
+    Returns:
+        What `_where_it_looks` returns, and `untrained`, the same by class, or None if the run's base is that.
+    """
+    tested = [dataset.records[i] for i in split.test]
+    found = _where_it_looks(tested, dataset.classes, base, heads, read, settings)
+    if seen.untrained is None:
+        return found | {"untrained": None}
+    members, plain = [np.array(split.train)], seen.untrained[:, None]
+    untrained, _ = train_heads(new_heads(plain, members, len(dataset.classes), settings.seed), plain, labels, members, settings)
+    theirs = _where_it_looks(tested, dataset.classes, build_base(get_weights("random")), untrained, read, settings)
+    return found | {"untrained": theirs["by_class"]}
+
+
+def _where_it_looks(
     records: Sequence[Record], classes: Sequence[str], base: keras.Model, heads: Heads, read: Read, settings: Settings
 ) -> dict[str, Any]:
     """Share of the Grad-CAM mass for each image's own class that lies on the lungs, the mean by class.

@@ -13,10 +13,11 @@ from typing import Any, NoReturn
 
 from covid19 import NOTICE, __version__
 from covid19.errors import InputError
-from covid19.flags import add_check_flags, add_prepare_flags, add_sample_flags, add_train_flags
+from covid19.flags import add_audit_flags, add_train_flags
+from covid19.flags_data import add_check_flags, add_evaluate_flags, add_prepare_flags, add_sample_flags
 from covid19.settings import Settings
 
-DONE, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
+DONE, FAILED, BAD_INPUT, FLAGGED, INTERRUPTED = 0, 1, 2, 3, 130
 
 
 class Parser(argparse.ArgumentParser):
@@ -31,12 +32,15 @@ def main(argv: Sequence[str] | None = None, prog: str = "covid19") -> int:
     """The `covid19` command.
 
     Returns:
-        The exit code: 0 done, 1 failure or an unsound data set, 2 usage or bad input, 130 interrupted.
+        The exit code: 0 done, 1 failure or an unsound data set, 2 usage or bad input, 3 a verdict that --fail-on names,
+        130 interrupted.
     """
     parser = _parser("Fine-tune a new head on a frozen VGG16 on chest X-rays.", prog)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for name, text, add_flags, call in (
         ("train", "train a model on a folder of X-rays and report how far it can be believed", add_train_flags, _train),
+        ("audit", "look for shortcuts: can the classes be told apart without the lungs?", add_audit_flags, _train),
+        ("evaluate", "test a model on another data set, as it is", add_evaluate_flags, _evaluate),
         (
             "prepare",
             "build a data set from the ieee8023 collection and controls",
@@ -71,7 +75,7 @@ def _run(arguments: argparse.Namespace, argv: Sequence[str] | None) -> int:
     os.environ.setdefault("OPENCV_LOG_LEVEL", "ERROR")  # a file that cannot be read is reported by this program
     given = vars(arguments)
     call: Callable[..., int | None] = given.pop("call")
-    if call is _train:
+    if call in (_train, _evaluate):
         given["command"] = shlex.join([Path(sys.argv[0]).name, *(sys.argv[1:] if argv is None else argv)])
     try:
         return call(**given) or DONE
@@ -92,10 +96,22 @@ def _say_error(text: str, code: int) -> int:
     return code
 
 
-def _train(**given: object) -> None:
+def _train(fail_on: str | None, **given: object) -> int:
     from covid19.train import train  # NumPy, OpenCV and scikit-learn: a second that --help need not pay
 
-    train(Settings(**given))  # type: ignore[arg-type]  # argparse's types are those of the fields
+    return _flag(train(Settings(**given)), fail_on)  # type: ignore[arg-type]  # argparse's types are those of the fields
+
+
+def _evaluate(fail_on: str | None, **given: Any) -> int:
+    from covid19.evaluate import evaluate_model
+
+    return _flag(evaluate_model(**given), fail_on)
+
+
+def _flag(report: dict[str, Any], fail_on: str | None) -> int:
+    """The exit code that the verdict of a report's audit asks for."""
+    verdict = report["audit"] and report["audit"]["verdict"]
+    return FLAGGED if fail_on and verdict in {"explained", fail_on} else DONE
 
 
 def _sample(folder: Path, count: int, size: int, seed: int) -> None:

@@ -89,8 +89,27 @@ def scores(score: Floats, positive: Flags, name: str, threshold: float | None) -
     return _svg(figure, axes)
 
 
-def _new(x_label: str, y_label: str) -> tuple[Figure, Axes]:
-    figure = Figure(figsize=(4.4, 3.4), layout="constrained")
+def probes(audit: dict[str, Any]) -> str:
+    """ROC AUC of each probe and of the model, with 95 % intervals; those that see no lung are filled."""
+    model = {"name": "the model", "auc": audit["model_auc"], "lung_blind": None, **audit["model"]}
+    rows = [model, *sorted(audit["probes"], key=lambda probe: (probe["lung_blind"], probe["auc"]))][::-1]
+    figure, axes = _new("ROC AUC out of fold, with 95 % interval", "", height=0.9 + 0.42 * len(rows))
+    groups = {None: ("the model", FIRST, "D", FIRST), True: ("sees no lung", SECOND, "o", SECOND),
+              False: ("may see lungs", MUTED, "o", "none")}  # fmt: skip
+    for kind, (label, colour, marker, face) in groups.items():
+        own = [(place, row) for place, row in enumerate(reversed(rows)) if row["lung_blind"] is kind]
+        for place, row in own:
+            axes.plot([row["low"], row["high"]], [place, place], color=colour, linewidth=2)
+        x, y = [row["auc"] for _, row in own], [place for place, _ in own]
+        axes.plot(x, y, color=colour, marker=marker, markerfacecolor=face, markersize=8, linestyle="none", label=label)
+    axes.axvline(0.5, color=MUTED, linestyle=":")
+    axes.set_yticks(range(len(rows)), [row["name"] for row in reversed(rows)])
+    axes.set_xlim(0, 1.02)
+    return _svg(figure, axes)
+
+
+def _new(x_label: str, y_label: str, height: float = 3.4) -> tuple[Figure, Axes]:
+    figure = Figure(figsize=(4.4, height), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.subplots()
     axes.set_xlabel(x_label, color=INK)

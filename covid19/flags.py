@@ -1,16 +1,17 @@
-"""The flags of each command and their help texts. Defaults come from `Settings`."""
+"""The flags of the commands that train, train and audit, and their help texts. Defaults come from `Settings`."""
 
 from __future__ import annotations
 
 import argparse
 from pathlib import Path
 
+from covid19.flags_data import add_data_flags, add_fail_flag
 from covid19.settings import Settings
-from covid19.values import degrees, folds, gigabytes, rate, share, threshold_rule, whole
+from covid19.values import box, degrees, folds, rate, share, threshold_rule, whole
 
 
 def add_train_flags(parser: argparse.ArgumentParser) -> None:
-    """The flags of the train command, their defaults from `Settings`."""
+    """The flags of the train command."""
     add = parser.add_argument
     add("-d", "--dataset", type=Path, required=True, metavar="DIR", help="folder with one folder of images for each class")
     add(
@@ -37,6 +38,45 @@ def add_train_flags(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="metrics report to write, JSON (default %(default)s)",
     )
+    _add_run_flags(parser)
+    add(
+        "--no-audit",
+        dest="audit",
+        action="store_const",
+        const="none",
+        default=Settings.audit,
+        help="leave out the probes that look for shortcuts",
+    )
+
+
+def add_audit_flags(parser: argparse.ArgumentParser) -> None:
+    """The flags of the audit command: those of a training run, without model and plot."""
+    add = parser.add_argument
+    add("-d", "--dataset", type=Path, required=True, metavar="DIR", help="folder with one folder of images for each class")
+    add(
+        "-r",
+        "--report",
+        type=Path,
+        default=Path("audit.json"),
+        metavar="FILE",
+        help="report to write, JSON; the page is written beside it (default %(default)s)",
+    )
+    add(
+        "--lung-box",
+        type=box,
+        default=Settings.lung_box,
+        metavar="L,T,R,B",
+        help="left, top, right and bottom of the box that hides the lungs, as shares of the picture "
+        "(default 0.12,0.15,0.88,0.85)",
+    )
+    add("--lung-masks", type=Path, metavar="DIR", help="masks of the lungs, named as their image and _mask, used as well")
+    parser.set_defaults(audit="full", model=None, plot=None)
+    _add_run_flags(parser)
+
+
+def _add_run_flags(parser: argparse.ArgumentParser) -> None:
+    """The flags that a training run and an audit share."""
+    add = parser.add_argument
     add(
         "-lr",
         "--learning-rate",
@@ -140,73 +180,5 @@ def add_train_flags(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="drop images that lie under two classes, rather than refuse the dataset",
     )
-    _add_data_flags(parser)
-
-
-def add_check_flags(parser: argparse.ArgumentParser) -> None:
-    """The flags of the check command."""
-    add = parser.add_argument
-    add("dataset", type=Path, metavar="DATASET", help="folder with one folder of images for each class")
-    add("--json", dest="as_json", action="store_true", help="print the findings as JSON")
-    _add_data_flags(parser)
-
-
-def _add_data_flags(parser: argparse.ArgumentParser) -> None:
-    """The flags of every command that reads a data set."""
-    add = parser.add_argument
-    add(
-        "--metadata",
-        type=Path,
-        metavar="FILE",
-        help="table with patient and view of each image, as of ieee8023's collection (default: metadata.csv in the dataset)",
-    )
-    add(
-        "--view",
-        choices=("PA", "any"),
-        default=Settings.view,
-        help="PA leaves out images whose known view is another; any keeps them (default %(default)s)",
-    )
-    add(
-        "--cache-dir",
-        type=Path,
-        metavar="DIR",
-        help="folder of the feature store, where what the base saw is kept between runs (default: the user's cache folder)",
-    )
-    add(
-        "--cache-size",
-        type=gigabytes,
-        default=Settings.cache_size,
-        metavar="GB",
-        help="size of the feature store; the features used longest ago go first (default 2)",
-    )
-    add("--no-cache", dest="cache", action="store_false", help="neither use nor fill the feature store")
-
-
-def add_prepare_flags(parser: argparse.ArgumentParser) -> None:
-    """The flags of the prepare command."""
-    add = parser.add_argument
-    add("folder", type=Path, metavar="DIR", help="folder to make; must not exist, or be empty")
-    add("--collection", type=Path, metavar="DIR", help="checkout of the ieee8023 covid-chestxray-dataset")
-    add("--kaggle", type=Path, metavar="DIR", help="Kaggle's chest_xray folder, with train, val and test")
-    add("--download", action="store_true", help="fetch what is not given: the collection with git, Kaggle's set with kagglehub")
-    add(
-        "--controls",
-        choices=("same-source", "kaggle-normal", "kaggle-pneumonia", "kaggle"),
-        default="same-source",
-        help="where the other class comes from: the other findings of the same collection, so that the source cannot tell the "
-        "class, or Kaggle's children (default %(default)s)",
-    )
-    add("--count", type=whole(2), metavar="N", help="images of each class at most (default: all, as many controls as COVID-19)")
-    add("--one-per-patient", action="store_true", help="take one image of each patient")
-    add("--link", action="store_true", help="make symbolic links rather than copies")
-    add("--seed", type=whole(0, 2**32 - 2), default=42, metavar="N", help="seed of every choice (default %(default)s)")
-    add("--dry-run", action="store_true", help="say how many images would be taken and write nothing")
-
-
-def add_sample_flags(parser: argparse.ArgumentParser) -> None:
-    """The flags of the sample command."""
-    add = parser.add_argument
-    add("folder", type=Path, metavar="DIR", help="folder to make; must not exist, or be empty")
-    add("--count", type=whole(1), default=25, metavar="N", help="images of each class (default %(default)s)")
-    add("--size", type=whole(64, 4096), default=256, metavar="PIXELS", help="mean side of an image (default %(default)s)")
-    add("--seed", type=whole(0, 2**32 - 2), default=42, metavar="N", help="seed of all drawing (default %(default)s)")
+    add_fail_flag(parser)
+    add_data_flags(parser)

@@ -27,7 +27,7 @@ NEAR = 0.05  # AUC below the model's within which a probe explains the score
 PERMUTATIONS = 999
 FEWER = 199  # permutations of more than MANY images
 MANY = 2000
-VERDICTS = ("explained", "present", "none-found", "too-few")
+FILES = "file properties"  # the probe of what a network cannot see
 
 
 class Probe(NamedTuple):
@@ -36,41 +36,63 @@ class Probe(NamedTuple):
     Attributes:
         name: in words.
         lung_blind: whether it can see no lung.
-        sees_pixels: whether it sees what a network can see; of the file alone it cannot.
         scores: out of fold, higher for the positive class, (n,).
         p_value: of the permutation test, not corrected; None for a probe that may see lungs.
     """
 
     name: str
     lung_blind: bool
-    sees_pixels: bool
     scores: Floats
     p_value: float | None
 
 
-def make_probe(name: str, inputs: Floats, positive: Flags, groups: Sequence[int], divisions: Sequence[Sequence[Fold]],
-               seed: int, lung_blind: bool, sees_pixels: bool, scores: Floats | None = None) -> Probe:  # fmt: skip
-    """Score a probe out of fold and, if it is lung-blind, test whether that could be chance.
+class Question(NamedTuple):
+    """What every probe is asked.
 
-    The test (Good, Permutation Tests, 2000; Ojala and Garriga, JMLR 11:1833, 2010) gives each patient another's label and does
-    the whole cross-validation again. A ridge regression takes all labels at once, so 999 permutations cost little more than one.
-
-    Args:
-        name, lung_blind, sees_pixels: of the probe.
-        inputs: what it sees of each image, (n, numbers).
+    Attributes:
         positive: bool (n,).
         groups: of each image, the same for one patient's.
         divisions: the run's own folds.
         seed: of the permutations.
+    """
+
+    positive: Flags
+    groups: Sequence[int]
+    divisions: Sequence[Sequence[Fold]]
+    seed: int
+
+
+def make_probe(
+    name: str,
+    inputs: Floats,
+    question: Question,
+    lung_blind: bool = True,
+    scores: Floats | None = None,
+) -> Probe:
+    """Score a probe out of fold and, if it is lung-blind, test whether that could be chance.
+
+    The test (Ojala and Garriga, JMLR 11:1833, 2010) gives each patient another's label and does the whole cross-validation
+    again. A ridge regression takes all labels at once, so 999 permutations cost little more than one.
+
+    Args:
+        name, lung_blind: of the probe.
+        inputs: what it sees of each image, (n, numbers).
+        question: labels, patients and folds.
         scores: out of fold by another classifier, for the AUC; None takes the ridge regression's.
     """
-    labels = _permuted(positive, groups, seed) if lung_blind else positive[:, None].astype(float)
-    said = ridge_scores(inputs, labels, divisions)
+    labels = _permuted(question) if lung_blind else question.positive[:, None].astype(float)
+    said = ridge_scores(inputs, labels, question.divisions)
     p_value = None
     if lung_blind:
         aucs = _aucs(said, labels)
         p_value = float((aucs >= aucs[0] - 1e-12).mean())
-    return Probe(name, lung_blind, sees_pixels, said[:, 0] if scores is None else scores, p_value)
+    return Probe(name, lung_blind, said[:, 0] if scores is None else scores, p_value)
+
+
+def ridge(inputs: Floats, targets: Floats, held_out: Floats) -> Floats:
+    """What a ridge regression of targets (n, k) on standardised inputs (n, numbers) says of held-out ones: (m, k)."""
+    model = make_pipeline(StandardScaler(), Ridge(alpha=inputs.shape[1])).fit(inputs, targets)
+    return np.asarray(model.predict(held_out)).reshape(len(held_out), -1)
 
 
 def ridge_scores(inputs: Floats, targets: Floats, divisions: Sequence[Sequence[Fold]]) -> Floats:
@@ -87,18 +109,18 @@ def ridge_scores(inputs: Floats, targets: Floats, divisions: Sequence[Sequence[F
     scores = np.zeros_like(targets)
     for division in divisions:
         for fold in division:
-            model = make_pipeline(StandardScaler(), Ridge(alpha=inputs.shape[1])).fit(inputs[fold.train], targets[fold.train])
-            said = model.predict(inputs[fold.held_out]).reshape(len(fold.held_out), -1)
+            said = ridge(inputs[fold.train], targets[fold.train], inputs[fold.held_out])
             scores[fold.held_out] += said - targets[fold.train].mean(axis=0)
     return scores
 
 
-def _permuted(positive: Flags, groups: Sequence[int], seed: int) -> Floats:
+def _permuted(question: Question) -> Floats:
     """Labels (n, 1 + permutations): the true ones, then each patient with another's."""
-    _, first, member = np.unique(np.asarray(groups), return_index=True, return_inverse=True)
-    of_patient, generator = positive[first], np.random.default_rng(seed)
-    count = PERMUTATIONS if len(positive) <= MANY else FEWER
-    return np.stack([positive, *(generator.permutation(of_patient)[member] for _ in range(count))], axis=1).astype(float)
+    _, first, member = np.unique(np.asarray(question.groups), return_index=True, return_inverse=True)
+    of_patient, generator = question.positive[first], np.random.default_rng(question.seed)
+    count = PERMUTATIONS if len(member) <= MANY else FEWER
+    shuffled = (generator.permutation(of_patient)[member] for _ in range(count))
+    return np.stack([question.positive, *shuffled], axis=1).astype(float)
 
 
 def _aucs(scores: Floats, labels: Floats) -> Floats:
@@ -117,19 +139,19 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return corrected.tolist()
 
 
-def judge(probes: Sequence[Probe], model: Floats, positive: Flags, groups: Sequence[int]) -> dict[str, Any]:
+def judge(probes: Sequence[Probe], model: Floats, question: Question) -> dict[str, Any]:
     """Weigh the probes against the model.
 
     Args:
         probes: from `make_probe`, some of them lung-blind.
         model: the model's scores out of fold, (n,).
-        positive: bool (n,).
-        groups: of each image, the same for one patient's.
+        question: labels, patients and folds.
 
     Returns:
-        `verdict`, one of VERDICTS; `probes` [{name, auc, low, high, p_value (Holm-corrected), lung_blind}]; `model_auc`; and
+        `verdict`: explained, present, none-found or too-few; `probes` [{name, auc, low, high, p_value (Holm-corrected), lung_blind}]; `model_auc`; and
         `margin` {probe, value, low, high}, the model's AUC less that of the best lung-blind probe, the one that decides.
     """
+    positive, groups = question.positive, question.groups
     blind = [probe for probe in probes if probe.lung_blind]
     corrected = dict(zip((p.name for p in blind), holm([p.p_value for p in blind if p.p_value is not None]), strict=True))
     rankings = {probe.name: Ranking(probe.scores, positive) for probe in probes} | {"the model": Ranking(model, positive)}
@@ -140,7 +162,7 @@ def judge(probes: Sequence[Probe], model: Floats, positive: Flags, groups: Seque
     aucs = {name: float(ranking.roc_auc(once)[0]) for name, ranking in rankings.items()}
     guilty = [probe for probe in blind if corrected[probe.name] < SIGNIFICANT]
     # A network sees pixels, no files: what the file tells is a warning about the data, not an explanation of the score.
-    explaining = [p for p in guilty if p.sees_pixels and aucs["the model"] - aucs[p.name] <= NEAR]
+    explaining = [p for p in guilty if p.name != FILES and aucs["the model"] - aucs[p.name] <= NEAR]
     best = max(explaining or guilty or blind, key=lambda probe: aucs[probe.name]).name
     fewest = min(len(set(np.asarray(groups)[side])) for side in (positive, ~positive))
     verdict = "explained" if explaining else "present" if guilty else "too-few" if fewest < FEW else "none-found"
@@ -179,25 +201,20 @@ def explain_verdict(audit: dict[str, Any] | None) -> str:
     """The verdict in plain words: what was found, what it means, what to do."""
     if audit is None:
         return "Whether the score needs the lungs was not tested."
-    margin, model = audit["margin"], audit["model_auc"]
+    verdict, margin = audit["verdict"], audit["margin"]
     probes = {probe["name"]: probe for probe in audit["probes"]}
     best, blind = probes[margin["probe"]], [name for name, probe in probes.items() if probe["lung_blind"]]
-    against = f"reaches AUC {best['auc']:.2f} ({best['low']:.2f} to {best['high']:.2f}), the model {model:.2f}"
-    guilty = [name for name in blind if probes[name]["p_value"] < SIGNIFICANT]
-    advice = "Take controls from the same source, crop to the lungs, and test on another hospital's images."
-    if audit["verdict"] == "explained":
-        return f"Shortcut explained: the {best['name']} alone, without a lung in sight, {against}. The score needs no lungs. {advice}"
-    if audit["verdict"] == "present":
-        how = f"Shortcut present: the {best['name']} alone {against}."
-        if guilty == ["file properties"]:
-            how += " A network sees pixels, no files, so this may not be what it uses; but the classes differ beyond the disease."
-        return f"{how} {advice}"
-    if audit["verdict"] == "none-found":
-        return (
-            f"No shortcut found: the lung-blind probes ({', '.join(blind)}) do no better than chance. Others may exist: test on "
-            "another hospital's images."
+    if verdict == "none-found":
+        found = f"Probes that see no lung ({', '.join(blind)}) do no better than chance."
+        return f"Audit: {verdict}. {found} Other shortcuts may exist: test on another hospital's images."
+    if verdict == "too-few":
+        found = (
+            f"No probe stands out, but with {audit['patients_in_smaller_class']} patients in the smaller class nothing can be"
         )
-    return (
-        f"Too few patients to look for shortcuts ({audit['patients_in_smaller_class']} in the smaller class): no probe stands "
-        "out, but nothing can be concluded."
-    )
+        return f"Audit: {verdict}. {found} concluded about shortcuts."
+    found = f"By {best['name']} alone the AUC is {best['auc']:.2f} ({best['low']:.2f} to {best['high']:.2f}), by the model"
+    meaning = "the score needs no lungs" if verdict == "explained" else "the classes differ in more than the lungs"
+    if all(probes[name]["p_value"] >= SIGNIFICANT for name in blind if name != FILES):
+        meaning += ", though in the files, which a network on pixels may not see"
+    advice = "Take controls from the same source, crop to the lungs, and test on another hospital's images."
+    return f"Audit: {verdict}. {found} {audit['model_auc']:.2f}: {meaning}. {advice}"

@@ -1,4 +1,4 @@
-"""Where the lungs are: a box that holds them on most PA pictures, or masks that somebody drew; and pictures with them hidden."""
+"""Where the lungs are, a box that holds them on most PA pictures or masks that somebody drew, and pictures with them hidden."""
 
 from __future__ import annotations
 
@@ -88,5 +88,7 @@ def find_masks(folder: Path | None) -> dict[str, Path]:
         return {}
     found = {path.stem.removesuffix("_mask"): path for path in sorted(folder.rglob("*_mask.*")) if path.is_file()}
     if not found:
-        raise InputError(f"--lung-masks '{folder}' holds no masks; expected files named as their image and _mask, such as a_mask.png")
+        raise InputError(
+            f"--lung-masks '{folder}' holds no masks; expected files named as their image and _mask, such as a_mask.png"
+        )
     return found

@@ -39,7 +39,7 @@ class Loaded(NamedTuple):
     Attributes:
         model: takes RGB in [0, 1], float32 (n, 224, 224, 3), and gives probabilities, float32 (n, classes).
         info: `classes` in the order of the outputs, `positive`, `preprocessing`, `base` {name, weights, digest},
-            `settings`, `versions`, `trained_on` (digests of the training images' files), `notice`, `threshold` (the
+            `settings`, `versions`, `trained_on` and `trained_hashes` (of the training images), `notice`, `threshold` (the
             probability from which the positive class is called, None for the likeliest class), `temperature` (folded into the
             last layer already), `cross_validation` (accuracy, sensitivity, specificity and AUC with intervals, or None),
             `audit` (verdict, margin, model_auc, words, or None).
@@ -76,10 +76,12 @@ def model_info(settings: Settings, found: Outcome) -> dict[str, Any]:
         "settings": settings.as_json(),
         "versions": {"covid19": __version__, **environment()},
         "trained_on": [found.dataset.records[i].digest for i in found.split.train],
+        "trained_hashes": [found.dataset.records[i].facts.hash for i in found.split.train],
         "threshold": found.estimate.threshold,
         "temperature": found.estimate.temperature,
         "cross_validation": {key: numbers[key] for key in kept} if numbers else None,
-        "audit": found.audit and {key: found.audit[key] for key in ("verdict", "margin", "model_auc")} | {"words": explain_verdict(found.audit)},
+        "audit": found.audit
+        and {key: found.audit[key] for key in ("verdict", "margin", "model_auc")} | {"words": explain_verdict(found.audit)},
     }
 
 

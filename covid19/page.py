@@ -18,6 +18,7 @@ from covid19 import figures
 from covid19.card import model_card
 from covid19.dataset import Dataset, Record
 from covid19.estimate import Estimate
+from covid19.judge import explain_verdict
 from covid19.metrics import decide
 from covid19.outputs import written_whole
 from covid19.reading import Read
@@ -61,8 +62,10 @@ def write_page(path: Path, report: dict[str, Any], found: Outcome, read: Read) -
     text = environment.get_template("report.html.j2").render(
         report=report,
         verdict=verdict(report),
+        shortcuts=explain_verdict(report["audit"]),
         measures=MEASURES,
         figures=_figures(report, found.dataset, found.estimate),
+        probes=figures.probes(report["audit"]) if report["audit"] else "",
         sides=_sides(found.dataset, found.split),
         mistakes=_mistakes(report, found.dataset, found.estimate, read),
         card=model_card(report),

@@ -1,7 +1,7 @@
 """What can be told of an image without seeing a lung: its file, its border, and, for context, a thumbnail. Numbers come out.
 
-A probe that tells the classes apart from these has found a shortcut, and a network may have found it too (DeGrave, Janizek, Lee,
-Nature Machine Intelligence 3:610, 2021).
+A probe that tells the classes apart from these has found a shortcut, and a network may have found it too (DeGrave, Janizek,
+Lee, Nature Machine Intelligence 3:610, 2021).
 """
 
 from __future__ import annotations

@@ -115,7 +115,9 @@ def write_report(path: Path, report: dict[str, Any]) -> None:
         draft.write_text(text + "\n", encoding="utf-8")
 
 
-def describe_test(truth: Array, called: Whole, classes: Sequence[str], test: dict[str, Any]) -> str:
+def describe_test(
+    truth: Array, called: Whole, classes: Sequence[str], test: dict[str, Any], what: str = "held-out images"
+) -> str:
     """The classification report, the confusion matrix and the three numbers of the field, as text.
 
     Args:
@@ -123,6 +125,7 @@ def describe_test(truth: Array, called: Whole, classes: Sequence[str], test: dic
         called: class of each image, (n,), as `metrics.decide` gives it.
         classes: names in the order of the columns.
         test: what `metrics.evaluate` made of them.
+        what: was tested, in words.
     """
     table = classification_report(
         truth.argmax(axis=1), called, labels=range(len(classes)), target_names=classes, zero_division=0.0
@@ -132,7 +135,7 @@ def describe_test(truth: Array, called: Whole, classes: Sequence[str], test: dic
     lines.append("  ".join(f"{name:>{width}}" for name in ("", *classes)))
     for name, counts in zip(classes, test["confusion_matrix"], strict=True):
         lines.append("  ".join(f"{cell:>{width}}" for cell in (name, *counts)))
-    lines += ["", f"{len(truth)} held-out images; positive class: {test['positive']}"]
+    lines += ["", f"{len(truth)} {what}; positive class: {test['positive']}"]
     for name, key in (("acc", "accuracy"), ("sensitivity", "sensitivity"), ("specificity", "specificity")):
         share = test[key]
         lines.append(f"{name + ':':<13}{share['value']:.4f}  (95 % interval {share['low']:.3f} to {share['high']:.3f})")
@@ -157,8 +160,8 @@ def verdict(report: dict[str, Any]) -> str:
     return " ".join(words)
 
 
-def summarise(report: dict[str, Any], settings: Settings) -> str:
-    """The last lines of a run: both estimates side by side, the verdict, the files written."""
+def summarise(report: dict[str, Any], settings: Settings, base: str) -> str:
+    """The last lines of a run: both estimates side by side, the files written, the base in words, and last the verdict."""
     cross, test = report["cross_validation"], report["test"]
     estimates = {f"held out, {len(report['split']['test'])} images": test}
     if cross:
@@ -173,9 +176,16 @@ def summarise(report: dict[str, Any], settings: Settings) -> str:
             cells.append(f"{name} {share['value']:.2f} ({share['low']:.2f}-{share['high']:.2f})")
         lines.append(f"{title:<{width}}  {'  '.join(cells)}")
     lines.append(f"{baseline:<{width}}  acc {_majority(report):.2f}")
-    lines += ["", f"Verdict: {verdict(report)}"]
-    written = {settings.model: "model", settings.report: "numbers", settings.page: "the same to look at", settings.plot: "curves"}
+    lines.append("")
+    written = {
+        settings.model: "model",
+        settings.report: "numbers",
+        settings.page: "the same to look at",
+        settings.plot: "curves",
+    }
     lines.append(f"Wrote {', '.join(f'{path} ({what})' for path, what in written.items() if path)}.")
+    lines.append(f"Base: VGG16, {base}. {NOTICE}")
+    lines += ["", f"Verdict: {verdict(report)}"]
     return "\n".join(lines)
 
 

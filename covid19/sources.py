@@ -8,14 +8,11 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.linear_model import Ridge
 from sklearn.metrics import balanced_accuracy_score, roc_auc_score
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 
 from covid19.crossval import Fold
 from covid19.dataset import Dataset
-from covid19.judge import ridge_scores
+from covid19.judge import ridge, ridge_scores
 
 Flags = NDArray[np.bool_]
 
@@ -76,6 +73,5 @@ def _left_out(features: NDArray[np.float64], positive: Flags, held_out: Flags) -
     """ROC AUC on one source by a ridge regression that was trained on all others."""
     if len(set(positive[held_out])) < 2 or len(set(positive[~held_out])) < 2:
         return None
-    model = make_pipeline(StandardScaler(), Ridge(alpha=features.shape[1]))
-    model.fit(features[~held_out], positive[~held_out].astype(float))
-    return float(roc_auc_score(positive[held_out], model.predict(features[held_out])))
+    said = ridge(features[~held_out], positive[~held_out].astype(float)[:, None], features[held_out])
+    return float(roc_auc_score(positive[held_out], said[:, 0]))

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from covid19 import NOTICE
 from covid19.backend import import_keras
 from covid19.console import Stopwatch, say, warn
 from covid19.dataset import Dataset, Record, check_counts, choose_positive, list_classes, list_images
@@ -51,7 +50,7 @@ def train(settings: Settings) -> dict[str, Any]:
         with watch("read"):
             dataset = _read_while_keras_imports(settings, classes, store, read)  # 1. gather, 2. decode and resize
         # Not at the top: these import Keras, which takes seconds, and every check above answers at once.
-        from covid19.audit import Seen, audit, hidden_features, where_it_looks
+        from covid19.audit import Seen, audit, hidden_features, lungs_looked_at
         from covid19.base import build_base
         from covid19.estimate import estimate
         from covid19.features import View, extract, load_batches, views_of
@@ -81,9 +80,9 @@ def train(settings: Settings) -> dict[str, Any]:
         honest = estimate(dataset, x, plain, y, split.train, positive, settings)
     with watch("audit"):
         seen = Seen(x[:, 0], None if plain is None else plain[:, 0], hidden)
-        shortcuts = audit(dataset, positive, y, honest, seen, settings) if honest.numbers and settings.audit != "none" else None
+        shortcuts = audit(dataset, positive, y, honest, seen, settings)
         if shortcuts and settings.audit == "full":
-            shortcuts["lungs"] = where_it_looks([records[i] for i in split.test], classes, base, heads, read, settings)
+            shortcuts["lungs"] = lungs_looked_at(dataset, split, y, base, heads, seen, read, settings)
     heads = heads.tempered(honest.temperature)
     model = assemble(base, head_model(heads))
     with watch("predict"):  # 10. predict: the head on stored features, the whole model on a few to prove that it says the same
@@ -112,8 +111,7 @@ def _write(settings: Settings, found: Outcome, model: Any, read: Read, watch: St
             save_model(settings.model, model, model_info(settings, found))
     report = make_report(settings, found, watch.total())
     write_report(settings.report, report)
-    say(summarise(report, settings))
-    say(f"Base: VGG16, {found.weights.title}. {NOTICE}")
+    say(summarise(report, settings, found.weights.title))
     return report
 
 

@@ -41,6 +41,20 @@ degrees = _real(-1e-9, 180.000001, "degrees from 0 to 180, such as 15")
 _size = _real(0, 1e6, "a size in GB, such as 2")
 
 
+def box(text: str) -> tuple[float, float, float, float]:
+    """Parse left, top, right, bottom as shares of a picture."""
+    try:
+        left, top, right, bottom = (float(part) for part in text.split(","))
+    except ValueError:
+        left, top, right, bottom = 1.0, 1.0, 0.0, 0.0
+    if not (0 <= left < right <= 1 and 0 <= top < bottom <= 1):
+        raise argparse.ArgumentTypeError(
+            f"received '{text}', expected left,top,right,bottom as shares of the picture, such as 0.12,0.15,0.88,0.85: give "
+            "such a box"
+        )
+    return left, top, right, bottom
+
+
 def folds(text: str) -> int:
     """Parse a number of folds: 0, or 2 and more."""
     number = whole(0)(text)

@@ -1,0 +1,139 @@
+"""External validation: a saved model, as it is, on another data set. Model and folder in, numbers and an audit out."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from datetime import UTC, datetime
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from covid19 import NOTICE, __version__
+from covid19.backend import import_keras
+from covid19.console import say, warn
+from covid19.dataset import Dataset, check_counts, list_classes
+from covid19.duplicates import near_groups
+from covid19.errors import InputError
+from covid19.images import read_picture
+from covid19.metrics import decide, evaluate, one_hot
+from covid19.outputs import check_outputs, written_whole
+from covid19.reading import Filter, read_dataset
+from covid19.settings import Settings
+from covid19.store import open_store
+
+MEASURES = {"accuracy": "acc", "sensitivity": "sens", "specificity": "spec", "roc_auc": "AUC"}
+
+
+def evaluate_model(
+    model: Path, dataset: Path, report: Path, metadata: Path | None, view: str, cache: bool, cache_dir: Path | None,
+    cache_size: int, command: str = "",
+) -> dict[str, Any]:  # fmt: skip
+    """Test a model on another data set, threshold and temperature frozen, and write what was found.
+
+    Args:
+        model: that `covid19 train` wrote.
+        dataset: folder with the model's class folders.
+        report: JSON file to write.
+        metadata, view: as `Settings` has them.
+        cache, cache_dir, cache_size: of the feature store.
+        command: as typed, for the report.
+
+    Returns:
+        The report: `test` as in `metrics.json`, `internal` (the model's own cross-validated numbers), `drop` (internal less
+        external), `in_training` (images left out because the model was trained on them), `audit`.
+
+    Raises:
+        InputError: model or data set cannot be used, or the classes differ.
+    """
+    check_outputs((report,))
+    if not model.is_file():
+        raise InputError(f"--model '{model}' is no file; expected a model that 'covid19 train' wrote: check the path")
+    classes = list_classes(dataset)
+    import_keras()
+    from covid19.audit import Seen, audit
+    from covid19.crossval import make_folds
+    from covid19.estimate import Estimate
+    from covid19.features import View, extract
+    from covid19.head import heads_of
+    from covid19.model import load_model
+
+    trained, info = load_model(model)
+    if classes != tuple(info["classes"]):
+        raise InputError(
+            f"--dataset '{dataset}' has the classes {', '.join(classes)}; expected the model's, {', '.join(info['classes'])}: "
+            "name the folders so"
+        )
+    read = lru_cache(256)(read_picture)
+    with open_store(cache, cache_dir, cache_size) as store:
+        found, known = _unseen(read_dataset(dataset, classes, Filter(metadata, view), store, read), info)
+        records = found.records
+        features, _ = extract(
+            [View(record) for record in records], trained.get_layer("vgg16"), info["base"]["digest"], store, read
+        )
+    said = heads_of(trained).probabilities(features)[:, 0]
+    labels = one_hot([record.label for record in records], classes)
+    groups, truth = [record.group for record in records], labels.argmax(axis=1)
+    test = evaluate(labels, said, classes, info["positive"], groups, info["threshold"])
+    settings = Settings(dataset)
+    divisions = make_folds(truth.tolist(), groups, settings.folds, settings.repeats, settings.seed)
+    frozen = Estimate(said if divisions else None, info["temperature"], info["threshold"], None, divisions)
+    internal = info["cross_validation"]
+    result = {
+        "command": command, "version": __version__, "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "model": {"path": str(model), "base": info["base"], "trained_with": info["versions"]},
+        "dataset": found.as_json(),
+        "in_training": known,
+        "test": test,
+        "predictions": [
+            {"path": record.name, "probabilities": dict(zip(classes, map(float, row), strict=True))}
+            for record, row in zip(records, said, strict=True)
+        ],
+        "internal": internal,
+        "drop": {key: internal[key]["value"] - test[key]["value"] for key in MEASURES} if internal else None,
+        "audit": audit(found, info["positive"], labels, frozen, Seen(features, None, {}), settings),
+        "notice": NOTICE,
+    }  # fmt: skip
+    with written_whole(report) as draft:
+        draft.write_text(json.dumps(result, indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
+    _say(result, decide(said, classes.index(info["positive"]), info["threshold"]), labels, classes, report)
+    return result
+
+
+def _unseen(dataset: Dataset, info: dict[str, Any]) -> tuple[Dataset, int]:
+    """The data set without the images that the model was trained on, by their bytes or by a near hash; and how many these are.
+
+    Raises:
+        InputError: a class is left with fewer than two images.
+    """
+    for path, reason, _ in dataset.skipped:
+        warn(f"skipped '{path}': {reason}")
+    digests, hashes = set(info["trained_on"]), info["trained_hashes"]
+    numbers = near_groups([*hashes, *(record.facts.hash for record in dataset.records)])
+    near = set(numbers[: len(hashes)].tolist())
+    kept = [
+        position
+        for position, (record, number) in enumerate(zip(dataset.records, numbers[len(hashes) :].tolist(), strict=True))
+        if record.digest not in digests and number not in near
+    ]
+    known = len(dataset.records) - len(kept)
+    if known:
+        warn(f"{known} images were in the model's training, as they are or nearly so: left out")
+    left = replace(dataset, records=tuple(dataset.records[i] for i in kept), near=tuple(dataset.near[i] for i in kept))
+    check_counts(dataset.root, left.counts(), "image that the model was not trained on")
+    return left, known
+
+
+def _say(result: dict[str, Any], called: Any, labels: Any, classes: tuple[str, ...], report: Path) -> None:
+    from covid19.judge import explain_verdict
+    from covid19.report import describe_test
+
+    test, internal, drop = result["test"], result["internal"], result["drop"]
+    say(describe_test(labels, called, classes, test, "images of the other data set"))
+    for key, name in MEASURES.items():
+        line = f"{name:<5}external {test[key]['value']:.2f} ({test[key]['low']:.2f}-{test[key]['high']:.2f})"
+        if internal:
+            own = internal[key]
+            line += f"  internal {own['value']:.2f} ({own['low']:.2f}-{own['high']:.2f})  drop {drop[key]:+.2f}"
+        say(line)
+    say(f"\nVerdict on this data set: {explain_verdict(result['audit'])}\nWrote {report}.\n{NOTICE}")
