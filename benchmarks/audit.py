@@ -108,8 +108,8 @@ def main() -> None:
         print(seed, dict(accused), flush=True)
     rows = [[what, f"{accused[what]} of {SEEDS}", *(str(by_probe[what, name]) for name in BLIND)] for what in PLANTED]
     text = (
-        f"{SEEDS} data sets of {COUNT} phantoms of each class; planted in 90 % of one class and 10 % of the other. Accused: the "
-        "quick audit calls a lung-blind probe significant after correction."
+        f"{SEEDS} data sets of {COUNT} phantoms of each class; planted in 90 % of one class and 10 % of the other. Accused: "
+        "the quick audit calls a lung-blind probe significant after correction."
     )
     write(
         "audit.md",

@@ -61,7 +61,7 @@ def audit(
         settings: audit, seed, lung_box and those of the head.
 
     Returns:
-        What `judge` returns, and `sources`; None without an audit, or without cross-validation to hold it against.
+        What `judge` returns, `sources`, and room for `lungs`; None without an audit, or without cross-validation.
     """
     index = dataset.classes.index(positive)
     said = estimate.probabilities
@@ -84,7 +84,7 @@ def audit(
         inputs, scores = seen.untrained.astype(float), retrained(seen.untrained)
         probes.append(make_probe("untrained base", inputs, question, lung_blind=False, scores=scores))
     sources = describe_sources(dataset, seen.features, question.positive, estimate.divisions)
-    return judge(probes, said[:, index].astype(float), question) | {"sources": sources}
+    return judge(probes, said[:, index].astype(float), question) | {"sources": sources, "lungs": None}
 
 
 def covers_of(records: Sequence[Record], settings: Settings) -> dict[str, list[Cover]]:

@@ -148,7 +148,8 @@ def judge(probes: Sequence[Probe], model: Floats, question: Question) -> dict[st
         question: labels, patients and folds.
 
     Returns:
-        `verdict`: explained, present, none-found or too-few; `probes` [{name, auc, low, high, p_value (Holm-corrected), lung_blind}]; `model_auc`; and
+        `verdict`: explained, present, none-found or too-few; `probes` [{name, auc, low, high, p_value (Holm-corrected),
+        lung_blind}]; `model_auc`, with the ends of its interval in `model`; `patients_in_smaller_class`; and
         `margin` {probe, value, low, high}, the model's AUC less that of the best lung-blind probe, the one that decides.
     """
     positive, groups = question.positive, question.groups

@@ -49,7 +49,8 @@ def test_help_names_every_flag_with_its_default(capsys):
         "--learning-rate RATE", "--learning RATE", "--epochs N", "--epoch N", "--batch-size N", "--batchsize N",
         "--test-size SHARE", "--seed N", "--views N", "--rotation DEG", "--weights", "--positive CLASS", "--from MODEL",
         "--folds N", "--repeats N", "--threshold RULE", "--prevalence SHARE", "--metadata FILE", "--view {PA,any}",
-        "--no-groups", "--allow-conflicts", "--cache-dir DIR", "--cache-size GB", "--no-cache",
+        "--no-groups", "--allow-conflicts", "--cache-dir DIR", "--cache-size GB", "--no-cache", "--no-audit",
+        "--fail-on {explained,present}",
     ):  # fmt: skip
         assert flag in text
     for default in ("covid19.model", "plot.png", "metrics.json", "0.001", "25", "(default 8)", "0.2", "42", "15.0", "auto"):

@@ -35,7 +35,8 @@ def test_the_verdict_stands_first_then_the_headline_with_its_interval(run, text)
 def test_every_part_is_there(text):
     titles = re.findall(r"<h2>(.*?)</h2>", text)
     assert [title.split(",")[0] for title in titles] == [
-        "Cross-validated", "All numbers", "For comparison", "Curves", "Confusion", "Operating points", "Misclassified", "Split",
+        "Cross-validated", "Does the score need the lungs?", "All numbers",
+        "For comparison", "Curves", "Confusion", "Operating points", "Misclassified", "Split",
         "Data issues", "Model card", "Settings and versions",
     ]  # fmt: skip
     assert re.findall(r"<figcaption>(.*?)</figcaption>", text) == [
@@ -61,7 +62,7 @@ def test_names_from_files_are_escaped(run):
 
 
 def test_few_patients_and_no_better_than_guessing_are_said(run):
-    report = {**run.report, "cross_validation": None}
+    report = {**run.report, "cross_validation": None, "audit": None}
     said = verdict(report)
     assert "on 2 held-out images" in said
     assert "not shown to be better than guessing" in said

@@ -42,9 +42,9 @@ def test_features_come_back_bit_equal_in_a_later_run(tmp_path):
 
 def test_facts_come_back_in_a_later_run(tmp_path):
     with FeatureStore(tmp_path, GB) as store:
-        store.put_facts([("ab", Facts(10, 20, "ff", 1.5, 0.5))])
+        store.put_facts([("ab", Facts(10, 20, "ff", 1.5, 0.5, "{}", b"12", b"3"))])
     with FeatureStore(tmp_path, GB) as store:
-        assert store.facts(["ab", "cd"]) == {"ab": Facts(10, 20, "ff", 1.5, 0.5)}
+        assert store.facts(["ab", "cd"]) == {"ab": Facts(10, 20, "ff", 1.5, 0.5, "{}", b"12", b"3")}
 
 
 def test_a_key_changes_with_each_thing_that_a_feature_depends_on():

@@ -1,0 +1,225 @@
+"""The shortcut audit: what probes see, whom they accuse, and the verdict."""
+
+import json
+
+import cv2
+import numpy as np
+import pytest
+from conftest import read, read_records, settings_in, write_image
+from PIL import Image
+from sklearn.metrics import roc_auc_score
+
+from covid19.audit import covers_of
+from covid19.cli import main
+from covid19.crossval import make_folds
+from covid19.errors import InputError
+from covid19.images import Picture
+from covid19.judge import Probe, Question, explain_verdict, holm, judge, make_probe, ridge_scores
+from covid19.lungs import box_mask, find_masks, hide, share_inside
+from covid19.probes import border_ring, file_properties, probe_inputs, thumbnail
+from covid19.sample import write_sample
+from covid19.sources import describe_sources
+from covid19.train import train
+
+
+def question(count=30, seed=0):
+    positive = np.arange(2 * count) < count
+    groups = list(range(2 * count))
+    return Question(positive, groups, make_folds(positive.astype(int).tolist(), groups, 5, 2, seed), seed)
+
+
+def test_holm_corrects_as_worked_out_by_hand():
+    # sorted .01 .02 .03 -> 3 x .01, 2 x .02, max(.04, .03)
+    assert holm([0.03, 0.01, 0.02]) == pytest.approx([0.04, 0.03, 0.04])
+    assert holm([0.5, 0.9]) == [1, 1]
+
+
+def test_a_probe_that_knows_the_class_is_significant_and_noise_is_not():
+    asked, generator = question(), np.random.default_rng(1)
+    noise = generator.normal(size=(60, 4))
+    telling = noise + np.outer(asked.positive, [3, 0, 0, 0])
+    assert make_probe("a", telling, asked).p_value == pytest.approx(1 / 1000)
+    assert make_probe("b", noise, asked).p_value > 0.05
+    assert make_probe("c", telling, asked, lung_blind=False).p_value is None
+
+
+def test_scores_are_out_of_fold_and_their_auc_is_scikit_learns():
+    asked = question()
+    inputs = np.random.default_rng(2).normal(size=(60, 3)) + asked.positive[:, None]
+    scores = ridge_scores(inputs, asked.positive[:, None].astype(float), asked.divisions)[:, 0]
+    found = judge([Probe("x", True, scores, 0.001)], scores, asked)
+    assert found["model_auc"] == pytest.approx(roc_auc_score(asked.positive, scores))
+    changed = asked.positive.astype(float)[:, None].copy()
+    held_out = asked.divisions[0][0].held_out
+    changed[held_out] = 1 - changed[held_out]
+    one = [[asked.divisions[0][0]]]
+    before, after = (ridge_scores(inputs, target, one)[held_out] for target in (asked.positive[:, None].astype(float), changed))
+    np.testing.assert_array_equal(before, after)
+
+
+def test_labels_are_permuted_by_patient():
+    # Two patients a class with many alike images: by image this would be certain, by patient it is a matter of 1 in 6.
+    groups = [n // 10 for n in range(40)]
+    positive = np.arange(40) < 20
+    own = np.random.default_rng(3).normal(size=4)
+    inputs = np.sort(own)[groups][:, None] + np.random.default_rng(4).normal(0, 0.01, (40, 1))
+    divisions = make_folds(positive.astype(int).tolist(), groups, 2, 1, 0)
+    assert make_probe("x", inputs, Question(positive, groups, divisions, 0)).p_value > 0.1
+
+
+@pytest.mark.parametrize(
+    ("name", "p_value", "probe", "model", "count", "verdict", "words"),
+    [
+        ("border ring", 0.001, 0.0, 0.0, 30, "explained", "the score needs no lungs"),
+        ("border ring", 0.001, 1.5, 0.0, 30, "present", "differ in more than the lungs"),
+        ("file properties", 0.001, 0.0, 0.0, 30, "present", "which a network on pixels may not see"),
+        ("border ring", 0.2, 0.0, 0.0, 30, "none-found", "do no better than chance"),
+        ("border ring", 0.2, 0.0, 0.0, 19, "too-few", "with 19 patients in the smaller class"),
+        ("border ring", 0.001, 0.0, 0.0, 19, "explained", "the score needs no lungs"),
+    ],
+)
+def test_the_verdict(name, p_value, probe, model, count, verdict, words):
+    asked, generator = question(count), np.random.default_rng(5)
+    true = asked.positive * 3.0
+    scores = [true + generator.normal(size=2 * count) * (1 + noise) for noise in (probe, model)]
+    found = judge([Probe(name, True, scores[0], p_value), Probe("thumbnail", False, scores[1], None)], scores[1], asked)
+    assert found["verdict"] == verdict
+    assert found["margin"]["probe"] == name
+    aucs = [roc_auc_score(asked.positive, score) for score in scores]
+    assert found["margin"]["value"] == pytest.approx(aucs[1] - aucs[0])
+    assert found["margin"]["low"] <= found["margin"]["value"] <= found["margin"]["high"]
+    assert explain_verdict(found).startswith(f"Audit: {verdict}. ")
+    assert words in explain_verdict(found)
+
+
+def test_the_border_and_the_box_divide_the_picture():
+    pixels = np.full((224, 224, 3), 200, np.uint8)
+    pixels[23:201, 23:201] = 7  # within the outer tenth on each side
+    assert set(border_ring(pixels)) == {200}
+    assert len(border_ring(pixels)) == 144 * 3
+    assert len(thumbnail(pixels)) == 256
+    flags = box_mask((0.25, 0.5, 0.75, 1.0))
+    assert flags.sum() == 112 * 112
+    assert flags[112:, 56:168].all()
+    hidden = hide(pixels, box_mask((0.1, 0.1, 0.9, 0.9)))
+    assert set(hidden[22:202, 22:202].ravel().tolist()) == {200}
+
+
+def test_file_properties_say_what_the_file_is_and_nothing_of_the_lungs(tmp_path):
+    grey = np.random.default_rng(0).integers(0, 256, (120, 100), np.uint8)
+    path = tmp_path / "a.jpg"
+    tags = Image.Exif()
+    tags[271], tags[305] = "Maker", "Soft 1"
+    Image.fromarray(grey).save(path, quality=50, exif=tags, dpi=(300, 300))
+    picture = np.full((224, 224, 3), 10, np.uint8)
+    picture[box_mask((0.12, 0.15, 0.88, 0.85))] = 250
+    facts = json.loads(file_properties(path, Picture(picture, 100, 120)))
+    assert facts["device"] == "Maker Soft 1"
+    assert (facts["format"], facts["channels"], facts["bits"], facts["tags"], facts["density"]) == ("JPEG", 1, 8, 2, 300)
+    assert facts["aspect"] == pytest.approx(100 / 120)
+    assert facts["bytes"] == path.stat().st_size
+    assert (facts["mean"], facts["spread"], facts["cast"]) == (10, 0, 0)
+    better = tmp_path / "b.jpg"
+    Image.fromarray(grey).save(better, quality=95)
+    assert json.loads(file_properties(better, Picture(picture, 100, 120)))["quantisation"] < facts["quantisation"] / 4
+
+
+def test_probes_of_a_whole_data_set_have_a_row_for_each_image(phantoms):
+    records = read_records(phantoms)
+    inputs = probe_inputs(records)
+    assert {name: len(rows) for name, rows in inputs.items()} == dict.fromkeys(
+        ("file properties", "border ring", "thumbnail"), 12
+    )
+    assert all(np.isfinite(rows).all() for rows in inputs.values())
+
+
+def test_masks_are_found_by_stem_and_used_instead_of_the_box(tmp_path, phantoms):
+    records = read_records(phantoms)
+    mask = np.zeros((50, 50), np.uint8)
+    mask[:25] = 255
+    write_image(tmp_path / "masks" / f"{records[0].path.stem}_mask.png", mask)
+    settings = settings_in(tmp_path, phantoms, lung_masks=tmp_path / "masks")
+    box, masks = covers_of(records, settings).values()
+    assert masks[0].flags()[:112].all()
+    assert not masks[0].flags()[113:].any()
+    assert masks[1] == box[1]
+    assert masks[0].identity != box[0].identity
+    with pytest.raises(InputError, match="holds no masks; expected files named as their image and _mask"):
+        find_masks(phantoms)
+
+
+def test_the_share_of_a_heat_map_inside_is_worked_out_by_hand():
+    flags = np.zeros((2, 224, 224), bool)
+    flags[:, :112] = True
+    maps = np.zeros((2, 7, 7), np.float32)
+    maps[0, 0, 0], maps[0, 6, 6] = 3, 1
+    # of the first, 3 of 4 lie in the upper half; the second is 0 everywhere, so its share is that of the area
+    np.testing.assert_allclose(share_inside(maps, flags), [0.75, 0.5])
+
+
+def test_a_source_is_recognised_and_left_out(tmp_path):
+    rows = ["filename,patientid,source"]
+    generator = np.random.default_rng(0)
+    for label in ("covid", "normal"):
+        for index in range(12):
+            name = f"{label}{index}.png"
+            write_image(tmp_path / label / name, generator.integers(0, 256, (24, 24), np.uint8))
+            rows.append(f"{name},{label}{index},{'one' if index < 6 else 'other'}")
+    (tmp_path / "metadata.csv").write_text("\n".join(rows))
+    dataset = read(tmp_path)
+    positive = np.array([record.label == "covid" for record in dataset.records])
+    source = np.array([record.entry.source for record in dataset.records])
+    features = np.random.default_rng(1).normal(size=(24, 512)).astype(np.float32)
+    features[:, 300:] += 3 * (source == "one")[:, None]
+    features[:, 1:200] += 3 * positive[:, None]
+    divisions = make_folds(positive.astype(int).tolist(), list(range(24)), 4, 2, 0)
+    found = describe_sources(dataset, features, positive, divisions)
+    assert [(one["source"], one["images"], one["positive"]) for one in found["sources"]] == [("one", 12, 6), ("other", 12, 6)]
+    assert all(one["auc"] == 1 for one in found["sources"])
+    assert found["recognised"] > found["by_chance"] == 0.5
+
+
+def planted(folder):
+    """Phantoms whose covid class has a bright edge."""
+    write_sample(folder, 12, 96, 3)
+    for path in (folder / "covid").glob("*.png"):
+        image = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
+        image[:, :5] = 255
+        cv2.imwrite(str(path), image)
+    return folder
+
+
+def test_a_planted_shortcut_is_found_said_and_flagged(tmp_path, capsys, run):
+    data = planted(tmp_path / "data")
+    given = ["-d", data, "-m", tmp_path / "a.model", "-p", tmp_path / "a.png", "-r", tmp_path / "a.json"]
+    short = ["--weights", "random", "--epochs", 3, "--repeats", 2, "--views", 0, "--no-cache"]
+    assert main([str(word) for word in ("train", *given, *short, "--fail-on", "present")]) == 3
+    verdict = capsys.readouterr().out.splitlines()[-1]
+    assert verdict.startswith("Verdict: ")
+    report = json.loads((tmp_path / "a.json").read_text())
+    assert report["audit"]["verdict"] in ("explained", "present")
+    assert f"Audit: {report['audit']['verdict']}. By " in verdict
+    probes = {probe["name"]: probe for probe in report["audit"]["probes"]}
+    assert probes["border ring"]["p_value"] < 0.05
+    assert main([str(word) for word in ("train", *given, *short, "--no-audit", "--fail-on", "present")]) == 0
+    assert json.loads((tmp_path / "a.json").read_text())["audit"] is None
+    assert run.report["audit"]["verdict"] == "too-few"
+
+
+def test_the_full_audit_hides_the_lungs_and_says_where_the_model_looks(tmp_path, phantoms):
+    settings = settings_in(tmp_path, phantoms, model=None, plot=None, audit="full")
+    audit = train(settings)["audit"]
+    assert [probe["name"] for probe in audit["probes"]] == ["file properties", "border ring", "thumbnail", "lungs hidden (box)"]
+    assert audit["lungs"]["area"] == pytest.approx(0.76 * 0.7, abs=0.01)
+    assert set(audit["lungs"]["by_class"]) == {"covid", "normal"}
+    assert all(0 <= share <= 1 for share in audit["lungs"]["by_class"].values())
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["metrics.html", "metrics.json"]
+    assert "Where it looks" in settings.page.read_text()
+
+
+@pytest.mark.parametrize("box", ["0.1,0.1,0.9", "0.9,0.1,0.1,0.9", "a,b,c,d", "0,0,1,1.1"])
+def test_a_bad_lung_box_is_refused_in_one_line(capsys, box):
+    with pytest.raises(SystemExit) as stop:
+        main(["audit", "-d", "x", "--lung-box", box])
+    assert stop.value.code == 2
+    assert f"received '{box}', expected left,top,right,bottom" in capsys.readouterr().err

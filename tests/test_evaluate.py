@@ -1,0 +1,54 @@
+"""External validation: the model as it is, on images that it was not trained on."""
+
+import json
+
+import pytest
+from conftest import write_noise
+
+from covid19.cli import main
+from covid19.sample import write_sample
+
+
+@pytest.fixture(scope="module")
+def other(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("other") / "data"
+    write_sample(folder, 6, 96, 99)
+    return folder
+
+
+def evaluate(run, data, folder, *more):
+    arguments = ["evaluate", "-m", run.settings.model, "-d", data, "-r", folder / "e.json", "--no-cache", *more]
+    code = main([str(argument) for argument in arguments])
+    return code, json.loads((folder / "e.json").read_text()) if (folder / "e.json").exists() else None
+
+
+def test_numbers_drop_and_verdict_are_written_and_said(run, other, tmp_path, capsys):
+    code, report = evaluate(run, other, tmp_path)
+    assert code == 0
+    said = capsys.readouterr().out
+    assert report["in_training"] == 0
+    assert sum(map(sum, report["test"]["confusion_matrix"])) == 12
+    internal = run.report["cross_validation"]["roc_auc"]["value"]
+    assert report["drop"]["roc_auc"] == pytest.approx(internal - report["test"]["roc_auc"]["value"])
+    assert report["test"]["threshold"] is None
+    assert "12 images of the other data set" in said
+    assert "Verdict on this data set: Audit: " in said
+    assert "Research only" in said.splitlines()[-1]
+
+
+def test_images_of_the_training_are_left_out_and_counted(run, tmp_path, capsys):
+    code, report = evaluate(run, run.settings.dataset, tmp_path)
+    trained = len(run.report["split"]["train"])
+    if code == 0:
+        assert report["in_training"] >= trained
+    else:  # too few are left of a class: said in one line
+        assert code == 2
+        assert f"{trained} images were in the model's training" in capsys.readouterr().err
+
+
+def test_other_classes_and_a_file_that_is_no_model_are_refused(run, tmp_path, capsys):
+    data = write_noise(tmp_path / "data", {"cat": 2, "dog": 2})
+    assert evaluate(run, data, tmp_path)[0] == 2
+    assert "has the classes cat, dog; expected the model's, covid, normal" in capsys.readouterr().err
+    assert main(["evaluate", "-m", str(tmp_path / "none"), "-d", str(data), "-r", str(tmp_path / "e.json")]) == 2
+    assert "is no file; expected a model that 'covid19 train' wrote" in capsys.readouterr().err
