@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import cv2
+import h5py
 import numpy as np
 import pytest
 
@@ -25,6 +26,7 @@ from covid19.sample import write_sample  # noqa: E402
 from covid19.settings import Settings  # noqa: E402
 from covid19.store import FeatureStore  # noqa: E402
 from covid19.train import train  # noqa: E402
+from covid19.weights import FILE_NAME, LAYERS, untrained_arrays  # noqa: E402
 
 PROJECT = Path(__file__).parent.parent
 SHARED = PROJECT.parent / "shared" / "data"
@@ -97,3 +99,18 @@ def run(tmp_path_factory: pytest.TempPathFactory, phantoms: Path) -> Run:
     settings = settings_in(tmp_path_factory.mktemp("run"), phantoms)
     train(settings)
     return Run(settings, json.loads(settings.report.read_text()))
+
+
+@pytest.fixture(scope="session")
+def official(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file in the layout of the official one, holding the untrained arrays doubled."""
+    path = tmp_path_factory.mktemp("official") / FILE_NAME
+    arrays = [2 * array for array in untrained_arrays()]
+    with h5py.File(path, "w") as file:
+        file.attrs["layer_names"] = [name.encode() for name in ("input_1", *LAYERS)]
+        file.create_group("input_1").attrs["weight_names"] = []
+        for layer, kernel, bias in zip(LAYERS, arrays[::2], arrays[1::2], strict=True):
+            group = file.create_group(layer)
+            group.attrs["weight_names"] = [f"{layer}_W_1:0".encode(), f"{layer}_b_1:0".encode()]
+            group[f"{layer}_W_1:0"], group[f"{layer}_b_1:0"] = kernel, bias
+    return path

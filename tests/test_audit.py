@@ -217,6 +217,14 @@ def test_the_full_audit_hides_the_lungs_and_says_where_the_model_looks(tmp_path,
     assert "Where it looks" in settings.page.read_text()
 
 
+def test_trained_weights_stand_beside_an_untrained_base(tmp_path, phantoms, official):
+    settings = settings_in(tmp_path, phantoms, model=None, plot=None, audit="full", weights=str(official))
+    audit = train(settings)["audit"]
+    assert [probe["name"] for probe in audit["probes"]][-1] == "untrained base"
+    assert set(audit["lungs"]["untrained"]) == {"covid", "normal"}
+    assert "a head on an untrained base" in settings.page.read_text()
+
+
 @pytest.mark.parametrize("box", ["0.1,0.1,0.9", "0.9,0.1,0.1,0.9", "a,b,c,d", "0,0,1,1.1"])
 def test_a_bad_lung_box_is_refused_in_one_line(capsys, box):
     with pytest.raises(SystemExit) as stop:

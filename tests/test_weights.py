@@ -11,22 +11,7 @@ import pytest
 
 from covid19 import weights as module
 from covid19.errors import InputError
-from covid19.weights import FILE_NAME, LAYERS, SHAPES, get_weights, untrained_arrays
-
-
-@pytest.fixture(scope="session")
-def official(tmp_path_factory):
-    """A file in the layout of the official one, holding the untrained arrays doubled."""
-    path = tmp_path_factory.mktemp("official") / FILE_NAME
-    arrays = [2 * array for array in untrained_arrays()]
-    with h5py.File(path, "w") as file:
-        file.attrs["layer_names"] = [name.encode() for name in ("input_1", *LAYERS)]
-        file.create_group("input_1").attrs["weight_names"] = []
-        for layer, kernel, bias in zip(LAYERS, arrays[::2], arrays[1::2], strict=True):
-            group = file.create_group(layer)
-            group.attrs["weight_names"] = [f"{layer}_W_1:0".encode(), f"{layer}_b_1:0".encode()]
-            group[f"{layer}_W_1:0"], group[f"{layer}_b_1:0"] = kernel, bias
-    return path
+from covid19.weights import FILE_NAME, SHAPES, get_weights, untrained_arrays
 
 
 @pytest.fixture
