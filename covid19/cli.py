@@ -7,6 +7,7 @@ import json
 import os
 import shlex
 import sys
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
@@ -73,6 +74,7 @@ def _parser(description: str, prog: str | None) -> Parser:
 def _run(arguments: argparse.Namespace, argv: Sequence[str] | None) -> int:
     """Run the chosen command; every expected failure becomes one line on standard error and an exit code."""
     os.environ.setdefault("OPENCV_LOG_LEVEL", "ERROR")  # a file that cannot be read is reported by this program
+    warnings.filterwarnings("ignore", module=r"PIL\.")  # odd tags and large pictures: only headers are read by it
     given = vars(arguments)
     call: Callable[..., int | None] = given.pop("call")
     if call in (_train, _evaluate):

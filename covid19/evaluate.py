@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from datetime import UTC, datetime
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from covid19 import NOTICE, __version__
 from covid19.backend import import_keras
@@ -21,6 +23,8 @@ from covid19.outputs import check_outputs, written_whole
 from covid19.reading import Filter, read_dataset
 from covid19.settings import Settings
 from covid19.store import open_store
+
+Array = NDArray[np.float32]
 
 MEASURES = {"accuracy": "acc", "sensitivity": "sens", "specificity": "spec", "roc_auc": "AUC"}
 
@@ -51,9 +55,6 @@ def evaluate_model(
         raise InputError(f"--model '{model}' is no file; expected a model that 'covid19 train' wrote: check the path")
     classes = list_classes(dataset)
     import_keras()
-    from covid19.audit import Seen, audit
-    from covid19.crossval import make_folds
-    from covid19.estimate import Estimate
     from covid19.features import View, extract
     from covid19.head import heads_of
     from covid19.model import load_model
@@ -64,40 +65,48 @@ def evaluate_model(
             f"--dataset '{dataset}' has the classes {', '.join(classes)}; expected the model's, {', '.join(info['classes'])}: "
             "name the folders so"
         )
-    read = lru_cache(256)(read_picture)
     with open_store(cache, cache_dir, cache_size) as store:
-        found, known = _unseen(read_dataset(dataset, classes, Filter(metadata, view), store, read), info)
-        records = found.records
-        features, _ = extract(
-            [View(record) for record in records], trained.get_layer("vgg16"), info["base"]["digest"], store, read
-        )
+        found, known = _unseen(read_dataset(dataset, classes, Filter(metadata, view), store, read_picture), info)
+        views = [View(record) for record in found.records]
+        features, _ = extract(views, trained.get_layer("vgg16"), info["base"]["digest"], store, read_picture)
     said = heads_of(trained).probabilities(features)[:, 0]
-    labels = one_hot([record.label for record in records], classes)
-    groups, truth = [record.group for record in records], labels.argmax(axis=1)
-    test = evaluate(labels, said, classes, info["positive"], groups, info["threshold"])
-    settings = Settings(dataset)
-    divisions = make_folds(truth.tolist(), groups, settings.folds, settings.repeats, settings.seed)
-    frozen = Estimate(said if divisions else None, info["temperature"], info["threshold"], None, divisions)
-    internal = info["cross_validation"]
+    labels = one_hot([record.label for record in found.records], classes)
     result = {
-        "command": command, "version": __version__, "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "command": command,
+        "version": __version__,
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "model": {"path": str(model), "base": info["base"], "trained_with": info["versions"]},
         "dataset": found.as_json(),
         "in_training": known,
-        "test": test,
-        "predictions": [
-            {"path": record.name, "probabilities": dict(zip(classes, map(float, row), strict=True))}
-            for record, row in zip(records, said, strict=True)
-        ],
-        "internal": internal,
-        "drop": {key: internal[key]["value"] - test[key]["value"] for key in MEASURES} if internal else None,
-        "audit": audit(found, info["positive"], labels, frozen, Seen(features, None, {}), settings),
+        **_numbers(found, labels, said, features, info),
         "notice": NOTICE,
-    }  # fmt: skip
+    }
     with written_whole(report) as draft:
         draft.write_text(json.dumps(result, indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
     _say(result, decide(said, classes.index(info["positive"]), info["threshold"]), labels, classes, report)
     return result
+
+
+def _numbers(dataset: Dataset, labels: Array, said: Array, features: Array, info: dict[str, Any]) -> dict[str, Any]:
+    """The report's `test`, `predictions`, `internal`, `drop` and `audit`."""
+    from covid19.audit import Seen, audit
+    from covid19.crossval import make_folds
+    from covid19.estimate import Estimate
+
+    groups, settings, internal = [record.group for record in dataset.records], Settings(dataset.root), info["cross_validation"]
+    test = evaluate(labels, said, dataset.classes, info["positive"], groups, info["threshold"])
+    divisions = make_folds(labels.argmax(axis=1).tolist(), groups, settings.folds, settings.repeats, settings.seed)
+    frozen = Estimate(said if divisions else None, info["temperature"], info["threshold"], None, divisions)
+    return {
+        "test": test,
+        "predictions": [
+            {"path": record.name, "probabilities": dict(zip(dataset.classes, map(float, row), strict=True))}
+            for record, row in zip(dataset.records, said, strict=True)
+        ],
+        "internal": internal,
+        "drop": {key: internal[key]["value"] - test[key]["value"] for key in MEASURES} if internal else None,
+        "audit": audit(dataset, info["positive"], labels, frozen, Seen(features, None, {}), settings),
+    }
 
 
 def _unseen(dataset: Dataset, info: dict[str, Any]) -> tuple[Dataset, int]:

@@ -115,12 +115,24 @@ def ridge_scores(inputs: Floats, targets: Floats, divisions: Sequence[Sequence[F
 
 
 def _permuted(question: Question) -> Floats:
-    """Labels (n, 1 + permutations): the true ones, then each patient with another's."""
-    _, first, member = np.unique(np.asarray(question.groups), return_index=True, return_inverse=True)
-    of_patient, generator = question.positive[first], np.random.default_rng(question.seed)
-    count = PERMUTATIONS if len(member) <= MANY else FEWER
-    shuffled = (generator.permutation(of_patient)[member] for _ in range(count))
-    return np.stack([question.positive, *shuffled], axis=1).astype(float)
+    """Labels (n, 1 + permutations): the true ones, then each patient with another's.
+
+    A patient with images of both classes keeps them, and the labels change places among these images.
+    """
+    positive, generator = question.positive.astype(float), np.random.default_rng(question.seed)
+    member = np.unique(np.asarray(question.groups), return_inverse=True)[1]
+    share = np.bincount(member, positive) / np.bincount(member)
+    pure = np.flatnonzero((share == 0) | (share == 1))
+    mixed = np.flatnonzero(~np.isin(member, pure))
+    by_patient = mixed[np.argsort(member[mixed], kind="stable")]
+    columns = [positive]
+    for _ in range(PERMUTATIONS if len(member) <= MANY else FEWER):
+        of_patient = share.copy()
+        of_patient[pure] = generator.permutation(share[pure])
+        labels = of_patient[member]
+        labels[by_patient] = positive[mixed[np.lexsort((generator.random(len(mixed)), member[mixed]))]]
+        columns.append(labels)
+    return np.stack(columns, axis=1)
 
 
 def _aucs(scores: Floats, labels: Floats) -> Floats:

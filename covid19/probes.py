@@ -7,6 +7,7 @@ Lee, Nature Machine Intelligence 3:610, 2021).
 from __future__ import annotations
 
 import json
+import struct
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,7 +16,7 @@ from typing import Any
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from covid19.dataset import Record
 from covid19.images import Picture, dicom_acquisition, is_dicom
@@ -30,6 +31,11 @@ THUMBNAIL = 16
 LOGARITHMS = ("width", "height", "aspect", "bytes", "bytes_per_pixel", "quantisation")
 CATEGORIES = ("format", "device")
 JPEG = ("JPEG", "MPO")
+# What Pillow raises on headers that it cannot make sense of, in files that OpenCV decodes all the same.
+ODD_HEADER = (
+    OSError, ValueError, SyntaxError, TypeError, KeyError, IndexError, AttributeError, RuntimeError, ArithmeticError, EOFError,
+    struct.error, Image.DecompressionBombError,
+)  # fmt: skip
 
 
 def file_properties(path: Path, picture: Picture) -> str:
@@ -69,7 +75,7 @@ def _header(path: Path) -> dict[str, Any]:
                 "density": float(np.max(image.info.get("dpi", 0))),
                 "device": " ".join(str(tags[tag]).strip() for tag in (271, 272, 305) if tag in tags),  # make, model, software
             }
-    except (OSError, ValueError, SyntaxError, UnidentifiedImageError, Image.DecompressionBombError):
+    except ODD_HEADER:
         return {}
 
 
@@ -101,7 +107,7 @@ def _bytes(cells: Sequence[bytes]) -> Floats:
 
 
 def _table(facts: Sequence[dict[str, Any]]) -> Floats:
-    """Numbers as they are or their logarithms, 0 where a file says nothing; a column for each word that two files share."""
+    """Numbers or their logarithms, 0 where a file says nothing or nonsense; a column for each word that two files share."""
     names = sorted({name for fact in facts for name in fact} - set(CATEGORIES))
     columns = [np.array([float(fact.get(name, 0)) for fact in facts]) for name in names]
     columns = [np.log1p(column) if name in LOGARITHMS else column for name, column in zip(names, columns, strict=True)]
@@ -112,4 +118,4 @@ def _table(facts: Sequence[dict[str, Any]]) -> Floats:
             for common, count in sorted(Counter(words).items())
             if 1 < count < len(words)
         ]
-    return np.stack(columns, axis=1)
+    return np.nan_to_num(np.stack(columns, axis=1), posinf=0, neginf=0)

@@ -53,9 +53,9 @@ def train(settings: Settings) -> dict[str, Any]:
         from covid19.audit import Seen, audit, hidden_features, lungs_looked_at
         from covid19.base import build_base
         from covid19.estimate import estimate
-        from covid19.features import View, extract, load_batches, views_of
+        from covid19.features import extract, views_of
         from covid19.head import head_model, new_heads, train_heads
-        from covid19.model import assemble, check_assembled, load_head
+        from covid19.model import assemble, load_head
         from covid19.report import Outcome, describe_test
 
         records = dataset.records  # 3. pixels in [0, 1]: batch by batch, in `load_batches`
@@ -85,15 +85,24 @@ def train(settings: Settings) -> dict[str, Any]:
             shortcuts["lungs"] = lungs_looked_at(dataset, split, y, base, heads, seen, read, settings)
     heads = heads.tempered(honest.temperature)
     model = assemble(base, head_model(heads))
-    with watch("predict"):  # 10. predict: the head on stored features, the whole model on a few to prove that it says the same
-        probabilities = heads.probabilities(x[test_at, 0])[:, 0]
-        _, pixels = next(load_batches([View(records[i], 0.0) for i in split.test[:PICTURES_CHECKED]], read))
-        check_assembled(model, pixels, probabilities[:PICTURES_CHECKED])
+    with watch("predict"):
+        probabilities = _predict(heads, model, x[test_at, 0], [records[i] for i in split.test], read)  # 10. predict
     groups = [records[i].group for i in split.test]
     test = evaluate(y[test_at], probabilities, classes, positive, groups, honest.threshold)  # 11. report and plot
     say(describe_test(y[test_at], decide(probabilities, classes.index(positive), honest.threshold), classes, test))
     found = Outcome(dataset, split, weights, extracted, history, test, honest, shortcuts)
     return _write(settings, found, model, read, watch)  # 12. save
+
+
+def _predict(heads: Any, model: Any, features: Any, records: Sequence[Record], read: Read) -> Any:
+    """What the head says of stored features (n, 512), on a few pictures proven to be what the whole model says: (n, classes)."""
+    from covid19.features import View, load_batches
+    from covid19.model import check_assembled
+
+    probabilities = heads.probabilities(features)[:, 0]
+    _, pixels = next(load_batches([View(record) for record in records[:PICTURES_CHECKED]], read))
+    check_assembled(model, pixels, probabilities[:PICTURES_CHECKED])
+    return probabilities
 
 
 def _write(settings: Settings, found: Outcome, model: Any, read: Read, watch: Stopwatch) -> dict[str, Any]:
@@ -123,7 +132,7 @@ def _untrained_features(records: Sequence[Record], weights: Weights, store: Feat
     if not weights.trained:
         return None
     untrained = get_weights("random")
-    features, _ = extract([View(record, 0.0) for record in records], build_base(untrained), untrained.digest, store, read)
+    features, _ = extract([View(record) for record in records], build_base(untrained), untrained.digest, store, read)
     return features[:, None]
 
 

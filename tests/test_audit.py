@@ -67,6 +67,16 @@ def test_labels_are_permuted_by_patient():
     assert make_probe("x", inputs, Question(positive, groups, divisions, 0)).p_value > 0.1
 
 
+def test_a_patient_of_both_classes_keeps_them_and_swaps_within():
+    groups = [n // 2 for n in range(40)]
+    positive = np.arange(40) % 2 == 0
+    divisions = make_folds(positive.astype(int).tolist(), groups, 5, 1, 0)
+    asked, generator = Question(positive, groups, divisions, 0), np.random.default_rng(6)
+    own = generator.normal(0, 0.3, 20)[groups][:, None]
+    assert make_probe("telling", own + positive[:, None], asked).p_value == pytest.approx(1 / 1000)
+    assert make_probe("of the patient", own, asked).p_value == 1  # the same whichever image is called positive
+
+
 @pytest.mark.parametrize(
     ("name", "p_value", "probe", "model", "count", "verdict", "words"),
     [
