@@ -95,7 +95,7 @@ def train(settings: Settings) -> dict[str, Any]:
 
 
 def _predict(heads: Any, model: Any, features: Any, records: Sequence[Record], read: Read) -> Any:
-    """What the head says of stored features (n, 512), on a few pictures proven to be what the whole model says: (n, classes)."""
+    """What the head says of stored features (n, 512), proven on a few pictures to be what the model says: (n, classes)."""
     from covid19.features import View, load_batches
     from covid19.model import check_assembled
 
