@@ -139,7 +139,7 @@ def describe(rows: dict[str, dict[str, float]]) -> str:
         ),
     }
     text = f"""*naive*: `benchmarks/naive.py`, {EPOCHS} epochs; ≈ means measured with fewer epochs and extended, each epoch
-being the same work. *same work*: `train_covid19.py --weights random --folds 0 --no-audit`, which does the naive way's twelve steps;
+being the same work. *same work*: `train_covid19.py --weights random --folds 0 --no-audit`, the naive way's twelve steps;
 *complete*: the default, with cross-validation, audit and page. *cold*: with an empty feature store; *warm*: the same again. (x:
 times faster than the naive way.) *floor*: the forwards of the base that the run needs, at the speed of a bare batched forward
 on ready arrays, measured just before. *extraction*: images per second against that bare forward. *head*: training it, in the
@@ -154,7 +154,7 @@ warm run. MB: peak memory of the process."""
 def draw(rows: dict[str, dict[str, float]]) -> None:
     """Seconds by number of images, one line for each way."""
     sizes = [row for title, row in rows.items() if "phantoms" in title]
-    figure, axes = plt.subplots(figsize=(6.4, 4), layout="constrained")
+    figure, axes = plt.subplots(figsize=(8.2, 4), layout="constrained")
     images = [row["images"] for row in sizes]
     for name, label, style in (
         ("naive", "naive", "s-"),
@@ -175,7 +175,7 @@ def draw(rows: dict[str, dict[str, float]]) -> None:
     axes.set_xticks(images, [f"{count:.0f}" for count in images])
     axes.minorticks_off()
     axes.grid(alpha=0.3)
-    axes.legend(frameon=False)
+    axes.legend(frameon=False, loc="upper left", bbox_to_anchor=(1, 1))
     figure.savefig(RESULTS / "speed.png", dpi=130)
 
 
