@@ -118,4 +118,4 @@ def _table(facts: Sequence[dict[str, Any]]) -> Floats:
             for common, count in sorted(Counter(words).items())
             if 1 < count < len(words)
         ]
-    return np.nan_to_num(np.stack(columns, axis=1), posinf=0, neginf=0)
+    return np.asarray(np.nan_to_num(np.stack(columns, axis=1), posinf=0, neginf=0))

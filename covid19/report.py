@@ -144,15 +144,17 @@ def describe_test(
 
 def verdict(report: dict[str, Any]) -> str:
     """What the run's numbers allow to say, in plain words."""
-    cross, data = report["cross_validation"], report["dataset"]
+    cross, data, split = report["cross_validation"], report["dataset"], report["split"]
     numbers = cross or report["test"]
-    by = "by patient" if report["split"]["grouped_by"] else "by image, so that patients cross the folds"
-    how = f"cross-validated {by}" if cross else f"on {len(report['split']['test'])} held-out images"
+    by = "by patient" if split["grouped_by"] else "by image, so that patients cross the folds"
+    how = f"cross-validated {by}" if cross else f"on {len(split['test'])} held-out images"
     share, balanced = numbers["accuracy"], numbers["balanced_accuracy"]
     interval = f"{share['low']:.2f} to {share['high']:.2f}"
     words = [f"{numbers['positive']} is told from the rest with accuracy {share['value']:.2f} ({interval}), {how}."]
     if balanced["low"] <= 1 / len(data["classes"]):
         words.append("That is not shown to be better than guessing.")
+    if split["grouped_by"] and (unknown := data["patients_by_rule"].get("none", 0)):
+        words.append(f"The patient of {unknown} of {data['images']} images is not known: one may stand on both sides.")
     few = min(data["patients_by_class"].values())
     if few < FEW:
         words.append(f"With {few} patients in the smallest class, little can be concluded.")

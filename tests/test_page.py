@@ -62,10 +62,12 @@ def test_names_from_files_are_escaped(run):
 
 
 def test_few_patients_and_no_better_than_guessing_are_said(run):
-    report = {**run.report, "cross_validation": None, "audit": None}
+    data = {**run.report["dataset"], "patients_by_rule": {"metadata": 9, "none": 3}}
+    report = {**run.report, "cross_validation": None, "audit": None, "dataset": data}
     said = verdict(report)
     assert "on 2 held-out images" in said
     assert "not shown to be better than guessing" in said
+    assert "The patient of 3 of 12 images is not known" in said
     assert "little can be concluded" in said
     assert "Whether the score needs the lungs was not tested." in said
 
