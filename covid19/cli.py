@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 from covid19 import NOTICE, __version__
 from covid19.errors import InputError
 from covid19.flags import add_audit_flags, add_train_flags
-from covid19.flags_data import add_check_flags, add_evaluate_flags, add_prepare_flags, add_sample_flags
+from covid19.flags_data import add_check_flags, add_evaluate_flags, add_predict_flags, add_prepare_flags, add_sample_flags
 from covid19.settings import Settings
 
 DONE, FAILED, BAD_INPUT, FLAGGED, INTERRUPTED = 0, 1, 2, 3, 130
@@ -41,6 +41,7 @@ def main(argv: Sequence[str] | None = None, prog: str = "covid19") -> int:
     for name, text, add_flags, call in (
         ("train", "train a model on a folder of X-rays and report how far it can be believed", add_train_flags, _train),
         ("audit", "look for shortcuts: can the classes be told apart without the lungs?", add_audit_flags, _train),
+        ("predict", "ask a model about images; exit code 1 if a file cannot be read", add_predict_flags, _predict),
         ("evaluate", "test a model on another data set, as it is", add_evaluate_flags, _evaluate),
         (
             "prepare",
@@ -108,6 +109,15 @@ def _evaluate(fail_on: str | None, **given: Any) -> int:
     from covid19.evaluate import evaluate_model
 
     return _flag(evaluate_model(**given), fail_on)
+
+
+def _predict(model: Path, inputs: list[Path], output: str, heatmaps: Path | None) -> int:
+    from covid19.backend import import_keras
+
+    import_keras()
+    from covid19.predict import predict
+
+    return DONE if predict(model, inputs, output, heatmaps) else FAILED
 
 
 def _flag(report: dict[str, Any], fail_on: str | None) -> int:

@@ -28,10 +28,11 @@ class Progress:
         name: of the step.
         total: what `advance` adds up to.
         unit: what is counted, in the plural.
+        plain: whether to print lines where there is no terminal.
     """
 
-    def __init__(self, name: str, total: int, unit: str) -> None:
-        self._name, self._total, self._unit = name, total, unit
+    def __init__(self, name: str, total: int, unit: str, plain: bool = True) -> None:
+        self._name, self._total, self._unit, self._plain = name, total, unit, plain
         self._done = 0
         self._bar = tqdm(total=total, desc=name, unit=f" {unit}", leave=False, disable=None, dynamic_ncols=True)
 
@@ -40,7 +41,7 @@ class Progress:
         before, self._done = self._done, self._done + count
         self._bar.set_postfix_str(text, refresh=False)
         self._bar.update(count)
-        if self._bar.disable and self._done * 10 // self._total > before * 10 // self._total:
+        if self._plain and self._bar.disable and self._done * 10 // self._total > before * 10 // self._total:
             say(f"{self._name}: {self._done}/{self._total} {self._unit}{'  ' + text if text else ''}")
 
     def __enter__(self) -> Progress:

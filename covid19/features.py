@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import keras
 import numpy as np
@@ -21,6 +21,8 @@ from covid19.settings import Settings
 from covid19.store import FeatureStore, feature_key
 
 Array = NDArray[np.float32]
+T = TypeVar("T")
+U = TypeVar("U")
 
 BATCH = 32  # images in one forward: an image at batch 8 takes 1.7 times as long
 AHEAD = 2  # batches prepared while the base is busy: enough to hide decoding, 19 MB each
@@ -93,16 +95,20 @@ def load_batches(views: Sequence[View], read: Read) -> Iterator[tuple[int, Array
     Yields:
         The position of a batch's first view, and the batch: RGB in [0, 1], float32 (up to 32, 224, 224, 3).
     """
+    starts = range(0, len(views), BATCH)
+    yield from zip(starts, in_background(lambda start: _load(views[start : start + BATCH], read), starts), strict=True)
+
+
+def in_background(work: Callable[[T], U], items: Iterable[T]) -> Iterator[U]:
+    """What a function makes of each item, in order, made in threads a little ahead of the caller."""
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        waiting: deque[tuple[int, Future[Array]]] = deque()
-        for start in range(0, len(views), BATCH):
-            waiting.append((start, pool.submit(_load, views[start : start + BATCH], read)))
+        waiting: deque[Future[U]] = deque()
+        for item in items:
+            waiting.append(pool.submit(work, item))
             if len(waiting) > AHEAD:
-                first, batch = waiting.popleft()
-                yield first, batch.result()
+                yield waiting.popleft().result()
         while waiting:
-            first, batch = waiting.popleft()
-            yield first, batch.result()
+            yield waiting.popleft().result()
 
 
 def _load(views: Sequence[View], read: Read) -> Array:

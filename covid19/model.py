@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import shutil
 import tempfile
@@ -18,6 +19,7 @@ from covid19 import NOTICE, __version__
 from covid19.errors import InputError
 from covid19.head import Heads, heads_of
 from covid19.judge import explain_verdict
+from covid19.novelty import KEPT, Familiar
 from covid19.outputs import written_whole
 from covid19.report import Outcome, environment
 from covid19.settings import Settings
@@ -29,6 +31,7 @@ PREPROCESSING = (
 )
 Array = NDArray[np.float32]
 INFO = "covid19.json"  # member of the archive, data set of an HDF5 file
+FAMILIAR = "familiar"  # folder of the archive, group of an HDF5 file
 HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
 ZIP_MAGIC = b"PK\x03\x04"
 
@@ -104,13 +107,22 @@ def check_assembled(model: keras.Model, pixels: Array, expected: Array) -> None:
         )
 
 
-def save_model(path: Path, model: keras.Model, info: dict[str, Any]) -> None:
+def familiar(found: Outcome, seed: int) -> Familiar:
+    """The training images as the base saw them, at most `novelty.KEPT`, drawn by a seed."""
+    train = np.array(found.split.train)
+    kept = np.sort(np.random.default_rng(seed).permutation(train)[:KEPT])
+    groups = np.array([found.dataset.records[i].group for i in kept])
+    return Familiar(found.features[kept], groups)
+
+
+def save_model(path: Path, model: keras.Model, info: dict[str, Any], known: Familiar) -> None:
     """Write the model and its information to exactly this path, whole or not at all.
 
     Args:
         path: HDF5 is written if it ends in .h5 or .hdf5, else the Keras archive, whatever its ending.
         model: from `assemble`.
         info: JSON values, see `Loaded`.
+        known: the training images as the base saw them.
 
     Raises:
         OSError: the file cannot be written.
@@ -119,15 +131,20 @@ def save_model(path: Path, model: keras.Model, info: dict[str, Any]) -> None:
     hdf5 = path.suffix.lower() in (".h5", ".hdf5")
     with written_whole(path) as draft, tempfile.TemporaryDirectory(dir=path.parent, prefix=".covid19-") as folder:
         # Keras takes the format from the name, so it writes under one that it knows.
-        known = Path(folder) / ("model.h5" if hdf5 else "model.keras")
-        model.save(known)
+        named = Path(folder) / ("model.h5" if hdf5 else "model.keras")
+        model.save(named)
         if hdf5:
-            with h5py.File(known, "a") as file:
+            with h5py.File(named, "a") as file:
                 file[INFO] = text
+                for name, array in known.arrays().items():
+                    file[f"{FAMILIAR}/{name}"] = array
         else:
-            with zipfile.ZipFile(known, "a") as archive:
+            with zipfile.ZipFile(named, "a") as archive:
                 archive.writestr(INFO, text)
-        known.replace(draft)
+                for name, array in known.arrays().items():
+                    with archive.open(f"{FAMILIAR}/{name}.npy", "w") as member:
+                        np.lib.format.write_array(member, array, allow_pickle=False)
+        named.replace(draft)
 
 
 def load_model(path: str | Path) -> Loaded:
@@ -158,6 +175,30 @@ def load_model(path: str | Path) -> Loaded:
     except (OSError, ValueError, zipfile.BadZipFile) as error:
         raise InputError(f"model '{path}' is damaged ({error}); {expected}: train it again") from error
     return Loaded(_load_keras(path, hdf5), info)
+
+
+def load_familiar(path: Path) -> Familiar:
+    """The training images of a model's file, as the base saw them.
+
+    Args:
+        path: a file that `load_model` could read.
+
+    Raises:
+        InputError: it holds none.
+    """
+    names = ("features", "groups")
+    try:
+        if h5py.is_hdf5(path):
+            with h5py.File(path, "r") as file:
+                return Familiar(*(file[f"{FAMILIAR}/{name}"][()] for name in names))
+        with zipfile.ZipFile(path) as archive:
+            parts = [archive.read(f"{FAMILIAR}/{name}.npy") for name in names]
+            return Familiar(*(np.lib.format.read_array(io.BytesIO(part), allow_pickle=False) for part in parts))
+    except (KeyError, OSError, ValueError, zipfile.BadZipFile) as error:
+        raise InputError(
+            f"model '{path}' does not hold what its training images look like ({error}); expected a file that 'covid19 train' "
+            "wrote: train it again"
+        ) from error
 
 
 def load_head(path: Path, classes: tuple[str, ...], weights: Weights) -> tuple[Heads, dict[str, Any]]:

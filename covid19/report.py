@@ -50,6 +50,7 @@ class Outcome(NamedTuple):
         test: from `evaluate`, on the held-out images.
         estimate: from `estimate`.
         audit: from `audit.audit`, or None.
+        features: of the images as they are, float32 (n, 512).
     """
 
     dataset: Dataset
@@ -60,6 +61,7 @@ class Outcome(NamedTuple):
     test: dict[str, Any]
     estimate: Estimate
     audit: dict[str, Any] | None
+    features: Array
 
 
 def make_report(settings: Settings, found: Outcome, timing: dict[str, float]) -> dict[str, Any]:

@@ -90,7 +90,7 @@ def train(settings: Settings) -> dict[str, Any]:
     groups = [records[i].group for i in split.test]
     test = evaluate(y[test_at], probabilities, classes, positive, groups, honest.threshold)  # 11. report and plot
     say(describe_test(y[test_at], decide(probabilities, classes.index(positive), honest.threshold), classes, test))
-    found = Outcome(dataset, split, weights, extracted, history, test, honest, shortcuts)
+    found = Outcome(dataset, split, weights, extracted, history, test, honest, shortcuts, x[:, 0])
     return _write(settings, found, model, read, watch)  # 12. save
 
 
@@ -107,7 +107,7 @@ def _predict(heads: Any, model: Any, features: Any, records: Sequence[Record], r
 
 def _write(settings: Settings, found: Outcome, model: Any, read: Read, watch: Stopwatch) -> dict[str, Any]:
     """Write plot, page, model and report, each whole, and print the summary; return the report."""
-    from covid19.model import model_info, save_model
+    from covid19.model import familiar, model_info, save_model
     from covid19.page import write_page
     from covid19.plots import plot_history
     from covid19.report import make_report, summarise, write_report
@@ -117,7 +117,7 @@ def _write(settings: Settings, found: Outcome, model: Any, read: Read, watch: St
             plot_history(settings.plot, found.history, found.weights.title)
         write_page(settings.page, make_report(settings, found, watch.total()), found, read)
         if settings.model:
-            save_model(settings.model, model, model_info(settings, found))
+            save_model(settings.model, model, model_info(settings, found), familiar(found, settings.seed))
     report = make_report(settings, found, watch.total())
     write_report(settings.report, report)
     say(summarise(report, settings, found.weights.title))

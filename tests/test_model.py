@@ -16,10 +16,13 @@ from covid19.errors import InputError
 from covid19.features import extract, load_batches, views_of
 from covid19.head import head_model, heads_of, new_heads
 from covid19.images import read_picture
-from covid19.model import assemble, check_assembled, load_head, save_model
+from covid19.model import assemble, check_assembled, load_familiar, load_head, save_model
+from covid19.novelty import Familiar
 from covid19.store import FeatureStore
 from covid19.weights import Weights, get_weights
 
+FEATURES = np.random.default_rng(2).normal(size=(8, 512)).astype(np.float32)
+KNOWN = Familiar(FEATURES, np.arange(8))
 HEAD = ["global_average_pooling", "standardisation", "hidden", "dropout", "probabilities"]
 
 
@@ -115,11 +118,12 @@ def test_renamed_to_keras_the_file_opens_in_plain_keras(run, tmp_path):
 @pytest.mark.parametrize("name", ["model.h5", "model.hdf5"])
 def test_hdf5_is_written_when_the_path_says_so_and_read_whatever_the_name(base, untrained_head, tmp_path, name):
     model, info = assemble(base, head_model(untrained_head)), {"classes": ["a", "b"]}
-    save_model(tmp_path / name, model, info)
+    save_model(tmp_path / name, model, info, KNOWN)
     assert h5py.is_hdf5(tmp_path / name)
     renamed = (tmp_path / name).rename(tmp_path / "renamed.model")
     loaded = covid19.load_model(renamed)
     assert loaded.info == info
+    assert load_familiar(renamed).percentile(FEATURES).tolist() == KNOWN.percentile(FEATURES).tolist()
     pixels = np.random.default_rng(0).random((1, 224, 224, 3), np.float32)
     np.testing.assert_array_equal(loaded.model.predict_on_batch(pixels), model.predict_on_batch(pixels))
 
@@ -133,7 +137,7 @@ def test_a_save_that_fails_leaves_the_last_good_file_and_no_half_one(base, untra
 
     monkeypatch.setattr(zipfile.ZipFile, "writestr", half)
     with pytest.raises(OSError, match="No space left"):
-        save_model(path, assemble(base, head_model(untrained_head)), {})
+        save_model(path, assemble(base, head_model(untrained_head)), {}, KNOWN)
     assert path.read_text() == "the last good one"
     assert list(tmp_path.iterdir()) == [path]
 

@@ -1,0 +1,140 @@
+"""How answers are printed, one as soon as it is known: as a table, as JSON or as CSV, each with what is known of the model."""
+
+from __future__ import annotations
+
+import csv
+import json
+import sys
+from collections.abc import Sequence
+from typing import Any, NamedTuple, Protocol
+
+from covid19.console import say
+from covid19.novelty import UNLIKE
+
+
+class Answer(NamedTuple):
+    """What is said of one image.
+
+    Attributes:
+        file: as given.
+        label: the class called; '' for a file that cannot be read or is not like the training images.
+        probabilities: calibrated, by class; empty for a file that cannot be read.
+        unusual: percentile of its distance to the training images, 0 to 100; None for a file that cannot be read.
+        problem: why there is no label, or ''.
+    """
+
+    file: str
+    label: str
+    probabilities: dict[str, float]
+    unusual: float | None
+    problem: str
+
+
+class Writer(Protocol):
+    """Takes answers one by one, between a `begin` and an `end`."""
+
+    def begin(self) -> None:
+        """Write what stands above."""
+
+    def answer(self, answer: Answer) -> None:
+        """Write one answer."""
+
+    def end(self) -> None:
+        """Write what stands below."""
+
+
+class TextWriter:
+    """A table for a terminal, with what is known of the model above and the notice below.
+
+    Args:
+        classes: in the order of the model's outputs.
+        about: from `Predictor.about`.
+        files: all that will be answered for, for the width of the first column.
+    """
+
+    def __init__(self, classes: Sequence[str], about: dict[str, Any], files: Sequence[str]) -> None:
+        self._classes, self._about = classes, about
+        self._width = min(100, max(len("file"), *map(len, files)))
+        self._label = max(len("label"), *map(len, classes))
+
+    def begin(self) -> None:
+        """Write what stands above."""
+        say(describe_model(self._about))
+        say(f"\n{'file':<{self._width}}  {'label':<{self._label}}  {'  '.join(self._classes)}  unusual")
+
+    def answer(self, answer: Answer) -> None:
+        """Print one line."""
+        line = f"{answer.file:<{self._width}}  {answer.label or '-':<{self._label}}"
+        for name in self._classes:
+            said = f"{answer.probabilities[name]:.3f}" if answer.probabilities else "-"
+            line += f"  {said:>{len(name)}}"
+        unusual = "-" if answer.unusual is None else f"{answer.unusual:.1f}"
+        say(f"{line}  {unusual:>7}  {answer.problem}".rstrip())
+
+    def end(self) -> None:
+        """Write what stands below."""
+        say(f"\nUnusual: percentile of the distance to the training images; beyond {UNLIKE:g} no label is given.")
+        say(str(self._about["notice"]))
+
+
+class JsonWriter:
+    """One JSON object, written as the answers come: what is known of the model, then `answers`."""
+
+    def __init__(self, classes: Sequence[str], about: dict[str, Any], files: Sequence[str]) -> None:
+        self._about, self._first = about, True
+
+    def begin(self) -> None:
+        """Write what stands above."""
+        sys.stdout.write(json.dumps({"model": self._about}, ensure_ascii=False)[:-1] + ', "answers": [')
+
+    def answer(self, answer: Answer) -> None:
+        """Print one object of the list."""
+        sys.stdout.write(("\n" if self._first else ",\n") + json.dumps(answer._asdict(), ensure_ascii=False))
+        sys.stdout.flush()
+        self._first = False
+
+    def end(self) -> None:
+        """Write what stands below."""
+        say("\n]}")
+
+
+class CsvWriter:
+    """A row for each answer; the last columns carry the model's numbers, the audit's verdict and the notice."""
+
+    def __init__(self, classes: Sequence[str], about: dict[str, Any], files: Sequence[str]) -> None:
+        self._classes, self._about = classes, describe_model(about)
+        self._notice = about["notice"]
+        self._writer = csv.writer(sys.stdout, lineterminator="\n")
+
+    def begin(self) -> None:
+        """Write what stands above."""
+        probabilities = [f"probability_{name}" for name in self._classes]
+        self._writer.writerow(["file", "label", *probabilities, "unusual", "problem", "model", "notice"])
+
+    def answer(self, answer: Answer) -> None:
+        """Print one row."""
+        said = [answer.probabilities.get(name, "") for name in self._classes]
+        unusual = "" if answer.unusual is None else answer.unusual
+        self._writer.writerow([answer.file, answer.label, *said, unusual, answer.problem, self._about, self._notice])
+        sys.stdout.flush()
+
+    def end(self) -> None:
+        """Write what stands below."""
+        sys.stdout.flush()
+
+
+def describe_model(about: dict[str, Any]) -> str:
+    """What is known of the model, in one line."""
+    numbers, audit = about["cross_validation"], about["audit"]
+    parts = []
+    for name, key in (
+        ("accuracy", "accuracy"),
+        ("sensitivity", "sensitivity"),
+        ("specificity", "specificity"),
+        ("AUC", "roc_auc"),
+    ):
+        if numbers:
+            parts.append(f"{name} {numbers[key]['value']:.2f} ({numbers[key]['low']:.2f} to {numbers[key]['high']:.2f})")
+    measured = f"cross-validated {', '.join(parts)}" if parts else "not cross-validated"
+    words = audit["words"] if audit else "Whether the score needs the lungs was not tested."
+    return f"Model: base with weights '{about['base']}', {measured}. {words}"

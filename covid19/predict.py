@@ -1,0 +1,185 @@
+"""Ask a saved model about images: files and folders in; labels, calibrated probabilities and heat maps out, as they come.
+
+Every answer carries what is known of the model: its cross-validated numbers, the audit's verdict and the research-only notice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from imutils import paths as walk
+from numpy.typing import NDArray
+
+from covid19 import NOTICE
+from covid19.answers import Answer, CsvWriter, JsonWriter, TextWriter, Writer
+from covid19.console import Progress
+from covid19.dataset import is_image
+from covid19.errors import InputError
+from covid19.explain import gradcam
+from covid19.features import BATCH, in_background
+from covid19.head import heads_of
+from covid19.images import Pixels, read_picture
+from covid19.metrics import decide
+from covid19.model import load_familiar, load_model
+from covid19.novelty import UNLIKE
+from covid19.outputs import written_whole
+
+Array = NDArray[np.float32]
+
+NOT_ALIKE = "not like the training images"
+ENLARGED = 448  # pixels, of a heat map's picture
+OPACITY = 0.4  # of the heat map over the picture
+
+
+class Predictor:
+    """A saved model, ready to be asked.
+
+    Args:
+        path: a file that `covid19 train` wrote.
+
+    Raises:
+        InputError: it is no such file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        model, self.info = load_model(path)
+        self._familiar = load_familiar(path)
+        self._base, self._heads = model.get_layer("vgg16"), heads_of(model)
+        self.classes: list[str] = self.info["classes"]
+
+    def ask(self, files: Sequence[str], pixels: Pixels) -> tuple[list[Answer], Array]:
+        """Answers for pictures, uint8 RGB (n, 224, 224, 3), and the heat maps of the classes called, float32 (n, 7, 7)."""
+        maps = np.asarray(self._base.predict_on_batch(pixels.astype(np.float32) / np.float32(255)), np.float32)
+        features = maps.mean(axis=(1, 2))
+        said = self._heads.probabilities(features)[:, 0]
+        called = decide(said, self.classes.index(self.info["positive"]), self.info["threshold"])
+        answers, heat = [], np.empty(maps.shape[:3], np.float32)
+        for row, unusual in enumerate(self._familiar.percentile(features).tolist()):
+            alike = unusual <= UNLIKE
+            heat[row] = gradcam(maps[row : row + 1], self._heads, int(called[row]))[0]
+            probabilities = dict(zip(self.classes, map(float, said[row]), strict=True))
+            label, problem = (self.classes[called[row]], "") if alike else ("", NOT_ALIKE)
+            answers.append(Answer(files[row], label, probabilities, unusual, problem))
+        return answers, heat
+
+    def about(self) -> dict[str, Any]:
+        """What every answer carries: the model's own numbers, the audit's verdict, the notice."""
+        return {
+            "positive": self.info["positive"],
+            "threshold": self.info["threshold"],
+            "base": self.info["base"]["weights"],
+            "cross_validation": self.info["cross_validation"],
+            "audit": self.info["audit"],
+            "notice": NOTICE,
+        }
+
+
+def predict(model: Path, inputs: Sequence[Path], output: str, heatmaps: Path | None) -> bool:
+    """Answer for every image below the inputs, batch by batch, and print the answers as they come.
+
+    Args:
+        model: a file that `covid19 train` wrote.
+        inputs: images, or folders of images.
+        output: 'text', 'json' (one object) or 'csv'.
+        heatmaps: folder for the pictures with their Grad-CAM laid over, or None.
+
+    Returns:
+        Whether every file could be read.
+
+    Raises:
+        InputError: an input does not exist, there are no images, or the model cannot be used.
+    """
+    files = list_inputs(inputs)
+    if heatmaps is not None:
+        heatmaps.mkdir(parents=True, exist_ok=True)
+    predictor = Predictor(model)
+    writers: dict[str, Callable[..., Writer]] = {"text": TextWriter, "json": JsonWriter, "csv": CsvWriter}
+    writer = writers[output](predictor.classes, predictor.about(), files)
+    readable = True
+    with Progress("Predicting", len(files), "images", plain=False) as progress:
+        writer.begin()
+        for answers, pixels, heat in answers_of(predictor, files):
+            for answer in answers:
+                writer.answer(answer)
+                readable &= answer.unusual is not None
+            if heatmaps is not None:
+                shown = [answer for answer in answers if answer.unusual is not None]
+                for answer, picture, own in zip(shown, pixels, heat, strict=True):
+                    write_overlay(heatmaps / overlay_name(answer.file), picture, own)
+            progress.advance(len(answers))
+        writer.end()
+    return readable
+
+
+def list_inputs(inputs: Sequence[Path]) -> list[str]:
+    """The files to answer for: those given, and the images below folders, sorted.
+
+    Raises:
+        InputError: an input does not exist, or there are no images.
+    """
+    files: list[str] = []
+    for path in inputs:
+        if path.is_dir():
+            files += sorted(file for file in walk.list_files(str(path)) if is_image(Path(file)))
+        elif path.exists():
+            files.append(str(path))
+        else:
+            raise InputError(f"'{path}' does not exist; expected an image or a folder of images: check the path")
+    if not files:
+        raise InputError(
+            f"no image in {', '.join(map(str, inputs))}; expected PNG, JPEG, BMP, TIFF or DICOM files: check the path"
+        )
+    return files
+
+
+def answers_of(predictor: Predictor, files: Sequence[str]) -> Iterator[tuple[list[Answer], Pixels, Array]]:
+    """Answers batch by batch, in the order of the files; with the pictures that could be read and their heat maps."""
+    starts = range(0, len(files), BATCH)
+    for start, read in zip(
+        starts, in_background(lambda at: [_read(file) for file in files[at : at + BATCH]], starts), strict=True
+    ):
+        batch = files[start : start + BATCH]
+        good = [number for number, one in enumerate(read) if not isinstance(one, str)]
+        answers = [Answer(file, "", {}, None, str(one)) for file, one in zip(batch, read, strict=True)]
+        pixels, heat = np.empty((0, 1, 1, 3), np.uint8), np.empty((0, 1, 1), np.float32)
+        if good:
+            pixels = np.stack([np.asarray(read[number]) for number in good])
+            said, heat = predictor.ask([batch[number] for number in good], pixels)
+            for number, answer in zip(good, said, strict=True):
+                answers[number] = answer
+        yield answers, pixels, heat
+
+
+def _read(file: str) -> Pixels | str:
+    """A picture, or why it cannot be read."""
+    try:
+        return read_picture(Path(file)).pixels
+    except OSError as error:
+        return f"cannot be opened: {error.strerror or error}"
+    except ValueError as error:
+        return str(error)
+
+
+def overlay(pixels: Pixels, heat: Array) -> Pixels:
+    """A picture, uint8 RGB (224, 224, 3), enlarged, with a heat map (7, 7) laid over: uint8 RGB (448, 448, 3)."""
+    size = (ENLARGED, ENLARGED)
+    strength = np.clip(cv2.resize(heat / max(float(heat.max()), 1e-9), size, interpolation=cv2.INTER_CUBIC), 0, 1)
+    colours = cv2.applyColorMap((255 * strength).astype(np.uint8), cv2.COLORMAP_INFERNO)[..., ::-1]
+    share = OPACITY * strength[..., None]
+    large = cv2.resize(pixels, size, interpolation=cv2.INTER_CUBIC)
+    return np.asarray((1 - share) * large + share * colours, np.uint8)
+
+
+def overlay_name(file: str) -> str:
+    """The name of a file's heat map: its path in one word, so that equal names in two folders do not meet."""
+    return "_".join(part for part in Path(file).with_suffix("").parts if part not in ("/", "..", ".")) + "_heatmap.png"
+
+
+def write_overlay(path: Path, pixels: Pixels, heat: Array) -> None:
+    """Write a picture with its heat map, PNG."""
+    with written_whole(path) as draft:
+        draft.write_bytes(cv2.imencode(".png", overlay(pixels, heat)[..., ::-1])[1].tobytes())

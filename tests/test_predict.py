@@ -1,0 +1,120 @@
+"""Asking a saved model: what is answered, for which files, and how it is written."""
+
+import csv
+import io
+import json
+
+import cv2
+import numpy as np
+import pytest
+from conftest import read_records, write_image
+
+import covid19
+from covid19.cli import main
+from covid19.images import read_picture
+from covid19.novelty import Familiar
+from covid19.predict import overlay, overlay_name
+
+
+def ask(run, *arguments):
+    return main([str(word) for word in ("predict", "-m", run.settings.model, *arguments)])
+
+
+def test_json_says_what_the_model_says_and_what_is_known_of_it(run, capsys):
+    assert ask(run, run.settings.dataset / "covid", "--json") == 0
+    said = json.loads(capsys.readouterr().out)
+    model, info = covid19.load_model(run.settings.model)
+    records = [record for record in read_records(run.settings.dataset) if record.label == "covid"]
+    assert [answer["file"] for answer in said["answers"]] == [str(record.path) for record in records]
+    pixels = np.stack([read_picture(record.path).pixels for record in records]).astype(np.float32) / 255
+    expected = model.predict_on_batch(pixels)
+    for answer, row in zip(said["answers"], expected, strict=True):
+        assert list(answer["probabilities"].values()) == pytest.approx(row.tolist(), abs=1e-5)
+        assert answer["label"] == info["classes"][int(row.argmax())]
+    assert said["model"]["notice"] == covid19.NOTICE
+    assert said["model"]["audit"]["verdict"] == run.report["audit"]["verdict"]
+    assert said["model"]["cross_validation"]["roc_auc"] == run.report["cross_validation"]["roc_auc"]
+
+
+def test_an_unreadable_file_is_listed_the_rest_go_on_and_the_code_is_1(run, tmp_path, capsys):
+    (tmp_path / "bad.png").write_text("no image")
+    good = read_records(run.settings.dataset)[0].path
+    assert ask(run, tmp_path / "bad.png", good) == 1
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("Model: base with weights 'random', cross-validated accuracy")
+    assert "Audit: too-few." in lines[0]
+    assert next(line for line in lines if "bad.png" in line).endswith("not an image, or damaged")
+    assert next(line for line in lines if good.name in line).split()[1] in ("covid", "normal")
+    assert lines[-1] == covid19.NOTICE
+
+
+def test_csv_has_a_row_for_each_file(run, capsys):
+    assert ask(run, run.settings.dataset, "--csv") == 0
+    rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
+    assert len(rows) == 12
+    assert {row["notice"] for row in rows} == {covid19.NOTICE}
+    assert all(float(row["probability_covid"]) + float(row["probability_normal"]) == pytest.approx(1) for row in rows)
+
+
+def test_what_is_no_radiograph_gets_no_label(run, tmp_path, capsys):
+    page = np.full((224, 224, 3), 255, np.uint8)
+    for line in range(15, 220, 11):
+        cv2.putText(page, "the quick brown fox jumps over it", (5, line), cv2.FONT_HERSHEY_SIMPLEX, 0.35, (0, 0, 0), 1)
+    photo = np.zeros((224, 224, 3), np.uint8)
+    photo[:112], photo[112:] = (110, 170, 240), (50, 150, 40)
+    cv2.circle(photo, (150, 110), 50, (220, 60, 30), -1)
+    for name, picture in {"text": page, "photo": photo, "black": np.zeros_like(page)}.items():
+        write_image(tmp_path / f"{name}.png", picture)
+    assert ask(run, tmp_path, "--json") == 0
+    answers = json.loads(capsys.readouterr().out)["answers"]
+    assert len(answers) == 3
+    assert {(answer["label"], answer["problem"]) for answer in answers} == {("", "not like the training images")}
+
+
+def test_the_percentile_is_that_of_the_training_images():
+    generator = np.random.default_rng(0)
+    features = generator.normal(size=(200, 512)).astype(np.float32)
+    known = Familiar(features, np.arange(200))
+    same = known.percentile(generator.normal(size=(2000, 512)).astype(np.float32))
+    assert (same > 99).mean() < 0.03
+    assert 40 < np.median(same) < 60
+    assert (known.percentile(5 + features) > 99).all()
+    again = Familiar(*known.arrays().values())
+    np.testing.assert_array_equal(again.percentile(features), known.percentile(features))
+
+
+def test_nobody_is_measured_by_another_image_of_himself():
+    generator = np.random.default_rng(1)
+    own = generator.normal(size=(40, 512))
+    twice = np.concatenate([own, own + generator.normal(0, 0.01, own.shape)]).astype(np.float32)
+    fresh = generator.normal(size=(100, 512)).astype(np.float32)
+    assert (Familiar(twice, np.tile(np.arange(40), 2)).percentile(fresh) > 99).mean() < 0.1
+
+
+def test_heat_maps_are_laid_over_and_names_do_not_meet(run, tmp_path):
+    first = read_records(run.settings.dataset)[0].path
+    for folder in ("a", "b"):
+        write_image(tmp_path / "in" / folder / "x.png", cv2.imread(str(first)))
+    assert ask(run, tmp_path / "in", "--heatmaps", tmp_path / "out") == 0
+    names = sorted(path.name for path in (tmp_path / "out").iterdir())
+    assert len(names) == 2
+    assert names[0].endswith("in_a_x_heatmap.png")
+    assert cv2.imread(str(tmp_path / "out" / names[0])).shape == (448, 448, 3)
+    assert overlay_name("../a/b.dcm") == "a_b_heatmap.png"
+
+
+def test_an_overlay_changes_only_where_the_model_looks():
+    grey = np.full((224, 224, 3), 100, np.uint8)
+    heat = np.zeros((7, 7), np.float32)
+    heat[1, 1] = 2
+    laid = overlay(grey, heat)
+    assert (laid[300:, 300:] == 100).all()
+    assert (laid[80:110, 80:110].astype(int) != 100).any()
+    np.testing.assert_array_equal(overlay(grey, 0 * heat), np.full((448, 448, 3), 100))
+
+
+def test_a_missing_path_and_a_folder_without_images_are_refused(run, tmp_path, capsys):
+    assert ask(run, tmp_path / "nowhere") == 2
+    assert "does not exist; expected an image or a folder of images" in capsys.readouterr().err
+    assert ask(run, tmp_path) == 2
+    assert "no image in" in capsys.readouterr().err
