@@ -14,15 +14,13 @@ from typing import Any
 import numpy as np
 
 from covid19.dataset import FEW, Dataset, Record, list_classes
-from covid19.images import SIDE, read_picture
+from covid19.images import COLOURFUL, FLAT, SIDE, read_picture
 from covid19.patients import KAGGLE
 from covid19.reading import Filter, survey
 from covid19.store import FeatureStore
 
 Finding = dict[str, Any]
 
-FLAT = 5  # standard deviation in grey levels below which a picture shows next to nothing
-COLOURFUL = 20  # measured: 268 radiographs, tinted and annotated ones included, have at most 18, two photographs 30 and 66
 ADULT = 18  # years
 SHUFFLES = 1000
 GIVEN_AWAY = 0.8  # share of the way from chance to certainty at which the source tells the class

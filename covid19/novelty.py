@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from scipy.spatial.distance import cdist
 from scipy.stats import t as student
 
+from covid19.images import COLOURFUL, FLAT, Pixels, colourfulness
+
 Array = NDArray[np.float32]
 Floats = NDArray[np.float64]
 
@@ -39,7 +41,8 @@ class Familiar:
         distances[groups[:, None] == groups] = np.inf
         logarithms = np.log(_nearest(distances))
         usual = logarithms[np.isfinite(logarithms)]
-        self._usual, self._deviation, self._count = usual.mean(), max(usual.std(ddof=1), 1e-6), len(usual)
+        self._sorted, self._count = np.sort(usual), len(usual)
+        self._usual, self._deviation = usual.mean(), max(usual.std(ddof=1), 1e-6)
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """What a file must keep to make this again: float16 `features` and int64 `groups`."""
@@ -48,19 +51,26 @@ class Familiar:
     def percentile(self, features: Array) -> Floats:
         """How unusual images are: the share, 0 to 100, of images like the training's that lie nearer to it.
 
-        The distance is the mean of those to the three nearest training images, in features that are standardised; the share
-        is that of a log-normal distribution with its parameters unknown, fitted to the training images' own (leaving each
-        one's patient out).
+        The distance is the mean of those to the three nearest training images, in features that are standardised. The share is
+        the smaller of two: that of the training images' own distances, each with its patient left out, and that of a
+        log-normal distribution fitted to these, its parameters unknown; few images know too little of the tail, and the
+        fit too little of its weight.
 
         Args:
             features: float32 (n, 512).
         """
         distance = np.log(np.maximum(_nearest(cdist(self._scaled(features), self._known)), 1e-9))
         steps = (distance - self._usual) / (self._deviation * np.sqrt(1 + 1 / self._count))
-        return np.asarray(100 * student.cdf(steps, max(self._count - 1, 1)))
+        fitted = student.cdf(steps, max(self._count - 1, 1))
+        return np.asarray(100 * np.minimum(fitted, np.searchsorted(self._sorted, distance) / self._count))
 
     def _scaled(self, features: Array) -> Floats:
         return np.asarray((features - self._mean) / self._spread, float)
+
+
+def is_unlike(pixels: Pixels, percentile: float) -> bool:
+    """Whether a picture, uint8 RGB (224, 224, 3), gets no label: it is too unusual, one shade, or colourful as a photograph."""
+    return bool(percentile > UNLIKE or pixels.std() < FLAT or colourfulness(pixels) >= COLOURFUL)
 
 
 def _nearest(distances: Floats) -> Floats:

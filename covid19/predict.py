@@ -25,7 +25,7 @@ from covid19.head import heads_of
 from covid19.images import Pixels, read_picture
 from covid19.metrics import decide
 from covid19.model import load_familiar, load_model
-from covid19.novelty import UNLIKE
+from covid19.novelty import is_unlike
 from covid19.outputs import written_whole
 
 Array = NDArray[np.float32]
@@ -59,10 +59,9 @@ class Predictor:
         called = decide(said, self.classes.index(self.info["positive"]), self.info["threshold"])
         answers, heat = [], np.empty(maps.shape[:3], np.float32)
         for row, unusual in enumerate(self._familiar.percentile(features).tolist()):
-            alike = unusual <= UNLIKE
             heat[row] = gradcam(maps[row : row + 1], self._heads, int(called[row]))[0]
             probabilities = dict(zip(self.classes, map(float, said[row]), strict=True))
-            label, problem = (self.classes[called[row]], "") if alike else ("", NOT_ALIKE)
+            label, problem = ("", NOT_ALIKE) if is_unlike(pixels[row], unusual) else (self.classes[called[row]], "")
             answers.append(Answer(files[row], label, probabilities, unusual, problem))
         return answers, heat
 
