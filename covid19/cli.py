@@ -84,6 +84,9 @@ def _run(arguments: argparse.Namespace, argv: Sequence[str] | None) -> int:
         return call(**given) or DONE
     except InputError as error:
         return _say_error(str(error), BAD_INPUT)
+    except BrokenPipeError:  # the reader, such as head, has gone
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FAILED
     except OSError as error:
         return _say_error(f"failed: {error}", FAILED)
     except ModuleNotFoundError as error:

@@ -14,6 +14,7 @@ from covid19.console import Stopwatch, say, warn
 from covid19.dataset import Dataset, Record, check_counts, choose_positive, list_classes, list_images
 from covid19.errors import InputError
 from covid19.images import read_picture
+from covid19.lungs import find_masks
 from covid19.metrics import decide, evaluate, one_hot
 from covid19.outputs import check_outputs
 from covid19.reading import Filter, Read, read_dataset
@@ -148,6 +149,7 @@ def _check(settings: Settings) -> tuple[tuple[str, ...], str]:
         raise InputError(
             f"--from '{settings.start_from}' is no file; expected a model that 'covid19 train' wrote: check the path"
         )
+    find_masks(settings.lung_masks)
     classes = list_classes(settings.dataset)
     positive = choose_positive(classes, settings.positive)
     labels = [image.label for image in list_images(settings.dataset, classes)]

@@ -235,6 +235,11 @@ def test_trained_weights_stand_beside_an_untrained_base(tmp_path, phantoms, offi
     assert "a head on an untrained base" in settings.page.read_text()
 
 
+def test_a_folder_without_masks_is_refused_before_anything_is_read(capsys):
+    assert main(["audit", "-d", "nowhere", "--lung-masks", "nowhere"]) == 2
+    assert capsys.readouterr().err.startswith("error: --lung-masks 'nowhere' holds no masks")
+
+
 @pytest.mark.parametrize("box", ["0.1,0.1,0.9", "0.9,0.1,0.1,0.9", "a,b,c,d", "0,0,1,1.1"])
 def test_a_bad_lung_box_is_refused_in_one_line(capsys, box):
     with pytest.raises(SystemExit) as stop:

@@ -3,11 +3,13 @@
 import csv
 import io
 import json
+import subprocess
+import sys
 
 import cv2
 import numpy as np
 import pytest
-from conftest import read_records, write_image
+from conftest import PROJECT, read_records, write_image
 
 import covid19
 from covid19.cli import main
@@ -118,3 +120,10 @@ def test_a_missing_path_and_a_folder_without_images_are_refused(run, tmp_path, c
     assert "does not exist; expected an image or a folder of images" in capsys.readouterr().err
     assert ask(run, tmp_path) == 2
     assert "no image in" in capsys.readouterr().err
+
+
+def test_a_reader_that_goes_away_gets_no_error(run):
+    command = f"{sys.executable} -m covid19 predict -m {run.settings.model} {run.settings.dataset} | head -c 9"
+    done = subprocess.run(["bash", "-c", command], cwd=PROJECT, capture_output=True, text=True, timeout=120, check=False)
+    assert done.stdout == "Model: ba"
+    assert done.stderr == ""
