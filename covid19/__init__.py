@@ -11,7 +11,7 @@ __version__ = "0.1.0"
 NOTICE = "Research only: this is not a medical device and must never be used to diagnose or treat anybody."
 
 if TYPE_CHECKING:
-    from covid19.model import load_model as load_model
+    from covid19.loading import load_model as load_model
 
 __all__ = ["NOTICE", "__version__", "load_model"]
 
@@ -23,6 +23,6 @@ def __getattr__(name: str) -> Any:
     from covid19.backend import import_keras
 
     import_keras()
-    from covid19.model import load_model
+    from covid19.loading import load_model
 
     return load_model

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import keras
 import numpy as np
+from numpy.typing import NDArray
 
 from covid19.images import SIDE
 from covid19.weights import Weights
+
+Array = NDArray[np.float32]
 
 # keras.applications.vgg16.preprocess_input in 'caffe' mode: mean of each channel over ImageNet, in RGB order, of 255.
 IMAGENET_MEAN = (123.68, 116.779, 103.939)
@@ -21,13 +24,28 @@ def build_base(weights: Weights) -> keras.Model:
     Returns:
         A model from RGB in [0, 1], float32 (n, 224, 224, 3), to feature maps, float32 (n, 7, 7, 512).
     """
-    xray = keras.Input((SIDE, SIDE, 3), name="rgb")
-    vgg16 = keras.applications.VGG16(weights=None, include_top=False, input_tensor=_preprocess(xray, weights.trained))
-    for layer, start in zip((layer for layer in vgg16.layers if "conv" in layer.name), range(0, 26, 2), strict=True):
+    base = empty_base(weights.trained)
+    for layer, start in zip(_convolutions(base), range(0, 26, 2), strict=True):
         layer.set_weights(list(weights.arrays[start : start + 2]))
+    return base
+
+
+def empty_base(trained: bool) -> keras.Model:
+    """The same with weights still to be set; `trained` says whether they will be trained ones."""
+    xray = keras.Input((SIDE, SIDE, 3), name="rgb")
+    vgg16 = keras.applications.VGG16(weights=None, include_top=False, input_tensor=_preprocess(xray, trained))
     base = keras.Model(xray, vgg16.output, name="vgg16")
     base.trainable = False
     return base
+
+
+def base_arrays(base: keras.Model) -> list[Array]:
+    """The 26 arrays of `Weights.arrays`, out of a base."""
+    return [np.asarray(array) for layer in _convolutions(base) for array in layer.get_weights()]
+
+
+def _convolutions(base: keras.Model) -> list[keras.layers.Layer]:
+    return [layer for layer in base.layers if "conv" in layer.name]
 
 
 def _preprocess(xray: keras.KerasTensor, trained: bool) -> keras.KerasTensor:

@@ -57,7 +57,7 @@ def evaluate_model(
     import_keras()
     from covid19.features import View, extract
     from covid19.head import heads_of
-    from covid19.model import load_model
+    from covid19.loading import load_model
 
     trained, info = load_model(model)
     if classes != tuple(info["classes"]):

@@ -23,8 +23,8 @@ from covid19.explain import gradcam
 from covid19.features import BATCH, in_background
 from covid19.head import heads_of
 from covid19.images import Pixels, read_picture
+from covid19.loading import load_familiar, load_model
 from covid19.metrics import decide
-from covid19.model import load_familiar, load_model
 from covid19.novelty import is_unlike
 from covid19.outputs import written_whole
 

@@ -56,7 +56,8 @@ def train(settings: Settings) -> dict[str, Any]:
         from covid19.estimate import estimate
         from covid19.features import extract, views_of
         from covid19.head import head_model, new_heads, train_heads
-        from covid19.model import assemble, load_head
+        from covid19.loading import load_head
+        from covid19.model import assemble
         from covid19.report import Outcome, describe_test
 
         records = dataset.records  # 3. pixels in [0, 1]: batch by batch, in `load_batches`
@@ -108,7 +109,8 @@ def _predict(heads: Any, model: Any, features: Any, records: Sequence[Record], r
 
 def _write(settings: Settings, found: Outcome, model: Any, read: Read, watch: Stopwatch) -> dict[str, Any]:
     """Write plot, page, model and report, each whole, and print the summary; return the report."""
-    from covid19.model import familiar, model_info, save_model
+    from covid19.model import familiar, save_model
+    from covid19.model_info import model_info
     from covid19.page import write_page
     from covid19.plots import plot_history
     from covid19.report import make_report, summarise, write_report

@@ -27,7 +27,9 @@ Array = NDArray[np.float32]
 FILE_NAME = "vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5"
 URL = f"https://storage.googleapis.com/tensorflow/keras-applications/vgg16/{FILE_NAME}"
 MD5 = "6d6bbae143d832006294945121d1f1fc"  # published with keras.applications
+MOST_BYTES = 1_000_000_000  # of all arrays of a file; with the top, which is left alone, VGG16 has 553 MB
 PATIENCE = 10.0  # seconds until a connection that does not answer is given up
+UNTRAINED = "random"  # origin of weights that were never trained
 UNTRAINED_SEED = 0  # of the untrained draw: always the same, so that features of two runs can be compared
 
 # VGG16 configuration D (Simonyan and Zisserman, arXiv:1409.1556, table 1): channels of each convolution, by block.
@@ -55,12 +57,12 @@ class Weights:
     @property
     def trained(self) -> bool:
         """Whether the base was trained, so that its input is preprocessed as VGG16's was."""
-        return self.origin != "random"
+        return self.origin != UNTRAINED
 
     @property
     def title(self) -> str:
         """A few words for a plot or a report: 'ImageNet weights', 'untrained', 'weights of FILE'."""
-        named = {"imagenet": "ImageNet weights", "random": "untrained, random weights"}
+        named = {"imagenet": "ImageNet weights", UNTRAINED: "untrained, random weights"}
         return named.get(self.origin, f"weights of {self.origin}")
 
     def as_json(self) -> dict[str, str]:
@@ -77,19 +79,19 @@ def get_weights(wanted: str) -> Weights:
     Raises:
         InputError: the weights cannot be had, or the file is not in the official no-top layout.
     """
-    if wanted == "random":
-        return _weights(untrained_arrays(), "random")
+    if wanted == UNTRAINED:
+        return weights_of(untrained_arrays(), UNTRAINED)
     if wanted not in ("auto", "imagenet"):
-        return _weights(read_arrays(Path(wanted)), Path(wanted).name)
+        return weights_of(read_arrays(Path(wanted)), Path(wanted).name)
     try:
-        return _weights(read_arrays(_imagenet_file()), "imagenet")
+        return weights_of(read_arrays(_imagenet_file()), "imagenet")
     except OSError as error:
         remedy = f"download {URL} on a machine with internet and put it at '{_cache_path()}', or give its path with --weights"
         if wanted == "imagenet":
             raise InputError(f"--weights imagenet: no ImageNet weights ({error}); {remedy}") from error
         warning = f"no ImageNet weights ({error}): the base is UNTRAINED, so expect less of the model; {remedy}"
         warn(warning)
-        return _weights(untrained_arrays(), "random", warning)
+        return weights_of(untrained_arrays(), UNTRAINED, warning)
 
 
 def untrained_arrays() -> list[Array]:
@@ -116,12 +118,15 @@ def read_arrays(path: Path) -> list[Array]:
     """
     import h5py  # 0.2 s that an answer to a usage error need not pay
 
+    from covid19.hdf5 import check_hdf5
+
     layout = f"the official VGG16 layout without top ({FILE_NAME})"
     if not path.is_file():
         raise InputError(f"--weights '{path}' is no file; expected auto, imagenet, random or a file in {layout}")
     arrays: list[Array] = []
     try:
         with h5py.File(path, "r") as file:
+            check_hdf5(file, most=MOST_BYTES)
             for layer, shape in zip(LAYERS, SHAPES, strict=True):
                 group = file[layer]
                 names = [name.decode() if isinstance(name, bytes) else name for name in group.attrs["weight_names"]]
@@ -135,9 +140,9 @@ def read_arrays(path: Path) -> list[Array]:
     return arrays
 
 
-def _weights(arrays: Sequence[Array], origin: str, warning: str | None = None) -> Weights:
-    # The same arrays behind another preprocessing give other features, so that is part of the digest.
-    digest = hashlib.sha256(b"rgb01" if origin == "random" else b"caffe")
+def weights_of(arrays: Sequence[Array], origin: str, warning: str | None = None) -> Weights:
+    """The weights of an origin, with their digest: over the arrays and, since it changes the features, the preprocessing."""
+    digest = hashlib.sha256(b"rgb01" if origin == UNTRAINED else b"caffe")
     for array in arrays:
         digest.update(np.ascontiguousarray(array).tobytes())
     return Weights(tuple(arrays), origin, digest.hexdigest(), warning)

@@ -16,7 +16,8 @@ from covid19.errors import InputError
 from covid19.features import extract, load_batches, views_of
 from covid19.head import head_model, heads_of, new_heads
 from covid19.images import read_picture
-from covid19.model import assemble, check_assembled, load_familiar, load_head, save_model
+from covid19.loading import load_familiar, load_head
+from covid19.model import assemble, check_assembled, save_model
 from covid19.novelty import Familiar
 from covid19.store import FeatureStore
 from covid19.weights import Weights, get_weights
@@ -116,8 +117,8 @@ def test_renamed_to_keras_the_file_opens_in_plain_keras(run, tmp_path):
 
 
 @pytest.mark.parametrize("name", ["model.h5", "model.hdf5"])
-def test_hdf5_is_written_when_the_path_says_so_and_read_whatever_the_name(base, untrained_head, tmp_path, name):
-    model, info = assemble(base, head_model(untrained_head)), {"classes": ["a", "b"]}
+def test_hdf5_is_written_when_the_path_says_so_and_read_whatever_the_name(run, base, untrained_head, tmp_path, name):
+    model, info = assemble(base, head_model(untrained_head)), covid19.load_model(run.settings.model).info
     save_model(tmp_path / name, model, info, KNOWN)
     assert h5py.is_hdf5(tmp_path / name)
     renamed = (tmp_path / name).rename(tmp_path / "renamed.model")
@@ -156,7 +157,7 @@ def _truncated(source, target):
 def _garbled(source, target):
     with zipfile.ZipFile(source) as old, zipfile.ZipFile(target, "w") as new:
         for name in old.namelist():
-            new.writestr(name, b"{}" if name == "config.json" else old.read(name))
+            new.writestr(name, b"{}" if name == "model.weights.h5" else old.read(name))
 
 
 def _text(source, target):
