@@ -5,7 +5,11 @@ The command is `covid19 train` (or `python3 train_covid19.py`); a saved model is
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
+
+# OpenCV reads this once, when it is imported: an image that claims more is refused before memory is taken for it.
+os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", "100000000")
 
 __version__ = "0.1.0"
 NOTICE = "Research only: this is not a medical device and must never be used to diagnose or treat anybody."

@@ -74,8 +74,8 @@ def _parser(description: str, prog: str | None) -> Parser:
 
 def _run(arguments: argparse.Namespace, argv: Sequence[str] | None) -> int:
     """Run the chosen command; every expected failure becomes one line on standard error and an exit code."""
-    os.environ.setdefault("OPENCV_LOG_LEVEL", "ERROR")  # a file that cannot be read is reported by this program
-    warnings.filterwarnings("ignore", module=r"PIL\.")  # odd tags and large pictures: only headers are read by it
+    os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")  # a file that cannot be read is reported by this program
+    warnings.filterwarnings("ignore", module=r"(PIL|pydicom)\.")  # odd files, of which this program says itself what is wrong
     given = vars(arguments)
     call: Callable[..., int | None] = given.pop("call")
     if call in (_train, _evaluate):

@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 
 from imutils import paths
 
+from covid19.dicom import is_dicom_file
 from covid19.errors import InputError
-from covid19.images import is_dicom
 from covid19.metadata import Entry
 
 FEW = 20  # patients of a class below which little can be concluded
@@ -223,4 +223,4 @@ def is_image(path: Path) -> bool:
     """Whether a file counts as an image: by its extension, or without one if it begins as a DICOM file does."""
     if path.name.startswith("."):  # macOS leaves a '._' file beside each image
         return False
-    return path.name.lower().endswith(EXTENSIONS) or (not path.suffix and is_dicom(path))
+    return path.name.lower().endswith(EXTENSIONS) or (not path.suffix and is_dicom_file(path))

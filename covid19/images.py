@@ -3,28 +3,33 @@
 from __future__ import annotations
 
 import hashlib
+import io
+import stat
+import struct
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
+
+from covid19.dicom import is_dicom_file, read_dicom
 
 Pixels = NDArray[np.uint8]
 
 SIDE = 224
 COLOURFUL = 20  # measured: 268 radiographs, tinted and annotated ones included, have at most 18, two photographs 30 and 66
 FLAT = 5  # standard deviation in grey levels below which a picture shows next to nothing
-# What pydicom raises on files that are damaged or that it has no decoder for.
-DAMAGED_DICOM = (
-    ValueError,
-    AttributeError,
-    KeyError,
-    TypeError,
-    EOFError,
-    RuntimeError,
-    NotImplementedError,
-)
+MOST_BYTES = 1 << 29  # of a file
+MOST_PIXELS = 100_000_000  # the largest detectors have 20 million
+# How the files begin that are read; OpenCV knows more kinds, but none that a radiograph comes in.
+KINDS = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"BM", b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+# What Pillow raises on headers that it cannot make sense of, in files that OpenCV decodes all the same.
+ODD_HEADER = (
+    OSError, ValueError, SyntaxError, TypeError, KeyError, IndexError, AttributeError, RuntimeError, ArithmeticError, EOFError,
+    struct.error,
+)  # fmt: skip
 
 
 class Picture(NamedTuple):
@@ -45,40 +50,50 @@ def file_digest(path: Path) -> str:
 
     Raises:
         OSError: the file cannot be opened.
+        ValueError: it is no regular file, such as a pipe, which would never end.
     """
+    check_regular(path)
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def is_dicom(path: Path) -> bool:
-    """Whether a file begins as DICOM files do: 'DICM' after a preamble of 128 bytes (DICOM PS3.10, section 7.1)."""
-    try:
-        with path.open("rb") as file:
-            return file.read(132)[128:] == b"DICM"
-    except OSError:
-        return False
+def check_regular(path: Path) -> int:
+    """Make sure that a path is a file of a size that can be read, and return its bytes.
+
+    Raises:
+        OSError: there is none, or only a link that leads nowhere.
+        ValueError: it is no regular file, empty, or larger than 512 MB.
+    """
+    status = path.stat()
+    if not stat.S_ISREG(status.st_mode):
+        raise ValueError("it is no regular file")
+    if not status.st_size:
+        raise ValueError("the file is empty")
+    if status.st_size > MOST_BYTES:
+        raise ValueError(f"the file has {status.st_size / 1e6:.0f} MB, expected {MOST_BYTES / 1e6:.0f} at most")
+    return status.st_size
 
 
 def read_picture(path: Path) -> Picture:
     """Read one image file with OpenCV, or one DICOM file with pydicom.
 
-    Pixels of 8 bits are taken as they are. Deeper ones (16-bit PNG and TIFF, DICOM) are mapped linearly so that the image's own
-    darkest becomes 0 and its brightest 255: a 12-bit image in a 16-bit file keeps its contrast, and nothing is clipped.
+    Pixels of 8 bits are taken as they are. Deeper ones (16-bit and float PNG and TIFF, DICOM) are mapped linearly so that the
+    image's own darkest becomes 0 and its brightest 255: a 12-bit image in a 16-bit file keeps its contrast, nothing is clipped.
 
     Args:
-        path: PNG, JPEG, BMP, TIFF or DICOM; an EXIF orientation is applied, alpha is dropped.
+        path: PNG, JPEG, BMP, TIFF or DICOM, by its content; an EXIF orientation is applied, alpha is dropped.
 
     Returns:
         The picture, resized whatever its aspect ratio.
 
     Raises:
         OSError: the file cannot be opened.
-        ValueError: the file is empty or damaged, is no image, or is a DICOM file without exactly one frame.
+        ValueError: the file is empty, damaged, too large, no such image, or has more than one page or frame.
     """
-    content = path.read_bytes()
-    if not content:
-        raise ValueError("the file is empty")
-    image, negative = _decode_dicom(path) if content[128:132] == b"DICM" else (_decode(content), False)
+    check_regular(path)
+    values, negative = read_dicom(path, MOST_PIXELS) if is_dicom_file(path) else (_decode(path.read_bytes()), False)
+    image = values if values.dtype == np.uint8 else to_8_bits(values)
+    image = image if image.ndim == 3 else np.repeat(image[..., None], 3, axis=2)
     pixels = resize(image)
     return Picture(255 - pixels if negative else pixels, image.shape[1], image.shape[0])
 
@@ -126,75 +141,35 @@ def to_8_bits(values: NDArray[Any]) -> Pixels:
     return np.asarray(np.rint((values.astype(np.float64) - low) * scale), np.uint8)
 
 
-def _decode(content: bytes) -> Pixels:
+def _decode(content: bytes) -> NDArray[Any]:
+    """Pixels as the file has them: RGB or, where a TIFF has floats, grey."""
+    if not content.startswith(KINDS):
+        raise ValueError("not an image of a kind that is read: PNG, JPEG, BMP, TIFF or DICOM")
+    _check_header(content)
+    data = np.frombuffer(content, np.uint8)
     try:
-        image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR_RGB | cv2.IMREAD_ANYDEPTH)
+        image = cv2.imdecode(data, cv2.IMREAD_COLOR_RGB | cv2.IMREAD_ANYDEPTH)
+        if image is None:
+            image = cv2.imdecode(data, cv2.IMREAD_ANYDEPTH)  # floats, which OpenCV does not turn into colours
     except cv2.error as error:
         raise ValueError(f"OpenCV cannot decode it: {error.err}") from error
     if image is None:
-        raise ValueError("OpenCV cannot decode it: not an image, or damaged")
-    return np.asarray(image, np.uint8) if image.dtype == np.uint8 else to_8_bits(np.asarray(image))
+        raise ValueError("OpenCV cannot decode it: damaged")
+    return np.asarray(image)
 
 
-def _decode_dicom(path: Path) -> tuple[Pixels, bool]:
-    """The image after modality and VOI transformation (DICOM PS3.3, C.11.1 and C.11.2), and whether it is a negative."""
-    import pydicom  # a fifth of a second that a folder without DICOM files need not pay
-    from pydicom.pixels.decoders.base import get_decoder
-    from pydicom.pixels.processing import apply_modality_lut, apply_voi_lut
-
-    pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE
+def _check_header(content: bytes) -> None:
+    """Refuse by its header what would take too much memory, or has several pages of which only one would be seen."""
+    if content.startswith(KINDS[0]) and b"IEND" not in content[-4096:]:
+        raise ValueError("OpenCV cannot decode it: the PNG file is truncated")  # before libpng says so on standard error
     try:
-        dataset = pydicom.dcmread(path)
-        frames = int(dataset.get("NumberOfFrames") or 1)
-        pixels = "PixelData" in dataset
-    except DAMAGED_DICOM as error:
-        raise ValueError(f"pydicom cannot read it: {_first_line(error)}") from error
-    if frames != 1 or not pixels:
-        raise ValueError(f"the DICOM file has {f'{frames} frames' if pixels else 'no pixels'}, expected one frame")
-    try:
-        values = dataset.pixel_array
-        if values.ndim == 2:
-            values = apply_voi_lut(apply_modality_lut(values, dataset), dataset)
-    except DAMAGED_DICOM as error:
-        syntax = dataset.file_meta.get("TransferSyntaxUID")
-        if isinstance(error, RuntimeError) and syntax and syntax.is_compressed and not get_decoder(syntax).is_available:
-            raise ValueError(f"the DICOM file is compressed ({syntax.name}): pip install 'covid19[dicom]'") from error
-        raise ValueError(f"pydicom cannot decode it: {_first_line(error)}") from error
-    negative = dataset.get("PhotometricInterpretation") == "MONOCHROME1"
-    if values.ndim == 3:
-        return np.asarray(values, np.uint8) if values.dtype == np.uint8 else to_8_bits(values), negative
-    return np.repeat(to_8_bits(values)[..., None], 3, axis=2), negative
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]
-
-
-def dicom_header(path: Path) -> dict[str, str]:
-    """`patient`, `view` and `modality` of a DICOM file, as written; empty where it does not say or cannot be read."""
-    return _dicom_tags(path, {"patient": "PatientID", "view": "ViewPosition", "modality": "Modality"})
-
-
-def dicom_acquisition(path: Path) -> dict[str, str | float]:
-    """How a DICOM file says that it was taken: `format`, `device`, and as numbers `bits`, `kilovolts`, `exposure`."""
-    words = {"maker": "Manufacturer", "model": "ManufacturerModelName", "software": "SoftwareVersions"}
-    numbers = {"bits": "BitsStored", "kilovolts": "KVP", "exposure": "Exposure"}
-    found = _dicom_tags(path, words | numbers)
-    measured: dict[str, str | float] = {}
-    for name in numbers:
-        try:
-            measured[name] = float(found[name] or 0)
-        except ValueError:
-            measured[name] = 0.0
-    return measured | {"format": "DICOM", "device": " ".join(found[name] for name in words).strip()}
-
-
-def _dicom_tags(path: Path, tags: dict[str, str]) -> dict[str, str]:
-    import pydicom
-
-    pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE
-    try:
-        dataset = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=list(tags.values()))
-        return {name: str(dataset.get(tag) or "").strip() for name, tag in tags.items()}
-    except (OSError, *DAMAGED_DICOM):
-        return dict.fromkeys(tags, "")
+        with Image.open(io.BytesIO(content), formats=("PNG", "JPEG", "BMP", "TIFF")) as header:
+            size, pages = header.width * header.height, getattr(header, "n_frames", 1) if header.format != "MPO" else 1
+    except Image.DecompressionBombError:
+        size, pages = 2 * MOST_PIXELS, 1
+    except ODD_HEADER:
+        return  # OpenCV has a limit of its own, see `covid19/__init__.py`
+    if size > MOST_PIXELS:
+        raise ValueError(f"it would have more than {MOST_PIXELS / 1e6:.0f} million pixels, too many for a radiograph")
+    if pages != 1:
+        raise ValueError(f"it has {pages} pages, expected one")

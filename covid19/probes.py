@@ -7,7 +7,6 @@ Lee, Nature Machine Intelligence 3:610, 2021).
 from __future__ import annotations
 
 import json
-import struct
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,7 +18,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from covid19.dataset import Record
-from covid19.images import Picture, dicom_acquisition, is_dicom
+from covid19.dicom import acquisition, is_dicom_file
+from covid19.images import ODD_HEADER, Picture
 from covid19.lungs import LUNG_BOX, box_mask
 
 Pixels = NDArray[np.uint8]
@@ -31,11 +31,6 @@ THUMBNAIL = 16
 LOGARITHMS = ("width", "height", "aspect", "bytes", "bytes_per_pixel", "quantisation")
 CATEGORIES = ("format", "device")
 JPEG = ("JPEG", "MPO")
-# What Pillow raises on headers that it cannot make sense of, in files that OpenCV decodes all the same.
-ODD_HEADER = (
-    OSError, ValueError, SyntaxError, TypeError, KeyError, IndexError, AttributeError, RuntimeError, ArithmeticError, EOFError,
-    struct.error, Image.DecompressionBombError,
-)  # fmt: skip
 
 
 def file_properties(path: Path, picture: Picture) -> str:
@@ -56,7 +51,7 @@ def file_properties(path: Path, picture: Picture) -> str:
         "spread": outside.std(),
         "cast": (outside[:, 0] - outside[:, 2]).mean(),
     }
-    return json.dumps(facts | (dicom_acquisition(path) if is_dicom(path) else _header(path)))
+    return json.dumps(facts | (acquisition(path) if is_dicom_file(path) else _header(path)))
 
 
 def _header(path: Path) -> dict[str, Any]:
@@ -75,7 +70,7 @@ def _header(path: Path) -> dict[str, Any]:
                 "density": float(np.max(image.info.get("dpi", 0))),
                 "device": " ".join(str(tags[tag]).strip() for tag in (271, 272, 305) if tag in tags),  # make, model, software
             }
-    except ODD_HEADER:
+    except (*ODD_HEADER, Image.DecompressionBombError):
         return {}
 
 

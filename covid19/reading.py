@@ -17,9 +17,10 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from covid19.dataset import Dataset, Facts, Listed, Record, Skipped, check_counts, list_images, list_strays
+from covid19.dicom import header, is_dicom_file
 from covid19.duplicates import near_groups, perceptual_hash, same_picture
 from covid19.errors import InputError
-from covid19.images import Picture, colourfulness, dicom_header, file_digest, is_dicom
+from covid19.images import Picture, colourfulness, file_digest
 from covid19.metadata import Entry, Metadata, read_metadata
 from covid19.patients import collection_of, find_patient
 from covid19.probes import border_ring, file_properties, thumbnail
@@ -147,9 +148,9 @@ def _decode(
 
 def _record(image: Listed, digest: str, facts: Facts, metadata: Metadata | None) -> Record:
     entry = (metadata and metadata.of(image.name)) or Entry()
-    header = dicom_header(image.path) if is_dicom(image.path) else {"patient": "", "view": "", "modality": ""}
-    patient = find_patient(image.name, entry.patient, header["patient"])
-    view = entry.view or ("CT" if header["modality"] == "CT" else header["view"])
+    said = header(image.path) if is_dicom_file(image.path) else {"patient": "", "view": "", "modality": ""}
+    patient = find_patient(image.name, entry.patient, said["patient"])
+    view = entry.view or ("CT" if said["modality"] == "CT" else said["view"])
     entry = replace(entry, source=entry.source or collection_of(image.name))
     return Record(image.path, image.name, image.label, digest, patient.name, patient.rule, view, entry, facts)
 

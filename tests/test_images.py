@@ -55,7 +55,9 @@ def test_aspect_ratio_is_ignored():
     assert small[0, 112, 0] == 255
 
 
-@pytest.mark.parametrize(("content", "reason"), [(b"", "the file is empty"), (b"no image at all", "not an image, or damaged")])
+@pytest.mark.parametrize(
+    ("content", "reason"), [(b"", "the file is empty"), (b"no image at all", "not an image of a kind that is read")]
+)
 def test_a_file_that_is_no_image_is_refused(tmp_path, content, reason):
     path = tmp_path / "x.png"
     path.write_bytes(content)

@@ -45,7 +45,7 @@ def test_an_unreadable_file_is_listed_the_rest_go_on_and_the_code_is_1(run, tmp_
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].startswith("Model: base with weights 'random', cross-validated accuracy")
     assert "Audit: too-few." in lines[0]
-    assert next(line for line in lines if "bad.png" in line).endswith("not an image, or damaged")
+    assert next(line for line in lines if "bad.png" in line).endswith("PNG, JPEG, BMP, TIFF or DICOM")
     assert next(line for line in lines if good.name in line).split()[1] in ("covid", "normal")
     assert lines[-1] == covid19.NOTICE
 
