@@ -7,6 +7,7 @@ from setuptools import setup
 
 here = Path(__file__).parent
 dicom = ["pylibjpeg>=2.1,<3", "pylibjpeg-libjpeg>=2.5,<3", "pylibjpeg-openjpeg>=2.6,<3"]  # compressed DICOM files
+onnx = ["onnx>=1.23,<2", "tf2onnx>=1.17,<2"]
 setup(
     name="covid19",
     version=re.search(r'__version__ = "(.+)"', (here / "covid19/__init__.py").read_text())[1],
@@ -21,7 +22,8 @@ setup(
     extras_require={
         "dicom": dicom,
         "download": ["kagglehub>=1.0,<2"],  # covid19 prepare --download
-        "test": [*dicom, "pytest>=9.0,<10", "ruff>=0.17,<0.18", "mypy>=2.4,<2.5"],
+        "onnx": onnx,  # covid19 export --format onnx
+        "test": [*dicom, *onnx, "onnxruntime>=1.32,<2", "pytest>=9.0,<10", "ruff>=0.17,<0.18", "mypy>=2.4,<2.5"],
     },
     entry_points={"console_scripts": ["covid19 = covid19.cli:main"]},
 )

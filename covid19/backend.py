@@ -30,7 +30,7 @@ def import_keras() -> None:
     # again, during the import, during the run and at the exit: 2 s of a run of 7 s from stored features.
     gc.disable()
     try:
-        with _interrupt_held(), _without_chatter():
+        with _interrupt_held(), without_chatter():
             import keras
 
             keras.ops.zeros(1)  # the device is looked for here, and its absence announced
@@ -56,7 +56,7 @@ def _interrupt_held() -> Iterator[None]:
 
 
 @contextmanager
-def _without_chatter() -> Iterator[None]:
+def without_chatter() -> Iterator[None]:
     """Hold back file descriptor 2 (C++ code writes there directly) and pass on all lines but the chatter."""
     sys.stderr.flush()
     saved = os.dup(2)

@@ -15,7 +15,8 @@ from typing import Any, NoReturn
 from covid19 import NOTICE, __version__
 from covid19.errors import InputError
 from covid19.flags import add_audit_flags, add_train_flags
-from covid19.flags_data import add_check_flags, add_evaluate_flags, add_predict_flags, add_prepare_flags, add_sample_flags
+from covid19.flags_data import add_check_flags, add_evaluate_flags, add_prepare_flags, add_sample_flags
+from covid19.flags_model import add_export_flags, add_predict_flags
 from covid19.settings import Settings
 
 DONE, FAILED, BAD_INPUT, FLAGGED, INTERRUPTED = 0, 1, 2, 3, 130
@@ -42,6 +43,7 @@ def main(argv: Sequence[str] | None = None, prog: str = "covid19") -> int:
         ("train", "train a model on a folder of X-rays and report how far it can be believed", add_train_flags, _train),
         ("audit", "look for shortcuts: can the classes be told apart without the lungs?", add_audit_flags, _train),
         ("predict", "ask a model about images; exit code 1 if a file cannot be read", add_predict_flags, _predict),
+        ("export", "write a model for other programs: ONNX, SavedModel, LiteRT", add_export_flags, _export),
         ("evaluate", "test a model on another data set, as it is", add_evaluate_flags, _evaluate),
         (
             "prepare",
@@ -121,6 +123,15 @@ def _predict(model: Path, inputs: list[Path], output: str, heatmaps: Path | None
     from covid19.predict import predict
 
     return DONE if predict(model, inputs, output, heatmaps) else FAILED
+
+
+def _export(model: Path, form: str, output: Path | None) -> None:
+    from covid19.backend import import_keras
+
+    import_keras()
+    from covid19.export import export
+
+    export(model, form, output)
 
 
 def _flag(report: dict[str, Any], fail_on: str | None) -> int:

@@ -1,4 +1,4 @@
-"""The flags of the commands on data and models, those that all share, and their help texts."""
+"""The flags of the commands on data sets, those that all share, and their help texts."""
 
 from __future__ import annotations
 
@@ -32,17 +32,6 @@ def add_evaluate_flags(parser: argparse.ArgumentParser) -> None:
     )
     add_fail_flag(parser)
     add_data_flags(parser)
-
-
-def add_predict_flags(parser: argparse.ArgumentParser) -> None:
-    """The flags of the predict command."""
-    add = parser.add_argument
-    add("inputs", type=Path, nargs="+", metavar="PATH", help="image or DICOM files, or folders of them")
-    add("-m", "--model", type=Path, required=True, metavar="FILE", help="model that 'covid19 train' wrote")
-    form = parser.add_mutually_exclusive_group()
-    form.add_argument("--json", dest="output", action="store_const", const="json", default="text", help="print one JSON object")
-    form.add_argument("--csv", dest="output", action="store_const", const="csv", help="print CSV")
-    add("--heatmaps", type=Path, metavar="DIR", help="write each image with its Grad-CAM heat map laid over into this folder")
 
 
 def add_fail_flag(parser: argparse.ArgumentParser) -> None:

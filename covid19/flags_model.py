@@ -1,0 +1,29 @@
+"""The flags of the commands that use a saved model, and their help texts."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+
+def add_predict_flags(parser: argparse.ArgumentParser) -> None:
+    """The flags of the predict command."""
+    add = parser.add_argument
+    add("inputs", type=Path, nargs="+", metavar="PATH", help="image or DICOM files, or folders of them")
+    _add_model_flag(parser)
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument("--json", dest="output", action="store_const", const="json", default="text", help="print one JSON object")
+    form.add_argument("--csv", dest="output", action="store_const", const="csv", help="print CSV")
+    add("--heatmaps", type=Path, metavar="DIR", help="write each image with its Grad-CAM heat map laid over into this folder")
+
+
+def add_export_flags(parser: argparse.ArgumentParser) -> None:
+    """The flags of the export command."""
+    add = parser.add_argument
+    _add_model_flag(parser)
+    add("--format", dest="form", choices=("onnx", "savedmodel", "litert"), required=True, help="what to write")
+    add("-o", "--output", type=Path, metavar="PATH", help="path to write (default: the model's name with the format's ending)")
+
+
+def _add_model_flag(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("-m", "--model", type=Path, required=True, metavar="FILE", help="model that 'covid19 train' wrote")
