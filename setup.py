@@ -8,6 +8,7 @@ from setuptools import setup
 here = Path(__file__).parent
 dicom = ["pylibjpeg>=2.1,<3", "pylibjpeg-libjpeg>=2.5,<3", "pylibjpeg-openjpeg>=2.6,<3"]  # compressed DICOM files
 onnx = ["onnx>=1.23,<2", "tf2onnx>=1.17,<2"]
+serve = ["gradio>=6.31,<7"]
 setup(
     name="covid19",
     version=re.search(r'__version__ = "(.+)"', (here / "covid19/__init__.py").read_text())[1],
@@ -17,13 +18,23 @@ setup(
     python_requires=">=3.11,<3.14",
     packages=["covid19"],
     py_modules=["train_covid19"],
-    package_data={"covid19": ["py.typed", "templates/*.j2"]},
+    package_data={"covid19": ["py.typed", "templates/*"]},
     install_requires=(here / "requirements.txt").read_text().split(),
     extras_require={
         "dicom": dicom,
         "download": ["kagglehub>=1.0,<2"],  # covid19 prepare --download
         "onnx": onnx,  # covid19 export --format onnx
-        "test": [*dicom, *onnx, "onnxruntime>=1.32,<2", "pytest>=9.0,<10", "ruff>=0.17,<0.18", "mypy>=2.4,<2.5"],
+        "serve": serve,
+        "test": [
+            *dicom,
+            *onnx,
+            *serve,
+            "onnxruntime>=1.32,<2",
+            "playwright>=1.60,<2",
+            "pytest>=9.0,<10",
+            "ruff>=0.17,<0.18",
+            "mypy>=2.4,<2.5",
+        ],
     },
     entry_points={"console_scripts": ["covid19 = covid19.cli:main"]},
 )

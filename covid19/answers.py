@@ -6,7 +6,7 @@ import csv
 import json
 import sys
 from collections.abc import Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, TextIO
 
 from covid19.console import say
 from covid19.novelty import UNLIKE
@@ -101,10 +101,13 @@ class JsonWriter:
 class CsvWriter:
     """A row for each answer; the last columns carry the model's numbers, the audit's verdict and the notice."""
 
-    def __init__(self, classes: Sequence[str], about: dict[str, Any], files: Sequence[str]) -> None:
+    def __init__(
+        self, classes: Sequence[str], about: dict[str, Any], files: Sequence[str], output: TextIO | None = None
+    ) -> None:
         self._classes, self._about = classes, describe_model(about)
         self._notice = about["notice"]
-        self._writer = csv.writer(sys.stdout, lineterminator="\n")
+        self._output = output or sys.stdout
+        self._writer = csv.writer(self._output, lineterminator="\n")
 
     def begin(self) -> None:
         """Write what stands above."""
@@ -116,25 +119,23 @@ class CsvWriter:
         said = [answer.probabilities.get(name, "") for name in self._classes]
         unusual = "" if answer.unusual is None else answer.unusual
         self._writer.writerow([answer.file, answer.label, *said, unusual, answer.problem, self._about, self._notice])
-        sys.stdout.flush()
+        self._output.flush()
 
     def end(self) -> None:
         """Write what stands below."""
-        sys.stdout.flush()
+        self._output.flush()
 
 
 def describe_model(about: dict[str, Any]) -> str:
     """What is known of the model, in one line."""
     numbers, audit = about["cross_validation"], about["audit"]
-    parts = []
-    for name, key in (
-        ("accuracy", "accuracy"),
-        ("sensitivity", "sensitivity"),
-        ("specificity", "specificity"),
-        ("AUC", "roc_auc"),
-    ):
-        if numbers:
-            parts.append(f"{name} {numbers[key]['value']:.2f} ({numbers[key]['low']:.2f} to {numbers[key]['high']:.2f})")
+    names = {"accuracy": "accuracy", "sensitivity": "sensitivity", "specificity": "specificity", "AUC": "roc_auc"}
+    parts = [f"{name} {_with_interval(numbers[key])}" for name, key in names.items()] if numbers else []
     measured = f"cross-validated {', '.join(parts)}" if parts else "not cross-validated"
     words = audit["words"] if audit else "Whether the score needs the lungs was not tested."
     return f"Model: base with weights '{about['base']}', {measured}. {words}"
+
+
+def _with_interval(share: dict[str, float | None]) -> str:
+    value, low, high = ("undefined" if share[key] is None else f"{share[key]:.2f}" for key in ("value", "low", "high"))
+    return f"{value} ({low} to {high})"

@@ -41,18 +41,20 @@ def import_keras() -> None:
 
 @contextmanager
 def _interrupt_held() -> Iterator[None]:
-    """Keep an interrupt until the end: raised in the middle of TensorFlow's import, it is often swallowed there."""
+    """Keep SIGINT and SIGTERM until the end: raised in the middle of TensorFlow's import, it is often swallowed there."""
     if threading.current_thread() is not threading.main_thread():  # signals are the main thread's
         yield
         return
     received: list[int] = []
-    previous = signal.signal(signal.SIGINT, lambda number, _: received.append(number))
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    previous = [signal.signal(number, lambda number, _: received.append(number)) for number in numbers]
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, previous)
+        for number, handler in zip(numbers, previous, strict=True):
+            signal.signal(number, handler)
     if received:
-        raise KeyboardInterrupt
+        signal.raise_signal(received[0])
 
 
 @contextmanager

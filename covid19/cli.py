@@ -6,7 +6,9 @@ import argparse
 import json
 import os
 import shlex
+import signal
 import sys
+import threading
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -16,10 +18,14 @@ from covid19 import NOTICE, __version__
 from covid19.errors import InputError
 from covid19.flags import add_audit_flags, add_train_flags
 from covid19.flags_data import add_check_flags, add_evaluate_flags, add_prepare_flags, add_sample_flags
-from covid19.flags_model import add_export_flags, add_predict_flags
+from covid19.flags_model import add_export_flags, add_predict_flags, add_serve_flags
 from covid19.settings import Settings
 
-DONE, FAILED, BAD_INPUT, FLAGGED, INTERRUPTED = 0, 1, 2, 3, 130
+DONE, FAILED, BAD_INPUT, FLAGGED, INTERRUPTED, TERMINATED = 0, 1, 2, 3, 130, 143
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM: as an exception, so that what is open is closed and no half file is left."""
 
 
 class Parser(argparse.ArgumentParser):
@@ -35,7 +41,7 @@ def main(argv: Sequence[str] | None = None, prog: str = "covid19") -> int:
 
     Returns:
         The exit code: 0 done, 1 failure or an unsound data set, 2 usage or bad input, 3 a verdict that --fail-on names,
-        130 interrupted.
+        130 interrupted (SIGINT), 143 terminated (SIGTERM).
     """
     parser = _parser("Fine-tune a new head on a frozen VGG16 on chest X-rays.", prog)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
@@ -43,6 +49,7 @@ def main(argv: Sequence[str] | None = None, prog: str = "covid19") -> int:
         ("train", "train a model on a folder of X-rays and report how far it can be believed", add_train_flags, _train),
         ("audit", "look for shortcuts: can the classes be told apart without the lungs?", add_audit_flags, _train),
         ("predict", "ask a model about images; exit code 1 if a file cannot be read", add_predict_flags, _predict),
+        ("serve", "open a page to drop X-rays on, and an API for programs", add_serve_flags, _serve),
         ("export", "write a model for other programs: ONNX, SavedModel, LiteRT", add_export_flags, _export),
         ("evaluate", "test a model on another data set, as it is", add_evaluate_flags, _evaluate),
         (
@@ -82,6 +89,8 @@ def _run(arguments: argparse.Namespace, argv: Sequence[str] | None) -> int:
     call: Callable[..., int | None] = given.pop("call")
     if call in (_train, _evaluate):
         given["command"] = shlex.join([Path(sys.argv[0]).name, *(sys.argv[1:] if argv is None else argv)])
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, _terminate)
     try:
         return call(**given) or DONE
     except InputError as error:
@@ -95,8 +104,13 @@ def _run(arguments: argparse.Namespace, argv: Sequence[str] | None) -> int:
         return _say_error(
             f"package '{error.name}' is missing; install what this program needs: pip install -r requirements.txt", FAILED
         )
-    except KeyboardInterrupt:
-        return _say_error("interrupted; outputs that were not finished are as they were", INTERRUPTED)
+    except KeyboardInterrupt as error:
+        word, code = ("terminated", TERMINATED) if isinstance(error, Terminated) else ("interrupted", INTERRUPTED)
+        return _say_error(f"{word}; outputs that were not finished are as they were", code)
+
+
+def _terminate(number: int, frame: object) -> NoReturn:
+    raise Terminated
 
 
 def _say_error(text: str, code: int) -> int:
@@ -125,6 +139,12 @@ def _predict(model: Path, inputs: list[Path], output: str, heatmaps: Path | None
     return DONE if predict(model, inputs, output, heatmaps) else FAILED
 
 
+def _serve(model: Path, host: str, port: int, samples: Path | None) -> None:
+    from covid19.serve import serve
+
+    serve(model, host, port, samples)
+
+
 def _export(model: Path, form: str, output: Path | None) -> None:
     from covid19.backend import import_keras
 
@@ -141,9 +161,11 @@ def _flag(report: dict[str, Any], fail_on: str | None) -> int:
 
 
 def _sample(folder: Path, count: int, size: int, seed: int) -> None:
-    from covid19.sample import write_sample
+    from covid19.console import say
+    from covid19.sample import CLASSES, write_sample
 
     write_sample(folder, count, size, seed)
+    say(f"Drew {count} phantoms of each class ({', '.join(CLASSES)}) in {folder}. They are no patients.")
 
 
 def _prepare(collection: Path | None, kaggle: Path | None, download: bool, controls: str, **given: Any) -> None:

@@ -224,3 +224,24 @@ def is_image(path: Path) -> bool:
     if path.name.startswith("."):  # macOS leaves a '._' file beside each image
         return False
     return path.name.lower().endswith(EXTENSIONS) or (not path.suffix and is_dicom_file(path))
+
+
+def list_inputs(inputs: Sequence[Path]) -> list[str]:
+    """The files to answer for: those given, and the images below folders, sorted.
+
+    Raises:
+        InputError: an input does not exist, or there are no images.
+    """
+    files: list[str] = []
+    for path in inputs:
+        if path.is_dir():
+            files += sorted(file for file in paths.list_files(str(path)) if is_image(Path(file)))
+        elif path.exists():
+            files.append(str(path))
+        else:
+            raise InputError(f"'{path}' does not exist; expected an image or a folder of images: check the path")
+    if not files:
+        raise InputError(
+            f"no image in {', '.join(map(str, inputs))}; expected PNG, JPEG, BMP, TIFF or DICOM files: check the path"
+        )
+    return files

@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from covid19.values import whole
+
 
 def add_predict_flags(parser: argparse.ArgumentParser) -> None:
     """The flags of the predict command."""
@@ -23,6 +25,25 @@ def add_export_flags(parser: argparse.ArgumentParser) -> None:
     _add_model_flag(parser)
     add("--format", dest="form", choices=("onnx", "savedmodel", "litert"), required=True, help="what to write")
     add("-o", "--output", type=Path, metavar="PATH", help="path to write (default: the model's name with the format's ending)")
+
+
+def add_serve_flags(parser: argparse.ArgumentParser) -> None:
+    """The flags of the serve command."""
+    add = parser.add_argument
+    _add_model_flag(parser)
+    add(
+        "--host",
+        default="127.0.0.1",
+        help="address to listen on; with 0.0.0.0 the whole network can send images (default %(default)s)",
+    )
+    add(
+        "--port",
+        type=whole(0, 65535),
+        default=7860,
+        metavar="N",
+        help="port to listen on; 0 takes a free one (default %(default)s)",
+    )
+    add("--samples", type=Path, metavar="PATH", help="images, the first six of a folder, to click (default: phantoms)")
 
 
 def _add_model_flag(parser: argparse.ArgumentParser) -> None:

@@ -75,7 +75,18 @@ def check_regular(path: Path) -> int:
 
 
 def read_picture(path: Path) -> Picture:
-    """Read one image file with OpenCV, or one DICOM file with pydicom.
+    """Read one file and resize it, whatever its aspect ratio; see `decode` for what is read and what is raised."""
+    return as_picture(*decode(path))
+
+
+def as_picture(image: Pixels, negative: bool) -> Picture:
+    """What the base is shown of an image that `decode` gave."""
+    pixels = resize(image)
+    return Picture(255 - pixels if negative else pixels, image.shape[1], image.shape[0])
+
+
+def decode(path: Path) -> tuple[Pixels, bool]:
+    """Read one image file with OpenCV, or one DICOM file with pydicom, in its own size.
 
     Pixels of 8 bits are taken as they are. Deeper ones (16-bit and float PNG and TIFF, DICOM) are mapped linearly so that the
     image's own darkest becomes 0 and its brightest 255: a 12-bit image in a 16-bit file keeps its contrast, nothing is clipped.
@@ -84,7 +95,7 @@ def read_picture(path: Path) -> Picture:
         path: PNG, JPEG, BMP, TIFF or DICOM, by its content; an EXIF orientation is applied, alpha is dropped.
 
     Returns:
-        The picture, resized whatever its aspect ratio.
+        uint8 array (height, width, 3), RGB; and whether it is a negative (MONOCHROME1) that is still to be inverted.
 
     Raises:
         OSError: the file cannot be opened.
@@ -93,9 +104,7 @@ def read_picture(path: Path) -> Picture:
     check_regular(path)
     values, negative = read_dicom(path, MOST_PIXELS) if is_dicom_file(path) else (_decode(path.read_bytes()), False)
     image = values if values.dtype == np.uint8 else to_8_bits(values)
-    image = image if image.ndim == 3 else np.repeat(image[..., None], 3, axis=2)
-    pixels = resize(image)
-    return Picture(255 - pixels if negative else pixels, image.shape[1], image.shape[0])
+    return (image if image.ndim == 3 else np.repeat(image[..., None], 3, axis=2)), negative
 
 
 def colourfulness(pixels: Pixels) -> float:

@@ -11,14 +11,12 @@ from typing import Any
 
 import cv2
 import numpy as np
-from imutils import paths as walk
 from numpy.typing import NDArray
 
 from covid19 import NOTICE
 from covid19.answers import Answer, CsvWriter, JsonWriter, TextWriter, Writer
 from covid19.console import Progress
-from covid19.dataset import is_image
-from covid19.errors import InputError
+from covid19.dataset import list_inputs
 from covid19.explain import gradcam
 from covid19.features import BATCH, in_background
 from covid19.head import heads_of
@@ -112,27 +110,6 @@ def predict(model: Path, inputs: Sequence[Path], output: str, heatmaps: Path | N
             progress.advance(len(answers))
         writer.end()
     return readable
-
-
-def list_inputs(inputs: Sequence[Path]) -> list[str]:
-    """The files to answer for: those given, and the images below folders, sorted.
-
-    Raises:
-        InputError: an input does not exist, or there are no images.
-    """
-    files: list[str] = []
-    for path in inputs:
-        if path.is_dir():
-            files += sorted(file for file in walk.list_files(str(path)) if is_image(Path(file)))
-        elif path.exists():
-            files.append(str(path))
-        else:
-            raise InputError(f"'{path}' does not exist; expected an image or a folder of images: check the path")
-    if not files:
-        raise InputError(
-            f"no image in {', '.join(map(str, inputs))}; expected PNG, JPEG, BMP, TIFF or DICOM files: check the path"
-        )
-    return files
 
 
 def answers_of(predictor: Predictor, files: Sequence[str]) -> Iterator[tuple[list[Answer], Pixels, Array]]:

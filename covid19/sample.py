@@ -13,7 +13,6 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from covid19.console import say
 from covid19.errors import InputError
 from covid19.outputs import written_whole
 
@@ -54,7 +53,6 @@ def write_sample(folder: Path, count: int, size: int, seed: int) -> None:
             )
     with written_whole(folder / "metadata.csv") as draft:
         draft.write_text("\n".join(rows) + "\n", encoding="utf-8")
-    say(f"Drew {count} phantoms of each class ({', '.join(CLASSES)}) in {folder}. They are no patients.")
 
 
 def _patients(generator: np.random.Generator, count: int) -> list[int]:
