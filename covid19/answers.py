@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any, NamedTuple, Protocol, TextIO
 
-from covid19.console import say
+from covid19.console import printable, say
 from covid19.novelty import UNLIKE
 
 
@@ -64,7 +64,7 @@ class TextWriter:
 
     def answer(self, answer: Answer) -> None:
         """Print one line."""
-        line = f"{answer.file:<{self._width}}  {answer.label or '-':<{self._label}}"
+        line = f"{printable(answer.file):<{self._width}}  {answer.label or '-':<{self._label}}"
         for name in self._classes:
             said = f"{answer.probabilities[name]:.3f}" if answer.probabilities else "-"
             line += f"  {said:>{len(name)}}"

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from covid19.console import printable
 from covid19.dataset import FEW, Dataset, Record, list_classes
 from covid19.images import COLOURFUL, FLAT, SIDE, read_picture
 from covid19.patients import KAGGLE
@@ -226,7 +227,7 @@ def describe(findings: Finding) -> str:
     for kind in ("problems", "warnings"):
         lines += ["", *(f"{kind[:-1]}: {text}" for text in findings[kind])] if findings[kind] else []
     for file in findings["files"][:20]:
-        lines.append(f"  {file['path']}: {file['why']}")
+        lines.append(f"  {printable(file['path'])}: {file['why']}")
     if len(findings["files"]) > 20:
         lines.append(f"  ... and {len(findings['files']) - 20} more files (all of them with --json)")
     verdict = "No problem found that makes a run unsound." if findings["sound"] else "Unsound: mend the problems before a run."

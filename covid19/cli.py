@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import os
 import shlex
@@ -85,6 +86,8 @@ def _run(arguments: argparse.Namespace, argv: Sequence[str] | None) -> int:
     """Run the chosen command; every expected failure becomes one line on standard error and an exit code."""
     os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")  # a file that cannot be read is reported by this program
     warnings.filterwarnings("ignore", module=r"(PIL|pydicom)\.")  # odd files, of which this program says itself what is wrong
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # names of files need not be text
     given = vars(arguments)
     call: Callable[..., int | None] = given.pop("call")
     if call in (_train, _evaluate):
@@ -114,7 +117,8 @@ def _terminate(number: int, frame: object) -> NoReturn:
 
 
 def _say_error(text: str, code: int) -> int:
-    print(f"error: {' '.join(text.split())}", file=sys.stderr)
+    escaped = "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in " ".join(text.split()))
+    print(f"error: {escaped}", file=sys.stderr)
     return code
 
 
@@ -183,10 +187,11 @@ def _prepare(collection: Path | None, kaggle: Path | None, download: bool, contr
 
 def _check(dataset: Path, as_json: bool, metadata: Path | None, view: str, **store: Any) -> int:
     from covid19.check import check, describe
+    from covid19.console import say
     from covid19.reading import Filter
     from covid19.store import open_store
 
     with open_store(**store) as features:
         findings = check(dataset, Filter(metadata, view), features)
-    print(json.dumps(findings, indent=2, ensure_ascii=False) if as_json else describe(findings))
+    say(json.dumps(findings, indent=2, ensure_ascii=False) if as_json else describe(findings))
     return DONE if findings["sound"] else FAILED

@@ -11,14 +11,19 @@ from types import TracebackType
 from tqdm import tqdm
 
 
+def printable(text: str) -> str:
+    """Text with escapes for what a terminal would obey or cannot show: a file's name may hold anything."""
+    return "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in text)
+
+
 def say(text: str) -> None:
-    """Print a line at once, also into a pipe."""
-    print(text, flush=True)
+    """Print lines at once, also into a pipe."""
+    print("\n".join(map(printable, text.split("\n"))), flush=True)
 
 
 def warn(text: str) -> None:
     """Print one line of warning on standard error."""
-    print(f"warning: {text}", file=sys.stderr, flush=True)
+    print(f"warning: {printable(text)}", file=sys.stderr, flush=True)
 
 
 class Progress:

@@ -64,10 +64,14 @@ def read_dicom(path: Path, most_pixels: int) -> tuple[NDArray[Any], bool]:
         if values.ndim == 2:
             values = apply_voi_lut(apply_modality_lut(values, dataset), dataset)
     except DAMAGED as error:
-        if isinstance(error, RuntimeError) and syntax and syntax.is_compressed and not get_decoder(syntax).is_available:
+        if isinstance(error, RuntimeError) and _is_compressed(syntax) and not get_decoder(syntax).is_available:
             raise ValueError(f"the DICOM file is compressed ({syntax.name}): pip install 'covid19[dicom]'") from error
         raise ValueError(f"pydicom cannot decode it: {_first_line(error)}") from error
     return np.asarray(values), dataset.get("PhotometricInterpretation") == "MONOCHROME1"
+
+
+def _is_compressed(syntax: Any) -> bool:
+    return bool(syntax and syntax.is_transfer_syntax and syntax.is_compressed)
 
 
 def _first_line(error: Exception) -> str:

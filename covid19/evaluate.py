@@ -82,7 +82,11 @@ def evaluate_model(
         "notice": NOTICE,
     }
     with written_whole(report) as draft:
-        draft.write_text(json.dumps(result, indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
+        draft.write_text(
+            json.dumps(result, indent=2, ensure_ascii=False, allow_nan=False) + "\n",
+            encoding="utf-8",
+            errors="backslashreplace",
+        )
     _say(result, decide(said, classes.index(info["positive"]), info["threshold"]), labels, classes, report)
     return result
 

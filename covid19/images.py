@@ -169,7 +169,7 @@ def _decode(content: bytes) -> NDArray[Any]:
 
 def _check_header(content: bytes) -> None:
     """Refuse by its header what would take too much memory, or has several pages of which only one would be seen."""
-    if content.startswith(KINDS[0]) and b"IEND" not in content[-4096:]:
+    if content.startswith(KINDS[0]) and b"IEND" not in content[-4096:-4]:  # name and checksum of the last chunk
         raise ValueError("OpenCV cannot decode it: the PNG file is truncated")  # before libpng says so on standard error
     try:
         with Image.open(io.BytesIO(content), formats=("PNG", "JPEG", "BMP", "TIFF")) as header:

@@ -9,15 +9,17 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePath
+from typing import TextIO
 
 from covid19.errors import InputError
 
 NO_FINDING = {"", "todo", "unknown"}  # a label that says nothing
 NAMES = ("filename", "imagename")
-MAX_FIELD = 1_000_000  # characters; a longer field is no table
+MAX_FIELD = 1_000_000  # characters; a longer field or line is no table
+UTF_16 = (b"\xff\xfe", b"\xfe\xff")  # how such a file begins, as spreadsheets write it
 
 
 @dataclass(frozen=True)
@@ -73,7 +75,7 @@ def read_metadata(path: Path) -> Metadata:
     """Read a collection's table.
 
     Args:
-        path: a CSV file with a header row, UTF-8 with or without a byte-order mark (other bytes are replaced).
+        path: a CSV file with a header row, UTF-8, or UTF-16 with a byte-order mark (other bytes are replaced).
 
     Raises:
         InputError: it cannot be read, or has no column that names the image file.
@@ -81,8 +83,12 @@ def read_metadata(path: Path) -> Metadata:
     csv.field_size_limit(MAX_FIELD)
     found: dict[str, list[Entry]] = {}
     try:
-        with path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
-            reader = csv.reader(line.replace("\0", "") for line in file)
+        if path.exists() and not path.is_file():
+            raise OSError("it is no regular file")
+        with path.open("rb") as start:
+            encoding = "utf-16" if start.read(2) in UTF_16 else "utf-8-sig"
+        with path.open(encoding=encoding, errors="replace", newline="") as file:
+            reader = csv.reader(_lines(file))
             header = [_plain(cell) for cell in next(reader, [])]
             name_at = next((header.index(name) for name in NAMES if name in header), None)
             if name_at is None:
@@ -101,6 +107,14 @@ def read_metadata(path: Path) -> Metadata:
     conflicts = tuple(sorted(name for name, rows in found.items() if len({(row.patient, row.view) for row in rows}) > 1))
     entries = {name: _agreed(rows) for name, rows in found.items()}
     return Metadata(path, sum(map(len, found.values())), entries, conflicts)
+
+
+def _lines(file: TextIO) -> Iterator[str]:
+    """Lines without null characters; one that never ends is given up before it fills the memory."""
+    while line := file.readline(MAX_FIELD):
+        if len(line) == MAX_FIELD:
+            raise csv.Error(f"a line has more than {MAX_FIELD} characters")
+        yield line.replace("\0", "")
 
 
 def is_covid(finding: str) -> bool:

@@ -71,7 +71,7 @@ def write_page(path: Path, report: dict[str, Any], found: Outcome, read: Read) -
         card=model_card(report),
     )
     with written_whole(path) as draft:
-        draft.write_text(text, encoding="utf-8")
+        draft.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
 def _figures(report: dict[str, Any], dataset: Dataset, estimate: Estimate) -> dict[str, str]:

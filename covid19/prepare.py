@@ -190,7 +190,7 @@ def _build(recipe: Recipe, chosen: dict[str, list[Image]]) -> None:
         rows = [row for label, images in chosen.items() for row in _place(images, draft, label, recipe.link)]
         with (draft / "metadata.csv").open("w", encoding="utf-8", newline="") as file:
             csv.writer(file, lineterminator="\n").writerows([COLUMNS, *rows])
-        (draft / "SOURCES.md").write_text(_sources(recipe, chosen), encoding="utf-8")
+        (draft / "SOURCES.md").write_text(_sources(recipe, chosen), encoding="utf-8", errors="backslashreplace")
         draft.replace(recipe.folder)
     finally:
         shutil.rmtree(draft, ignore_errors=True)

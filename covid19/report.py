@@ -114,7 +114,7 @@ def write_report(path: Path, report: dict[str, Any]) -> None:
     """
     text = json.dumps(report, indent=2, allow_nan=False, ensure_ascii=False)
     with written_whole(path) as draft:
-        draft.write_text(text + "\n", encoding="utf-8")
+        draft.write_text(text + "\n", encoding="utf-8", errors="backslashreplace")
 
 
 def describe_test(

@@ -123,7 +123,7 @@ def _renderer(classes: Sequence[str], about: dict[str, Any]) -> Callable[[Sequen
             writer.answer(reply.answer)
         return template.render(
             replies=replies, classes=classes, about=describe_model(about), notice=NOTICE, unlike=UNLIKE,
-            csv=table.getvalue().encode(),
+            csv=table.getvalue().encode(errors="backslashreplace"),
         )  # fmt: skip
 
     return render

@@ -1,8 +1,6 @@
 """One file to 224x224 RGB."""
 
 import hashlib
-import struct
-import zlib
 
 import cv2
 import numpy as np
@@ -10,16 +8,6 @@ import pytest
 from conftest import write_image
 
 from covid19.images import file_digest, read_picture, resize
-
-
-def png_header(width, height):
-    """A PNG file that claims a size and holds next to nothing."""
-
-    def chunk(name, data):
-        return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
-
-    head = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0))
-    return b"\x89PNG\r\n\x1a\n" + head + chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b"")
 
 
 def test_a_pure_red_file_reads_as_rgb_red(tmp_path):

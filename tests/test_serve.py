@@ -16,8 +16,8 @@ import cv2
 import numpy as np
 import pytest
 from conftest import PROJECT, read_records, write_image
+from corpus import png_header
 from gradio_client import Client, handle_file
-from test_images import png_header
 
 import covid19
 from covid19.answers import Answer
