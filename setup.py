@@ -30,6 +30,7 @@ setup(
             *onnx,
             *serve,
             "onnxruntime>=1.32,<2",
+            "hypothesis>=6.170,<7",
             "playwright>=1.60,<2",
             "pytest>=9.0,<10",
             "ruff>=0.17,<0.18",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 # What pydicom raises on files that are damaged or that it has no decoder for.
 DAMAGED = (
     OSError, ValueError, AttributeError, LookupError, TypeError, EOFError, RuntimeError, NotImplementedError, ArithmeticError,
-    MemoryError, struct.error,
+    MemoryError, struct.error, zlib.error,
 )  # fmt: skip
 DEFLATED = "1.2.840.10008.1.2.1.99"  # transfer syntax whose unpacked size nothing tells
 
@@ -41,16 +42,12 @@ def read_dicom(path: Path, most_pixels: int) -> tuple[NDArray[Any], bool]:
     Raises:
         ValueError: the file is damaged, compressed in a way for which a package is missing, too large, or has no single frame.
     """
-    import pydicom  # a fifth of a second that a folder without DICOM files need not pay
     from pydicom.pixels.decoders.base import get_decoder
     from pydicom.pixels.processing import apply_modality_lut, apply_voi_lut
 
-    pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE
     try:
-        syntax = pydicom.filereader.read_file_meta_info(path).get("TransferSyntaxUID")
-        if syntax == DEFLATED:
-            raise ValueError("deflated DICOM files are not read")
-        dataset = pydicom.dcmread(path)
+        dataset = _open(path)
+        syntax = dataset.file_meta.get("TransferSyntaxUID")
         frames, pixels = int(dataset.get("NumberOfFrames") or 1), "PixelData" in dataset
         size = int(dataset.get("Rows") or 0) * int(dataset.get("Columns") or 0)
     except DAMAGED as error:
@@ -68,6 +65,19 @@ def read_dicom(path: Path, most_pixels: int) -> tuple[NDArray[Any], bool]:
             raise ValueError(f"the DICOM file is compressed ({syntax.name}): pip install 'covid19[dicom]'") from error
         raise ValueError(f"pydicom cannot decode it: {_first_line(error)}") from error
     return np.asarray(values), dataset.get("PhotometricInterpretation") == "MONOCHROME1"
+
+
+def _open(path: Path, **options: Any) -> Any:
+    """A dataset of pydicom's, which is lenient with values, but not with a stream whose unpacked size nothing tells."""
+    import pydicom  # a fifth of a second that a folder without DICOM files need not pay
+
+    pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE
+    pydicom.config.convert_wrong_length_to_UN = True
+    if not is_dicom_file(path):
+        raise ValueError("no DICOM file")
+    if pydicom.filereader.read_file_meta_info(path).get("TransferSyntaxUID") == DEFLATED:
+        raise ValueError("deflated DICOM files are not read")
+    return pydicom.dcmread(path, **options)
 
 
 def _is_compressed(syntax: Any) -> bool:
@@ -98,11 +108,8 @@ def acquisition(path: Path) -> dict[str, str | float]:
 
 
 def _tags(path: Path, tags: dict[str, str]) -> dict[str, str]:
-    import pydicom
-
-    pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE
     try:
-        dataset = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=list(tags.values()))
+        dataset = _open(path, stop_before_pixels=True, specific_tags=list(tags.values()))
         return {name: str(dataset.get(tag) or "").strip() for name, tag in tags.items()}
     except DAMAGED:
         return dict.fromkeys(tags, "")

@@ -25,6 +25,7 @@ MOST_BYTES = 1 << 29  # of a file
 MOST_PIXELS = 100_000_000  # the largest detectors have 20 million
 # How the files begin that are read; OpenCV knows more kinds, but none that a radiograph comes in.
 KINDS = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"BM", b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+DEFLATE_RATIO = 1032  # of a stream, at most (zlib, "technical details")
 # What Pillow raises on headers that it cannot make sense of, in files that OpenCV decodes all the same.
 ODD_HEADER = (
     OSError, ValueError, SyntaxError, TypeError, KeyError, IndexError, AttributeError, RuntimeError, ArithmeticError, EOFError,
@@ -158,8 +159,8 @@ def _decode(content: bytes) -> NDArray[Any]:
     data = np.frombuffer(content, np.uint8)
     try:
         image = cv2.imdecode(data, cv2.IMREAD_COLOR_RGB | cv2.IMREAD_ANYDEPTH)
-        if image is None:
-            image = cv2.imdecode(data, cv2.IMREAD_ANYDEPTH)  # floats, which OpenCV does not turn into colours
+        if image is None and not content.startswith(KINDS[:3]):
+            image = cv2.imdecode(data, cv2.IMREAD_ANYDEPTH)  # a TIFF with floats, which OpenCV does not turn into colours
     except cv2.error as error:
         raise ValueError(f"OpenCV cannot decode it: {error.err}") from error
     if image is None:
@@ -169,8 +170,8 @@ def _decode(content: bytes) -> NDArray[Any]:
 
 def _check_header(content: bytes) -> None:
     """Refuse by its header what would take too much memory, or has several pages of which only one would be seen."""
-    if content.startswith(KINDS[0]) and b"IEND" not in content[-4096:-4]:  # name and checksum of the last chunk
-        raise ValueError("OpenCV cannot decode it: the PNG file is truncated")  # before libpng says so on standard error
+    if content.startswith(KINDS[0]):
+        _check_chunks(content)
     try:
         with Image.open(io.BytesIO(content), formats=("PNG", "JPEG", "BMP", "TIFF")) as header:
             size, pages = header.width * header.height, getattr(header, "n_frames", 1) if header.format != "MPO" else 1
@@ -178,7 +179,23 @@ def _check_header(content: bytes) -> None:
         size, pages = 2 * MOST_PIXELS, 1
     except ODD_HEADER:
         return  # OpenCV has a limit of its own, see `covid19/__init__.py`
+    if content.startswith(KINDS[0]) and size > 8 * DEFLATE_RATIO * len(content):
+        raise ValueError("OpenCV cannot decode it: the PNG file has too few bytes for the pixels that it claims")
     if size > MOST_PIXELS:
         raise ValueError(f"it would have more than {MOST_PIXELS / 1e6:.0f} million pixels, too many for a radiograph")
     if pages != 1:
         raise ValueError(f"it has {pages} pages, expected one")
+
+
+def _check_chunks(content: bytes) -> None:
+    """Walk over the chunks of a PNG file to its last: OpenCV takes the memory that a chunk claims, and reads half a file.
+
+    Raises:
+        ValueError: one ends after the file.
+    """
+    at, name = 8, b""
+    while name != b"IEND":
+        length, name = int.from_bytes(content[at : at + 4]), content[at + 4 : at + 8]
+        at += 12 + length  # and length, name, checksum
+        if at > len(content):
+            raise ValueError("OpenCV cannot decode it: the PNG file is truncated")

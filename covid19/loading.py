@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import shutil
 import tempfile
+import warnings
 import zipfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,10 +22,11 @@ from typing import Any, NamedTuple
 import h5py
 import keras
 import numpy as np
+from numpy.typing import NDArray
 
 from covid19.base import base_arrays, empty_base
 from covid19.errors import InputError
-from covid19.hdf5 import check_hdf5
+from covid19.hdf5 import check_attributes, check_hdf5
 from covid19.head import HIDDEN, Heads, head_model, heads_of
 from covid19.model import FAMILIAR, INFO, assemble
 from covid19.model_info import check_info
@@ -66,26 +70,40 @@ def load_model(path: str | Path) -> Loaded:
     """
     path = Path(path)
     with _refusing(path), tempfile.TemporaryDirectory() as folder:
+        weights, info = unpack(path, Path(folder))
+        return Loaded(_rebuild(weights, info), info)
+
+
+def unpack(path: Path, folder: Path) -> tuple[Path, dict[str, Any]]:
+    """Copy a model's weights into a folder, looked over, in a file whose name tells Keras its form; and read its information.
+
+    Raises:
+        InputError: the file is missing, damaged, tampered with, or was not written by this program.
+    """
+    with _refusing(path):
         with path.open("rb") as file:
             magic = file.read(8)
+        if path.stat().st_size > MOST_TEXT + MOST_ARRAYS:
+            raise ValueError(f"it is larger than the {(MOST_TEXT + MOST_ARRAYS) / 1e6:.0f} MB that any model takes")
         if magic == HDF5_MAGIC:
-            # A copy, so that what is looked over is what is read; Keras tells the format by the name.
-            weights = Path(shutil.copyfile(path, Path(folder) / "model.h5"))
+            # A copy, so that what is looked over is what is read.
+            weights = Path(shutil.copyfile(path, folder / "model.h5"))
             with h5py.File(weights, "r") as opened:
                 check_hdf5(opened, MOST_ARRAYS)
+                check_attributes(opened)
                 text = _read_array(opened, INFO)
         elif magic.startswith(ZIP_MAGIC):
-            weights = Path(folder) / WEIGHTS
+            weights = folder / WEIGHTS
             with zipfile.ZipFile(path) as archive:
                 text = _read_member(archive, INFO, MOST_TEXT)
                 with _open_member(archive, WEIGHTS, MOST_ARRAYS) as member, weights.open("wb") as copy:
                     shutil.copyfileobj(member, copy)
             with h5py.File(weights, "r") as opened:
                 check_hdf5(opened, MOST_ARRAYS)
+                check_attributes(opened)
         else:
             raise InputError(f"model '{path}' is neither a Keras archive nor HDF5; {EXPECTED}: check the path")
-        info = check_info(json.loads(text))
-        return Loaded(_rebuild(weights, info), info)
+        return weights, check_info(json.loads(text))
 
 
 def load_familiar(path: Path) -> Familiar:
@@ -106,8 +124,7 @@ def load_familiar(path: Path) -> Familiar:
         else:
             with zipfile.ZipFile(path) as archive:
                 members = [_read_member(archive, f"{FAMILIAR}/{name}.npy", MOST_FAMILIAR) for name in names]
-            # The sizes of the members are checked, so that an array that claims more than its bytes fails before it is made.
-            features, groups = (np.load(io.BytesIO(member), allow_pickle=False, max_header_size=1000) for member in members)
+            features, groups = map(_parse_array, members)
         if (features.ndim, features.dtype, groups.dtype) != (2, np.float16, np.int64) or features.shape[1] != WIDTH:
             raise ValueError("what its training images look like has another shape")
         if len(features) != len(groups) or len(features) < 2 or not np.isfinite(features).all():
@@ -152,8 +169,8 @@ def _refusing(path: Path) -> Iterator[None]:
         raise
     except KeyError as error:
         raise InputError(f"model '{path}' has no '{error.args[0]}' inside; {EXPECTED}: train it again") from error
-    # What zipfile, h5py and Keras raise on damaged files. A MemoryError would be a size that the checks let through.
-    except (OSError, ValueError, TypeError, RuntimeError, NotImplementedError, EOFError, zipfile.BadZipFile) as error:
+    # What zipfile, zlib, h5py (SystemError: an error inside one of its visits) and Keras raise on damaged files.
+    except (OSError, ValueError, TypeError, RuntimeError, EOFError, SystemError, zipfile.BadZipFile, zlib.error) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise InputError(f"model '{path}' is damaged or was tampered with ({reason}); {EXPECTED}: train it again") from error
 
@@ -180,6 +197,17 @@ def _read_member(archive: zipfile.ZipFile, name: str, most: int) -> bytes:
         return bytes(member.read())
 
 
+def _parse_array(content: bytes) -> NDArray[Any]:
+    """An array out of NumPy's own format, which is looked at first: NumPy would take the memory that the header claims."""
+    stream = io.BytesIO(content)
+    if np.lib.format.read_magic(stream) != (1, 0):
+        raise ValueError("an array is of another version of NumPy's format")
+    shape, _, kind = np.lib.format.read_array_header_1_0(stream, max_header_size=1000)
+    if kind.hasobject or math.prod(shape) * kind.itemsize != len(content) - stream.tell():
+        raise ValueError("an array has another size than it says")
+    return np.frombuffer(content, kind, offset=stream.tell()).reshape(shape)
+
+
 def _read_array(file: h5py.File, name: str) -> Any:
     if name not in file:
         raise KeyError(name)
@@ -198,7 +226,9 @@ def _rebuild(weights: Path, info: dict[str, Any]) -> keras.Model:
     said = info["base"]
     base = empty_base(trained=said["weights"] != UNTRAINED)
     model = assemble(base, head_model(empty))
-    model.load_weights(weights)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of layers that are missing, which is an error as well
+        model.load_weights(weights)
     if weights_of(base_arrays(base), said["weights"]).digest != said["digest"]:
         raise ValueError("its base has other weights than it says")
     if not all(np.isfinite(array).all() for array in model.get_weights()):

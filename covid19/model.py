@@ -80,10 +80,14 @@ def save_model(path: Path, model: keras.Model, info: dict[str, Any], known: Fami
     with written_whole(path) as draft, tempfile.TemporaryDirectory(dir=path.parent, prefix=".covid19-") as folder:
         # Keras takes the format from the name, so it writes under one that it knows.
         named = Path(folder) / ("model.h5" if hdf5 else "model.keras")
-        model.save(named)
+        try:
+            model.save(named)
+        except RuntimeError as error:  # h5py's at closing a file on a full disk
+            raise OSError(f"'{path}' cannot be written ({error})") from error
         if hdf5:
             with h5py.File(named, "a") as file:
-                file[INFO] = text
+                _fix_lengths(file)
+                file[INFO] = np.bytes_(text.encode())
                 for name, array in known.arrays().items():
                     file[f"{FAMILIAR}/{name}"] = array
         else:
@@ -93,3 +97,11 @@ def save_model(path: Path, model: keras.Model, info: dict[str, Any], known: Fami
                     with archive.open(f"{FAMILIAR}/{name}.npy", "w") as member:
                         np.lib.format.write_array(member, array, allow_pickle=False)
         named.replace(draft)
+
+
+def _fix_lengths(file: h5py.File) -> None:
+    """Keras writes its attributes as text of variable length, which `hdf5.check_hdf5` refuses."""
+    for group in (file, file["model_weights"]):
+        for name, value in list(group.attrs.items()):
+            if isinstance(value, str):
+                group.attrs[name] = np.bytes_(value.encode())

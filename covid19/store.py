@@ -29,6 +29,7 @@ APPLICATION_ID = 0xC0519  # marks the file as this program's
 FILE_NAME = "features.sqlite"
 WIDTH = 512
 CHUNK = 500  # keys in one query: SQLite's limit on parameters was 999 for long
+DAMAGED = (sqlite3.DatabaseError, UnicodeDecodeError)  # the latter of a message that quotes what is damaged
 PATIENCE = 60.0  # seconds to wait for another run that is writing
 FACTS = (
     "CREATE TABLE IF NOT EXISTS facts_2 ("  # another number when the columns change
@@ -185,7 +186,7 @@ class FeatureStore:
                 database.execute(TABLE)
                 database.execute(INDEX)
                 database.execute(FACTS)
-        except sqlite3.DatabaseError as error:
+        except DAMAGED as error:
             database.close()
             if isinstance(error, sqlite3.OperationalError):
                 raise
@@ -199,7 +200,7 @@ class FeatureStore:
         except sqlite3.OperationalError as error:  # a full disk, a lock that is never given up
             self._database.close()
             self._database = self._in_memory(error)
-        except sqlite3.DatabaseError as error:
+        except DAMAGED as error:
             self._database.close()
             self._database = self._begin_anew(error)
         return None
@@ -210,7 +211,7 @@ class FeatureStore:
         self._path = None
         return self._open()
 
-    def _begin_anew(self, error: sqlite3.DatabaseError) -> sqlite3.Connection:
+    def _begin_anew(self, error: Exception) -> sqlite3.Connection:
         """Set the file aside under a name of its own and open a new one."""
         if self._path is None:
             raise error

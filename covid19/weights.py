@@ -118,7 +118,7 @@ def read_arrays(path: Path) -> list[Array]:
     """
     import h5py  # 0.2 s that an answer to a usage error need not pay
 
-    from covid19.hdf5 import check_hdf5
+    from covid19.hdf5 import check_hdf5, has_variable_length
 
     layout = f"the official VGG16 layout without top ({FILE_NAME})"
     if not path.is_file():
@@ -129,8 +129,9 @@ def read_arrays(path: Path) -> list[Array]:
             check_hdf5(file, most=MOST_BYTES)
             for layer, shape in zip(LAYERS, SHAPES, strict=True):
                 group = file[layer]
-                names = [name.decode() if isinstance(name, bytes) else name for name in group.attrs["weight_names"]]
-                kernel, bias = (np.asarray(group[name], np.float32) for name in names)
+                if has_variable_length(group, "weight_names"):
+                    raise ValueError(f"the names of the weights of {layer} are of variable length")
+                kernel, bias = (np.asarray(group[name.decode()], np.float32) for name in group.attrs["weight_names"])
                 if (kernel.shape, bias.shape) != (shape, shape[3:]):
                     raise ValueError(f"{layer} has shapes {kernel.shape} and {bias.shape}, expected {shape} and {shape[3:]}")
                 arrays += [kernel, bias]

@@ -34,14 +34,21 @@ def encoded(form: str, picture: Image.Image | None = None, **options: object) ->
     return stream.getvalue()
 
 
-def png_header(width: int, height: int) -> bytes:
-    """A PNG file that claims a size and holds next to nothing."""
+def png_header(width: int, height: int, data: bytes = b"") -> bytes:
+    """A PNG file that claims a size, and the rows that it holds."""
 
     def chunk(name: bytes, data: bytes) -> bytes:
         return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
 
     head = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0))
-    return b"\x89PNG\r\n\x1a\n" + head + chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + head + chunk(b"IDAT", zlib.compress(data)) + chunk(b"IEND", b"")
+
+
+def _with_long_chunk(name: bytes) -> bytes:
+    """A PNG file in which a chunk claims four gigabytes, which OpenCV would take."""
+    content = encoded("PNG")
+    at = content.index(name)
+    return content[: at - 4] + b"\xff" * 4 + content[at:]
 
 
 def dicom(change: Callable[[FileDataset], None] = lambda dataset: None, syntax: str = ExplicitVRLittleEndian) -> bytes:
@@ -124,13 +131,18 @@ def cases() -> dict[str, tuple[bytes, str | None]]:
         "turned.jpg": (_turned(), READ),
         "one pixel.png": (encoded("PNG", Image.fromarray(GREY[:1, :1])), READ),
         "narrow.png": (encoded("PNG", Image.fromarray(np.tile(GREY[:, :1], (300, 1))[:19200])), READ),
-        "bomb.png": (png_header(20000, 20000), LARGE),
-        "larger bomb.png": (png_header(2**31 - 1, 2**31 - 1), LARGE),
+        "long chunk.png": (_with_long_chunk(b"IDAT"), "the PNG file is truncated"),
+        "long end.png": (_with_long_chunk(b"IEND"), "the PNG file is truncated"),
+        "small bomb.png": (png_header(9000, 9000), "too few bytes for the pixels"),
+        "bomb.png": (png_header(20000, 20000), "too few bytes for the pixels"),
+        "larger bomb.png": (png_header(2**31 - 1, 2**31 - 1), "too few bytes for the pixels"),
+        "large.png": (png_header(20000, 20000, bytes(400_020_000)), LARGE),
         "no pixels.dcm": (dicom(_without_pixels), "has no pixels, expected one frame"),
         "private.dcm": (dicom(_private), READ),
         "frames.dcm": (dicom(_set(NumberOfFrames=2, PixelData=2 * GREY.tobytes())), "has 2 frames, expected one frame"),
         "short.dcm": (dicom(_set(PixelData=GREY.tobytes()[:100])), "pydicom cannot decode it"),
         "bomb.dcm": (dicom(_set(Rows=65535, Columns=65535)), LARGE),
+        "wrong length.dcm": (dicom().replace(b"UL\4\0", b"UL\1\0", 1), "the DICOM file has no pixels"),
         "no rows.dcm": (dicom(_set(Rows=0)), "pydicom cannot decode it"),
         "unknown.dcm": (dicom(syntax="1.2.3.4"), "pydicom cannot"),
         "deflated.dcm": (dicom(syntax=DEFLATED), "deflated DICOM files are not read"),

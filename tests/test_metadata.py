@@ -73,7 +73,8 @@ def test_other_encodings_ragged_rows_and_quotes_do_no_harm(tmp_path, encoding):
     [
         ("patient,view\n1,PA\n", r"has no column filename or imagename \(it has: patient, view\)"),
         ("", r"has no column .* \(it has: nothing\)"),
-        ("filename,x\n" + "a" * 2_000_000 + ",1\n", r"cannot be read .*field larger than field limit"),
+        ('filename,x\n"' + "a\n" * 600_000 + '",1\n', r"cannot be read .*field larger than field limit"),
+        ("filename,x\n" + "a" * 2_000_000 + ",1\n", r"cannot be read .*a line has more than 1000000 characters"),
     ],
 )
 def test_a_file_that_is_no_such_table_is_refused(tmp_path, text, message):

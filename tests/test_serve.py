@@ -103,7 +103,7 @@ def test_nobody_gets_anothers_answer_and_no_file_is_kept(server, images):
 
 def test_a_header_that_claims_too_much_is_refused_before_it_is_decoded(server, tmp_path):
     (tmp_path / "bomb.png").write_bytes(png_header(20000, 20000))
-    assert "too many for a radiograph" in ask(server, tmp_path / "bomb.png")["answers"][0]["problem"]
+    assert "too few bytes for the pixels" in ask(server, tmp_path / "bomb.png")["answers"][0]["problem"]
 
 
 def post(server, path, content, kind):

@@ -79,7 +79,11 @@ def _foreign(path):
         database.execute("CREATE TABLE mine (x)")
 
 
-@pytest.mark.parametrize("spoil", [_spoil_all, _spoil_middle, _foreign])
+def _spoil_schema(path):
+    path.write_bytes(path.read_bytes().replace(b"TABLE features", b"TABLE fea \xa9ures"))  # SQLite's message quotes the byte
+
+
+@pytest.mark.parametrize("spoil", [_spoil_all, _spoil_middle, _foreign, _spoil_schema])
 def test_a_damaged_or_foreign_file_is_set_aside_with_a_warning_and_rebuilt(tmp_path, capsys, spoil):
     with FeatureStore(tmp_path, GB) as store:
         store.put(some(600).items())

@@ -1,0 +1,175 @@
+"""What is fuzzed: for each kind of file some good ones, and what a changed one may lead to; anything else is a finding.
+
+The short run is `test_fuzz.py`, the long one `python3 -m benchmarks.fuzz`.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import random
+import shutil
+import struct
+import zipfile
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+import h5py
+import numpy as np
+from corpus import READ, cases
+
+from covid19.dicom import acquisition, header
+from covid19.errors import InputError
+from covid19.images import file_digest, read_picture
+from covid19.loading import load_familiar, unpack
+from covid19.metadata import read_metadata
+from covid19.novelty import Familiar
+from covid19.probes import file_properties
+from covid19.store import FILE_NAME, FeatureStore, feature_key
+
+TABLE = 'patientid,finding,view,filename,age\n1,COVID-19,PA,a.png,54\n2,"SARS, ""x""",AP,b.png,\n3,No Finding,PA,c.png,8\n'
+INFO = {
+    "program": "covid19",
+    "classes": ["a", "b"],
+    "positive": "a",
+    "base": {"name": "VGG16", "weights": "random", "digest": ""},
+    "versions": {},
+    "trained_on": [],
+    "trained_hashes": [],
+    "threshold": None,
+    "cross_validation": None,
+    "audit": None,
+}
+SPECIAL = (0, 1, 0x7F, 0x80, 0xFF)
+
+
+def mutate(content: bytes, others: Sequence[bytes], draw: random.Random) -> bytes:
+    """A file with a few changes: bytes, numbers at their limits, parts cut, doubled, or taken from another file."""
+    data = bytearray(content)
+    for _ in range(draw.choice((1, 1, 2, 3, 6, 12))):
+        end = len(data) if draw.random() < 0.5 else min(len(data), 300)  # headers are short, and most depends on them
+        at, length = draw.randrange(end + 1), draw.choice((1, 1, 2, 4, 16, 200))
+        kind = draw.randrange(7)
+        if kind == 0:
+            data[at : at + 1] = bytes([draw.choice(SPECIAL) if draw.random() < 0.5 else draw.randrange(256)])
+        elif kind == 1:
+            form, limit = draw.choice((("<H", 16), (">H", 16), ("<I", 32), (">I", 32), ("<Q", 64)))
+            number = struct.pack(
+                form, draw.choice((0, 1, 2**limit - 1, 2 ** (limit - 1), 2 ** (limit - 1) - 1, draw.getrandbits(limit)))
+            )
+            data[at : at + len(number)] = number
+        elif kind == 2:
+            del data[at : at + length]
+        elif kind == 3:
+            data[at:at] = data[at : at + length]
+        elif kind == 4:
+            data[at:at] = draw.randbytes(length)
+        elif kind == 5:
+            del data[draw.randrange(len(data) + 1) :]
+        else:
+            other = draw.choice(others)
+            start = draw.randrange(len(other) + 1)
+            data[at : at + length] = other[start : start + length]
+    return bytes(data)
+
+
+def read_image(path: Path) -> None:
+    """An image is a picture or an error with a reason."""
+    with suppress(OSError, ValueError):
+        file_digest(path)
+        picture = read_picture(path)
+        assert picture.pixels.shape == (224, 224, 3)
+        assert picture.pixels.dtype == np.uint8
+        json.loads(file_properties(path, picture))
+
+
+def read_dicom(path: Path) -> None:
+    """So is a DICOM file, and its header is text."""
+    read_image(path)
+    assert all(isinstance(value, str) for value in header(path).values())
+    assert set(acquisition(path)) == {"format", "device", "bits", "kilovolts", "exposure"}
+
+
+def read_table(path: Path) -> None:
+    """A table is one or an error that names it."""
+    with suppress(InputError):
+        read_metadata(path).of("a.png")
+
+
+def read_model(path: Path) -> None:
+    """A model's file is unpacked or refused by name; its weights go to Keras only after that."""
+    copy = path.parent / "unpacked"
+    copy.mkdir(exist_ok=True)
+    with suppress(InputError):
+        unpack(path, copy)
+    with suppress(InputError):
+        load_familiar(path)
+    shutil.rmtree(copy)
+
+
+def use_store(path: Path) -> None:
+    """A store gives what is in it or begins anew, and takes what it is given."""
+    folder = path.parent / "store"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    shutil.move(path, folder / FILE_NAME)
+    known, fresh = feature_key("known", 0.0, "base"), feature_key("fresh", 0.0, "base")
+    with FeatureStore(folder, 10**9) as store:
+        store.get([known])
+        store.facts(["known"])
+        store.put([(fresh, np.ones(512, np.float32))])
+
+
+def images() -> list[bytes]:
+    """Good files of every form."""
+    return [content for name, (content, expected) in cases().items() if expected is READ and b"DICM" not in content[:132]]
+
+
+def dicoms() -> list[bytes]:
+    """Good and odd DICOM files."""
+    return [content for content, _ in cases().values() if b"DICM" in content[:132]]
+
+
+def tables() -> list[bytes]:
+    """Tables in several encodings."""
+    return [TABLE.encode(code) for code in ("utf-8", "utf-8-sig", "utf-16", "cp1252")]
+
+
+def models() -> list[bytes]:
+    """Small archives and HDF5 files of the members and groups that a model has."""
+    known = Familiar(np.random.default_rng(0).normal(size=(4, 512)).astype(np.float32), np.arange(4)).arrays()
+    archive, weights, whole = io.BytesIO(), io.BytesIO(), io.BytesIO()
+    with h5py.File(weights, "w") as file:
+        file["layers/dense/vars/0"] = np.ones((4, 4), np.float32)
+    with zipfile.ZipFile(archive, "w") as members:
+        members.writestr("model.weights.h5", weights.getvalue())
+        members.writestr("covid19.json", json.dumps(INFO))
+        for name, array in known.items():
+            with members.open(f"familiar/{name}.npy", "w") as member:
+                np.lib.format.write_array(member, array)
+    with h5py.File(whole, "w") as file:
+        file["model_weights/dense/kernel"] = np.ones((4, 4), np.float32)
+        file["covid19.json"] = np.bytes_(json.dumps(INFO).encode())
+        for name, array in known.items():
+            file[f"familiar/{name}"] = array
+    return [archive.getvalue(), whole.getvalue()]
+
+
+def stores(folder: Path) -> list[bytes]:
+    """A store with a few features."""
+    with FeatureStore(folder, 10**9) as store:
+        store.put([(feature_key(str(number), 0.0, "base"), np.full(512, number, np.float32)) for number in range(20)])
+        store.put([(feature_key("known", 0.0, "base"), np.ones(512, np.float32))])
+    return [(folder / FILE_NAME).read_bytes()]
+
+
+def targets(folder: Path) -> dict[str, tuple[list[bytes], str, Callable[[Path], None]]]:
+    """Good files, the name that a changed one gets, and what is done with it, by kind; `folder` is for a store."""
+    return {
+        "images": (images(), "x.png", read_image),
+        "DICOM": (dicoms(), "x.dcm", read_dicom),
+        "metadata": (tables(), "metadata.csv", read_table),
+        "model files": (models(), "x.model", read_model),
+        "feature store": (stores(folder), "x.sqlite", use_store),
+    }
