@@ -39,6 +39,13 @@ def check_hdf5(file: h5py.File, most: int) -> None:
         raise ValueError(problem)
 
 
+def datasets_below(group: h5py.Group) -> list[h5py.Dataset]:
+    """The arrays in a group, found without its attributes: text in them, once damaged, HDF5 may read for ever."""
+    found: list[h5py.Dataset] = []
+    group.visititems(lambda _, item: found.append(item) if isinstance(item, h5py.Dataset) else None)
+    return found
+
+
 def check_attributes(file: h5py.File) -> None:
     """Make sure that no attribute that Keras reads is text of variable length: over its heap, if damaged, HDF5 never ends.
 

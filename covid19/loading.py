@@ -90,8 +90,8 @@ def unpack(path: Path, folder: Path) -> tuple[Path, dict[str, Any]]:
             weights = Path(shutil.copyfile(path, folder / "model.h5"))
             with h5py.File(weights, "r") as opened:
                 check_hdf5(opened, MOST_ARRAYS)
-                check_attributes(opened)
                 text = _read_array(opened, INFO)
+                check_attributes(opened)
         elif magic.startswith(ZIP_MAGIC):
             weights = folder / WEIGHTS
             with zipfile.ZipFile(path) as archive:

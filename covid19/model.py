@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from covid19.errors import InputError
+from covid19.hdf5 import has_variable_length
 from covid19.novelty import KEPT, Familiar
 from covid19.outputs import written_whole
 from covid19.report import Outcome
@@ -100,8 +101,12 @@ def save_model(path: Path, model: keras.Model, info: dict[str, Any], known: Fami
 
 
 def _fix_lengths(file: h5py.File) -> None:
-    """Keras writes its attributes as text of variable length, which `hdf5.check_hdf5` refuses."""
-    for group in (file, file["model_weights"]):
-        for name, value in list(group.attrs.items()):
-            if isinstance(value, str):
-                group.attrs[name] = np.bytes_(value.encode())
+    """Rewrite the attributes that h5py wrote as text of variable length, which `hdf5.check_attributes` refuses."""
+
+    def fix(_: str, item: h5py.Group | h5py.Dataset) -> None:
+        for key in list(item.attrs):
+            if has_variable_length(item, key):
+                item.attrs[key] = np.char.encode(np.asarray(item.attrs[key], str))
+
+    fix("/", file)
+    file.visititems(fix)

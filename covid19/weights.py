@@ -108,7 +108,7 @@ def read_arrays(path: Path) -> list[Array]:
     """Read a file in the layout of `keras.applications`' VGG16 weights without top.
 
     Args:
-        path: an HDF5 file; one group for each layer, whose attribute `weight_names` names kernel and bias.
+        path: an HDF5 file; one group for each layer, which holds kernel and bias under any names.
 
     Returns:
         The 26 arrays of `Weights.arrays`.
@@ -118,7 +118,7 @@ def read_arrays(path: Path) -> list[Array]:
     """
     import h5py  # 0.2 s that an answer to a usage error need not pay
 
-    from covid19.hdf5 import check_hdf5, has_variable_length
+    from covid19.hdf5 import check_hdf5, datasets_below
 
     layout = f"the official VGG16 layout without top ({FILE_NAME})"
     if not path.is_file():
@@ -128,13 +128,10 @@ def read_arrays(path: Path) -> list[Array]:
         with h5py.File(path, "r") as file:
             check_hdf5(file, most=MOST_BYTES)
             for layer, shape in zip(LAYERS, SHAPES, strict=True):
-                group = file[layer]
-                if has_variable_length(group, "weight_names"):
-                    raise ValueError(f"the names of the weights of {layer} are of variable length")
-                kernel, bias = (np.asarray(group[name.decode()], np.float32) for name in group.attrs["weight_names"])
-                if (kernel.shape, bias.shape) != (shape, shape[3:]):
-                    raise ValueError(f"{layer} has shapes {kernel.shape} and {bias.shape}, expected {shape} and {shape[3:]}")
-                arrays += [kernel, bias]
+                found = sorted(datasets_below(file[layer]), key=lambda item: -item.ndim)
+                if [item.shape for item in found] != [shape, shape[3:]]:
+                    raise ValueError(f"{layer} has shapes {[item.shape for item in found]}, expected {[shape, shape[3:]]}")
+                arrays += [np.asarray(item, np.float32) for item in found]
     except (OSError, KeyError, ValueError, TypeError) as error:
         reason = str(error).strip("'\"").splitlines()[0]
         raise InputError(f"--weights '{path}' cannot be used ({reason}); expected a whole file in {layout}") from error

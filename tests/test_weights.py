@@ -139,7 +139,7 @@ def _no_hdf5(path):
     [
         (_truncate, "truncated"),
         (_drop_layer, "block5_conv3"),
-        (_reshape_layer, r"block1_conv1 has shapes \(3, 3, 1, 64\)"),
+        (_reshape_layer, r"block1_conv1 has shapes \[\(3, 3, 1, 64\), \(64,\)\]"),
         (_no_hdf5, "file signature not found"),
     ],
 )
