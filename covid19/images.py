@@ -175,12 +175,14 @@ def _check_header(content: bytes) -> None:
     try:
         with Image.open(io.BytesIO(content), formats=("PNG", "JPEG", "BMP", "TIFF")) as header:
             size, pages = header.width * header.height, getattr(header, "n_frames", 1) if header.format != "MPO" else 1
+            raw = header.info.get("compression") == "raw"  # of a TIFF
     except Image.DecompressionBombError:
-        size, pages = 2 * MOST_PIXELS, 1
+        size, pages, raw = 2 * MOST_PIXELS, 1, False
     except ODD_HEADER:
         return  # OpenCV has a limit of its own, see `covid19/__init__.py`
-    if content.startswith(KINDS[0]) and size > 8 * DEFLATE_RATIO * len(content):
-        raise ValueError("OpenCV cannot decode it: the PNG file has too few bytes for the pixels that it claims")
+    ratio = DEFLATE_RATIO if content.startswith(KINDS[0]) else 1
+    if (content.startswith(KINDS[0]) or raw) and size > 8 * ratio * len(content):
+        raise ValueError("OpenCV cannot decode it: the file has too few bytes for the pixels that it claims")
     if size > MOST_PIXELS:
         raise ValueError(f"it would have more than {MOST_PIXELS / 1e6:.0f} million pixels, too many for a radiograph")
     if pages != 1:

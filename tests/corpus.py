@@ -98,6 +98,14 @@ def _turned() -> bytes:
     return encoded("JPEG", Image.fromarray(np.rot90(GREY).copy()), exif=exif, quality=95)
 
 
+def _claiming_tiff() -> bytes:
+    """A TIFF of raw pixels whose height says many times as many rows as there are."""
+    whole = encoded("TIFF")
+    short = struct.pack("<HHI", 257, 4, 1) + struct.pack("<I", GREY.shape[0])
+    assert short in whole
+    return whole.replace(short, struct.pack("<HHII", 257, 4, 1, 1_000_000), 1)
+
+
 def cases() -> dict[str, tuple[bytes, str | None]]:
     """Content and expected outcome by file name: `READ`, or words of the reason why the file is left out."""
     whole = Image.fromarray(GREY)
@@ -119,6 +127,7 @@ def cases() -> dict[str, tuple[bytes, str | None]]:
         "palette.png": (encoded("PNG", whole.convert("P")), READ),
         "one bit.png": (encoded("PNG", whole.point(lambda value: 255 * (value > 100), "1")), READ),
         "16 bits.png": (encoded("PNG", Image.fromarray(GREY.astype(np.uint16) * 200)), READ),
+        "claiming.tiff": (_claiming_tiff(), "too few bytes for the pixels"),
         "16 bits.tiff": (encoded("TIFF", Image.fromarray(GREY.astype(np.uint16) * 200)), READ),
         "float.tiff": (encoded("TIFF", Image.fromarray(GREY.astype(np.float32) / 7)), READ),
         "not finite.tiff": (
