@@ -84,7 +84,7 @@ def make_probe(
     said = ridge_scores(inputs, labels, question.divisions)
     p_value = None
     if lung_blind:
-        aucs = _aucs(said, labels)
+        aucs = aucs_of(said, labels)
         p_value = float((aucs >= aucs[0] - 1e-12).mean())
     return Probe(name, lung_blind, said[:, 0] if scores is None else scores, p_value)
 
@@ -135,8 +135,11 @@ def _permuted(question: Question) -> Floats:
     return np.stack(columns, axis=1)
 
 
-def _aucs(scores: Floats, labels: Floats) -> Floats:
-    """ROC AUC of each column by its own labels, from ranks (Hanley and McNeil, Radiology 143:29, 1982)."""
+def aucs_of(scores: Floats, labels: Floats) -> Floats:
+    """ROC AUC of each column of scores (n, k) by its own labels (n, k), 0 or 1: (k,).
+
+    From ranks (Hanley and McNeil, Radiology 143:29, 1982).
+    """
     positives = labels.sum(axis=0)
     above = (rankdata(scores, axis=0) * labels).sum(axis=0) - positives * (positives + 1) / 2
     return np.asarray(above / (positives * (len(labels) - positives)))

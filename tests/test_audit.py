@@ -14,7 +14,7 @@ from covid19.cli import main
 from covid19.crossval import make_folds
 from covid19.errors import InputError
 from covid19.images import Picture
-from covid19.judge import Probe, Question, explain_verdict, holm, judge, make_probe, ridge_scores
+from covid19.judge import Probe, Question, aucs_of, explain_verdict, holm, judge, make_probe, ridge_scores
 from covid19.lungs import box_mask, find_masks, hide, share_inside
 from covid19.probes import border_ring, file_properties, probe_inputs, thumbnail
 from covid19.sample import write_sample
@@ -31,7 +31,7 @@ def question(count=30, seed=0):
 def test_holm_corrects_as_worked_out_by_hand():
     # sorted .01 .02 .03 -> 3 x .01, 2 x .02, max(.04, .03)
     assert holm([0.03, 0.01, 0.02]) == pytest.approx([0.04, 0.03, 0.04])
-    assert holm([0.5, 0.9]) == [1, 1]
+    assert holm([0.9, 0.8]) == [1, 1]
 
 
 def test_a_probe_that_knows_the_class_is_significant_and_noise_is_not():
@@ -41,6 +41,77 @@ def test_a_probe_that_knows_the_class_is_significant_and_noise_is_not():
     assert make_probe("a", telling, asked).p_value == pytest.approx(1 / 1000)
     assert make_probe("b", noise, asked).p_value > 0.05
     assert make_probe("c", telling, asked, lung_blind=False).p_value is None
+    assert make_probe("b", noise, asked).p_value == make_probe("b", noise, asked).p_value
+    assert make_probe("b", noise * [1, 1e3, 1e-3, 1] + 7, asked).p_value == make_probe("b", noise, asked).p_value
+
+
+def test_a_probe_has_the_scores_of_the_classifier_that_is_given():
+    asked, inputs = question(), np.random.default_rng(8).normal(size=(60, 2))
+    own = make_probe("d", inputs, asked)
+    assert (own.name, own.lung_blind) == ("d", True)
+    expected = ridge_scores(inputs, asked.positive[:, None].astype(float), asked.divisions)[:, 0]
+    np.testing.assert_allclose(own.scores, expected, atol=1e-9)
+    other = make_probe("e", inputs, asked, lung_blind=False, scores=inputs[:, 0])
+    assert (other.name, other.lung_blind) == ("e", False)
+    np.testing.assert_array_equal(other.scores, inputs[:, 0])
+
+
+def test_scores_are_summed_over_the_repeats_less_what_the_training_part_says_on_average():
+    asked = question()
+    inputs, target = np.random.default_rng(9).normal(size=(60, 2)), asked.positive[:, None].astype(float)
+    once = ridge_scores(inputs, target, asked.divisions[:1])
+    np.testing.assert_allclose(ridge_scores(inputs, target, asked.divisions[:1] * 2), 2 * once)
+    # Of inputs that say nothing a regression says the mean, each label's own.
+    np.testing.assert_allclose(ridge_scores(0 * inputs, np.hstack([target, 5 + target]), asked.divisions), 0, atol=1e-12)
+
+
+def test_the_auc_of_each_column_is_scikit_learns():
+    generator = np.random.default_rng(10)
+    scores, labels = generator.normal(size=(30, 4)).round(1), (generator.random((30, 4)) < [0.2, 0.4, 0.5, 0.8]).astype(float)
+    expected = [roc_auc_score(label, score) for label, score in zip(labels.T, scores.T, strict=True)]
+    np.testing.assert_allclose(aucs_of(scores, labels), expected)
+
+
+def test_patients_of_several_images_change_labels_as_one():
+    groups = [n // 3 for n in range(60)]
+    positive = np.arange(60) < 30
+    divisions = make_folds(positive.astype(int).tolist(), groups, 5, 1, 0)
+    inputs = positive[:, None] + np.random.default_rng(7).normal(0, 0.1, (60, 1))
+    assert make_probe("telling", inputs, Question(positive, groups, divisions, 0)).p_value < 0.01
+
+
+def test_the_best_of_several_probes_decides_and_every_interval_holds_its_value():
+    asked, generator = question(), np.random.default_rng(11)
+    scores = {"border ring": 0.8, "lungs hidden": 2.0, "thumbnail": 3.0}
+    probes = [
+        Probe(name, name != "thumbnail", asked.positive * shift + generator.normal(size=60), 0.001)
+        for name, shift in scores.items()
+    ]
+    found = judge(probes, asked.positive * 4.0 + generator.normal(size=60), asked)
+    assert found["margin"]["probe"] == "lungs hidden"
+    for probe in found["probes"]:
+        assert 0 < probe["low"] < probe["auc"] < probe["high"] <= 1
+    assert 0 < found["model"]["low"] < found["model_auc"] <= found["model"]["high"] <= 1
+    few = Question(~asked.positive, [*range(30), *[30 + n // 2 for n in range(30)]], asked.divisions, 0)
+    assert judge(probes, probes[0].scores, few)["patients_in_smaller_class"] == 15
+
+
+def test_the_verdict_is_said_in_full():
+    probes = [
+        {"name": "file properties", "auc": 0.9, "low": 0.8, "high": 0.95, "p_value": 0.01, "lung_blind": True},
+        {"name": "border ring", "auc": 0.5, "low": 0.4, "high": 0.6, "p_value": 0.05, "lung_blind": True},
+    ]
+    audit = {"verdict": "present", "margin": {"probe": "file properties"}, "probes": probes, "model_auc": 0.97}
+    advice = "Take controls from the same source, crop to the lungs, and test on another hospital's images."
+    found = "By file properties alone the AUC is 0.90 (0.80 to 0.95), by the model 0.97"
+    assert explain_verdict(audit) == (
+        f"Audit: present. {found}: the classes differ in more than the lungs, though in the files, which a network on pixels "
+        f"may not see. {advice}"
+    )
+    probes[1]["p_value"] = 0.01
+    assert explain_verdict(audit | {"verdict": "explained"}) == f"Audit: explained. {found}: the score needs no lungs. {advice}"
+    none = "Probes that see no lung (file properties, border ring) do no better than chance."
+    assert none in explain_verdict(audit | {"verdict": "none-found"})
 
 
 def test_scores_are_out_of_fold_and_their_auc_is_scikit_learns():

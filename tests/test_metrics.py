@@ -154,9 +154,26 @@ def test_predictive_values_at_the_wards_rate_by_hand():
     values = predictive_values(truth, called, 0.01)
     assert values["ppv"]["value"] == pytest.approx(0.009 / 0.207)
     assert values["npv"]["value"] == pytest.approx(0.8 * 0.99 / (0.8 * 0.99 + 0.1 * 0.01))
+    assert values["prevalence"] == 0.01
     assert values["ppv"]["low"] < values["ppv"]["value"] < values["ppv"]["high"]
     sensitivity, specificity = proportion(9, 10, 0.975)["low"], proportion(8, 10, 0.975)["low"]
     assert values["ppv"]["low"] == pytest.approx(sensitivity * 0.01 / (sensitivity * 0.01 + (1 - specificity) * 0.99))
+
+
+def test_a_call_that_is_never_made_has_no_predictive_value():
+    truth = np.array([True, True, False, False])
+    assert predictive_values(truth, np.zeros(4, bool), 0.1)["ppv"]["value"] is None
+    assert predictive_values(truth, np.ones(4, bool), 0.1)["npv"]["value"] is None
+    assert predictive_values(truth, ~truth, 0.1)["ppv"]["value"] == 0
+    # One of two found, one of two cleared, and half of the patients sick: hits are as many as alarms.
+    assert predictive_values(truth, np.array([True, False, True, False]), 0.5)["ppv"]["value"] == 0.5
+
+
+def test_numbers_are_counted_at_the_threshold():
+    truth = one_hot(["covid", "covid", "normal", "normal"], CLASSES)
+    said = np.float32([0.9, 0.6, 0.6, 0.1])
+    numbers = evaluate(truth, np.stack([said, 1 - said], axis=1), CLASSES, "covid", threshold=0.7)
+    assert numbers["confusion_matrix"] == [[1, 1], [0, 2]]
 
 
 def test_the_intervals_cover_in_92_to_98_percent_of_500_simulated_sets(monkeypatch):

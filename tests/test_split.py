@@ -32,9 +32,10 @@ def test_every_image_is_held_out_equally_often():
 
 def test_the_smallest_class_stands_on_both_sides():
     labels = ["a"] * 2 + ["b"] * 100
-    for share in (0.01, 0.2, 0.99):
+    for share, held_out in ((0.01, 1), (0.2, 20), (0.99, 99)):
         train, test = stratified_split(labels, range(102), share, 0)
         assert {labels[position] for position in train} == {labels[position] for position in test} == {"a", "b"}
+        assert [sum(labels[position] == name for position in test) for name in "ab"] == [1, held_out]
 
 
 def test_each_class_gives_its_own_share():
@@ -51,6 +52,21 @@ def test_groups_stay_whole_and_the_share_is_as_near_as_they_allow():
         assert not {groups[i] for i in train} & {groups[i] for i in test}
         assert sum(i < 12 for i in test) == 3  # 2 + 1 is the only way
         assert sum(i >= 12 for i in test) == 2
+
+
+def test_of_several_divisions_the_nearest_is_taken_not_the_smallest():
+    labels = ["a"] * 20 + ["b"] * 4
+    groups = [0] * 4 + [1] * 5 + [2] * 11 + [3, 4, 5, 6]
+    for seed in range(20):
+        test = stratified_split(labels, groups, 0.25, seed).test
+        assert sum(i < 20 for i in test) == 5
+
+
+def test_an_order_that_leads_nowhere_is_not_the_last_that_is_tried():
+    labels, groups = list("abbccdda"), [0, 0, 1, 1, 2, 2, 3, 3]  # two neighbours in the ring must stay, or two opposite go
+    for seed in range(50):
+        train, test = stratified_split(labels, groups, 0.5, seed)
+        assert {labels[i] for i in train} == {labels[i] for i in test} == set("abcd")
 
 
 def test_a_group_may_hold_two_classes():
