@@ -58,6 +58,8 @@ def read_dicom(path: Path, most_pixels: int) -> tuple[NDArray[Any], bool]:
         raise ValueError(f"it would have more than {most_pixels / 1e6:.0f} million pixels, too many for a radiograph")
     try:
         values = dataset.pixel_array
+        if values.shape[:2] != (dataset.Rows, dataset.Columns) or values.shape[2:] not in ((), (3,)):
+            raise ValueError("it has more pixels than its header says")
         if values.ndim == 2:
             values = apply_voi_lut(apply_modality_lut(values, dataset), dataset)
     except DAMAGED as error:

@@ -149,6 +149,7 @@ def cases() -> dict[str, tuple[bytes, str | None]]:
         "no pixels.dcm": (dicom(_without_pixels), "has no pixels, expected one frame"),
         "private.dcm": (dicom(_private), READ),
         "frames.dcm": (dicom(_set(NumberOfFrames=2, PixelData=2 * GREY.tobytes())), "has 2 frames, expected one frame"),
+        "more frames.dcm": (dicom(_set(PixelData=7 * GREY.tobytes())), "more pixels than its header says"),
         "short.dcm": (dicom(_set(PixelData=GREY.tobytes()[:100])), "pydicom cannot decode it"),
         "bomb.dcm": (dicom(_set(Rows=65535, Columns=65535)), LARGE),
         "wrong length.dcm": (dicom().replace(b"UL\4\0", b"UL\1\0", 1), "the DICOM file has no pixels"),
