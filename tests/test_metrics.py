@@ -173,7 +173,8 @@ def test_numbers_are_counted_at_the_threshold():
     truth = one_hot(["covid", "covid", "normal", "normal"], CLASSES)
     said = np.float32([0.9, 0.6, 0.6, 0.1])
     numbers = evaluate(truth, np.stack([said, 1 - said], axis=1), CLASSES, "covid", threshold=0.7)
-    assert numbers["confusion_matrix"] == [[1, 1], [0, 2]]
+    assert (numbers["confusion_matrix"], numbers["threshold"]) == ([[1, 1], [0, 2]], 0.7)
+    assert not [name for name in numbers if " " in name]
 
 
 def test_the_intervals_cover_in_92_to_98_percent_of_500_simulated_sets(monkeypatch):
