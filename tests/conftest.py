@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from dataclasses import replace
@@ -30,6 +31,8 @@ from covid19.weights import FILE_NAME, LAYERS, untrained_arrays  # noqa: E402
 
 PROJECT = Path(__file__).parent.parent
 SHARED = PROJECT.parent / "shared" / "data"
+
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell that begins the tests in the background has it ignored
 
 
 class Run(NamedTuple):

@@ -19,18 +19,25 @@ OUTPUTS = ("covid19.model", "metrics.json", "metrics.html", "plot.png")
 QUICK = ("-e", "2", "--folds", "0", "--views", "0", "--weights", "random", "--no-audit")
 
 
+STARTED = []
+
+
+@pytest.fixture(autouse=True)
+def no_run_is_left_behind():
+    yield
+    while STARTED:
+        STARTED.pop().kill()
+
+
 def start(dataset, folder, *flags, **options):
     """Begin a training run in a folder, with a feature store of its own there."""
     command = [sys.executable, "-m", "covid19", "train", "-d", str(dataset), *QUICK, "--cache-dir", "cache", *flags]
     environment = {**os.environ, "PYTHONPATH": str(PROJECT)}
-    return subprocess.Popen(
+    process = subprocess.Popen(
         command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options
     )
-
-
-def finish(process):
-    """Exit code and what was said on standard error."""
-    return process.returncode, process.communicate(timeout=120)[1]
+    STARTED.append(process)
+    return process
 
 
 def run_whole(dataset, folder):
