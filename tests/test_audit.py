@@ -92,8 +92,40 @@ def test_the_best_of_several_probes_decides_and_every_interval_holds_its_value()
     for probe in found["probes"]:
         assert 0 < probe["low"] < probe["auc"] < probe["high"] <= 1
     assert 0 < found["model"]["low"] < found["model_auc"] <= found["model"]["high"] <= 1
-    few = Question(~asked.positive, [*range(30), *[30 + n // 2 for n in range(30)]], asked.divisions, 0)
-    assert judge(probes, probes[0].scores, few)["patients_in_smaller_class"] == 15
+    patients = [*range(30), *[30 + n // 2 for n in range(30)]]
+    for positive in (asked.positive, ~asked.positive):
+        few = Question(positive, patients, asked.divisions, 0)
+        assert judge(probes, probes[0].scores, few)["patients_in_smaller_class"] == 15
+
+
+def test_the_probe_that_explains_is_named_before_better_ones_that_cannot():
+    asked, generator = question(), np.random.default_rng(13)
+
+    def probe(name, shift, p_value):
+        return Probe(name, True, asked.positive * shift + generator.normal(size=60), p_value)
+
+    border, better, files = probe("border ring", 1.5, 0.001), probe("a crop", 2.5, 0.001), probe("file properties", 4.0, 0.001)
+    chance = probe("chance", 5.0, 0.9)
+    named = [judge([files, border, chance, *more], border.scores, asked)["margin"]["probe"] for more in ([], [better])]
+    assert named == ["border ring", "a crop"]
+    sure = asked.positive * 9.0 + generator.normal(size=60)
+    found = judge([border, chance], sure, asked)  # too far from the model to explain it, but guilty
+    assert (found["verdict"], found["margin"]["probe"]) == ("present", "border ring")
+
+
+def test_many_images_are_permuted_less_often(monkeypatch):
+    asked = question()
+    for many, permutations in ((60, 999), (59, 199)):
+        monkeypatch.setattr("covid19.judge.MANY", many)
+        assert make_probe("telling", asked.positive[:, None] * 9.0, asked).p_value == pytest.approx(1 / (1 + permutations))
+
+
+def test_the_labels_of_four_patients_of_both_classes_can_lie_in_16_ways_of_which_2_are_as_telling():
+    groups = [n // 2 for n in range(8)]
+    positive = np.arange(8) % 2 == 0
+    divisions = make_folds(positive.astype(int).tolist(), groups, 2, 1, 0)
+    p_value = make_probe("telling", positive[:, None] * 1.0, Question(positive, groups, divisions, 0)).p_value
+    assert p_value == pytest.approx(2 / 16, abs=0.03)  # as they are, and all changed over
 
 
 def test_the_verdict_is_said_in_full():
@@ -155,6 +187,7 @@ def test_a_patient_of_both_classes_keeps_them_and_swaps_within():
         ("border ring", 0.001, 1.5, 0.0, 30, "present", "differ in more than the lungs"),
         ("file properties", 0.001, 0.0, 0.0, 30, "present", "which a network on pixels may not see"),
         ("border ring", 0.2, 0.0, 0.0, 30, "none-found", "do no better than chance"),
+        ("border ring", 0.2, 0.0, 0.0, 20, "none-found", "do no better than chance"),
         ("border ring", 0.2, 0.0, 0.0, 19, "too-few", "with 19 patients in the smaller class"),
         ("border ring", 0.001, 0.0, 0.0, 19, "explained", "the score needs no lungs"),
     ],

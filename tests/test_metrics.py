@@ -25,6 +25,11 @@ def test_nine_of_ten_is_anything_from_60_to_98_percent():
     assert proportion(9, 10) == pytest.approx({"value": 0.9, "low": 0.596, "high": 0.982}, abs=5e-4)
 
 
+def test_a_lower_level_gives_a_narrower_interval():
+    # The same by hand with z = 1.644854, of 90 %: 0.8148 ± 0.1625
+    assert proportion(9, 10, 0.9) == pytest.approx({"value": 0.9, "low": 0.6522, "high": 0.9773}, abs=5e-4)
+
+
 def test_all_right_still_has_a_lower_bound_and_none_right_an_upper_one():
     assert proportion(5, 5) == pytest.approx({"value": 1.0, "low": 1 / (1 + 1.959964**2 / 5), "high": 1.0}, abs=1e-6)
     assert proportion(0, 5)["low"] == pytest.approx(0.0, abs=1e-12)
@@ -56,6 +61,8 @@ def test_with_three_classes_the_negatives_are_all_the_others():
     assert test["accuracy"]["value"] == pytest.approx(1 / 5)
     assert test["sensitivity"]["value"] == 0.5
     assert test["specificity"]["value"] == pytest.approx(2 / 3)  # bacteria called normal is still no covid
+    assert [test["by_class"][name]["sensitivity"]["value"] for name in classes] == [0, 0.5, 0]
+    assert [test["by_class"][name]["specificity"]["value"] for name in classes] == pytest.approx([3 / 4, 2 / 3, 1 / 3])
 
 
 def some(seed, images=40, classes=2, ties=True):
@@ -138,6 +145,16 @@ def test_a_precision_of_nothing_is_not_defined():
     numbers = evaluate(truth, np.tile(np.float32([0.2, 0.8]), (4, 1)), CLASSES, "covid")
     assert numbers["precision"] == {"value": None, "low": None, "high": None}
     assert numbers["f1"]["value"] == 0
+
+
+def test_a_probability_at_the_threshold_is_called_positive():
+    assert decide(np.array([[0.25, 0.75], [0.2, 0.8]], np.float32), 0, 0.25).tolist() == [0, 1]
+
+
+def test_a_class_that_is_never_called_has_a_precision_of_0_in_the_report():
+    test = evaluate(one_hot(["covid", "normal"], CLASSES), np.array([[0.9, 0.1], [0.6, 0.4]], np.float32), CLASSES, "covid")
+    assert test["report"]["normal"]["precision"] == 0
+    assert not {"by_class", "macro"} & set(test)  # of two classes, one against the rest says it all
 
 
 def test_the_threshold_decides_for_the_positive_class_alone():
