@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from sklearn.model_selection import StratifiedGroupKFold
 
 from covid19.console import warn
-from covid19.head import new_heads, train_heads
+from covid19.head import Features, logits_of, new_heads, train_heads
 from covid19.settings import Settings
 
 Array = NDArray[np.float32]
@@ -60,7 +60,7 @@ def make_folds(labels: Sequence[int], groups: Sequence[int], folds: int, repeats
     return found
 
 
-def cross_validate(features: Array, labels: Array, divisions: Sequence[Sequence[Fold]], settings: Settings) -> Array:
+def cross_validate(features: Features, labels: Array, divisions: Sequence[Sequence[Fold]], settings: Settings) -> Array:
     """Train a head for each fold and let it judge the images it never saw.
 
     Standardisation is adapted to each fold's training images alone.
@@ -81,5 +81,5 @@ def cross_validate(features: Array, labels: Array, divisions: Sequence[Sequence[
     logits = np.empty((len(divisions), len(labels), labels.shape[1]), np.float32)
     numbers = [repeat for repeat, division in enumerate(divisions) for _ in division]
     for head, (repeat, fold) in enumerate(zip(numbers, folds, strict=True)):
-        logits[repeat, fold.held_out] = heads.one(head).logits(features[fold.held_out, 0])[:, 0]
+        logits[repeat, fold.held_out] = logits_of(heads.one(head), features, fold.held_out)[:, 0]
     return logits

@@ -18,6 +18,7 @@ from covid19.bootstrap import calibration_error
 from covid19.calibration import choose_threshold, fit_temperature, log_loss, operating_points, reliability
 from covid19.crossval import Fold, cross_validate, make_folds
 from covid19.dataset import Dataset
+from covid19.head import Features
 from covid19.metrics import decide, evaluate, predictive_values, proportion
 from covid19.settings import Settings
 
@@ -46,8 +47,8 @@ class Estimate:
 
 def estimate(
     dataset: Dataset,
-    features: Array,
-    untrained: Array | None,
+    features: Features,
+    untrained: Features | None,
     labels: Array,
     train: Sequence[int],
     positive: str,
@@ -132,7 +133,7 @@ def _calibration(probabilities: Array, logits: Array, labels: Array, index: int,
     }
 
 
-def _baselines(untrained: Array | None, labels: Array, divisions: Any, index: int, settings: Settings) -> dict[str, Any]:
+def _baselines(untrained: Features | None, labels: Array, divisions: Any, index: int, settings: Settings) -> dict[str, Any]:
     """What no model, and what a base that was never trained, get by the same folds; None if the run's base is that."""
     counts = labels.sum(axis=0)
     majority = {"accuracy": proportion(int(counts.max()), len(labels)), "roc_auc": 0.5}

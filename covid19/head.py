@@ -13,13 +13,15 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import softmax
-from sklearn.utils.class_weight import compute_sample_weight
+from sklearn.utils.class_weight import compute_class_weight
 
 from covid19.console import Progress
 from covid19.errors import InputError
+from covid19.matrix import FeatureFile, in_chunks
 from covid19.settings import Settings
 
 Array = NDArray[np.float32]
+Features = Array | FeatureFile
 Members = NDArray[np.intp]
 History = dict[str, list[float]]
 
@@ -69,7 +71,7 @@ class Heads:
         return replace(self, **divided)
 
 
-def new_heads(features: Array, members: Sequence[Members], classes: int, seed: int) -> Heads:
+def new_heads(features: Features, members: Sequence[Members], classes: int, seed: int) -> Heads:
     """Untrained heads, each standardised on its own training images.
 
     Standardisation: mean 0 and variance 1 for each of the 512 features. One that is silent on all training images has
@@ -85,9 +87,8 @@ def new_heads(features: Array, members: Sequence[Members], classes: int, seed: i
     width = features.shape[2]
     mean, variance = (np.empty((len(members), width), np.float32) for _ in range(2))
     for head, own in enumerate(members):  # one at a time: copies for all heads would not fit
-        rows = features[own].reshape(-1, width)
-        spread = rows.var(axis=0)
-        mean[head], variance[head] = rows.mean(axis=0), np.maximum(spread, max(1e-3 * spread.mean(), 1e-6))
+        mean[head], spread = _moments(features, own)
+        variance[head] = np.maximum(spread, max(1e-3 * spread.mean(), 1e-6))
     generators = [np.random.default_rng((seed, head)) for head in range(len(members))]
 
     def kernels(inputs: int, outputs: int) -> Array:
@@ -98,9 +99,22 @@ def new_heads(features: Array, members: Sequence[Members], classes: int, seed: i
     return Heads(mean, variance, kernels(width, HIDDEN), hidden_bias, kernels(HIDDEN, classes), output_bias)
 
 
+def _moments(features: Features, images: Members) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Mean and variance of each feature over all views of some images, chunk by chunk (Chan, Golub, LeVeque, 1983)."""
+    views, width = features.shape[1:]
+    count, mean, squares = 0, np.zeros(width), np.zeros(width)
+    for own in in_chunks(images):
+        rows = features[own[:, None], np.arange(views)].reshape(-1, width).astype(np.float64)
+        more, step = len(rows), rows.mean(axis=0) - mean
+        squares += rows.var(axis=0) * more + step**2 * (count * more / (count + more))
+        mean += step * (more / (count + more))
+        count += more
+    return mean, squares / count
+
+
 def train_heads(
     heads: Heads,
-    features: Array,
+    features: Features,
     labels: Array,
     members: Sequence[Members],
     settings: Settings,
@@ -127,30 +141,29 @@ def train_heads(
         InputError: the learning rate is so high that the loss is no number.
     """
     steps = -(-max(len(own) for own in members) // settings.batch_size)
-    balance = [compute_sample_weight("balanced", labels[own].argmax(axis=1)).astype(np.float32) for own in members]
+    truth = labels.argmax(axis=1)
+    every = np.arange(labels.shape[1])
+    balance = np.stack([compute_class_weight("balanced", classes=every, y=truth[own]) for own in members]).astype(np.float32)
+    columns = np.arange(len(members))
     stack = _stack(heads, settings, steps)
     generator = np.random.default_rng(settings.seed)
     history: History = {}
     name = "Training the head" if len(members) == 1 else f"Training {len(members)} heads for cross-validation"
     with Progress(name, settings.epochs, "epochs") as progress:
         for _ in range(settings.epochs):
-            order = np.stack(
-                [np.resize(generator.permutation(len(own)), steps * settings.batch_size) for own in members], axis=1
-            )
-            images = np.stack([own[order[:, head]] for head, own in enumerate(members)], axis=1)
-            weights = np.stack([own[order[:, head]] for head, own in enumerate(balance)], axis=1)
-            views = generator.integers(features.shape[1], size=images.shape)
+            order = np.stack([_order(own, steps * settings.batch_size, generator) for own in members], axis=1)
             logs = []
             # Batch by batch, not `fit`: its data pipeline costs 3 times as long as these small steps themselves.
-            for batch in np.split(np.arange(len(order)), steps):
-                seen = heads.standardised(features[images[batch], views[batch]])
+            for images in np.split(order, steps):
+                views = generator.integers(features.shape[1], size=images.shape)
+                seen = heads.standardised(features[images, views])
                 # The sum over heads of each one's mean: a head learns the same in company as alone.
-                share = weights[batch] / len(batch)
-                logs.append(stack.train_on_batch(seen, labels[images[batch]], sample_weight=share))
+                share = balance[columns, truth[images]] / len(images)
+                logs.append(stack.train_on_batch(seen, labels[images], sample_weight=share))
             loss, accuracy = np.mean(np.asarray(logs, float), axis=0)
             numbers = {"loss": loss / len(members), "accuracy": accuracy}
             if test is not None:
-                numbers |= _watch(_trained(heads, stack), features[test, 0], labels[test])
+                numbers |= _watch(_trained(heads, stack), features, test, truth)
             for name, value in numbers.items():
                 history.setdefault(name, []).append(float(value))
             if not np.isfinite(loss):
@@ -159,6 +172,16 @@ def train_heads(
                 )
             progress.advance(1, "  ".join(f"{name} {value:.3f}" for name, value in numbers.items()))
     return _trained(heads, stack), history
+
+
+def logits_of(heads: Heads, features: Features, images: Members) -> Array:
+    """What each head says of some images as they are, view 0, before the softmax: (n, K, classes); chunk by chunk."""
+    return np.concatenate([heads.logits(features[own, 0]) for own in in_chunks(images)])
+
+
+def probabilities_of(heads: Heads, features: Features, images: Members) -> Array:
+    """The same after the softmax: rows sum to 1."""
+    return np.asarray(softmax(logits_of(heads, features, images), axis=2), np.float32)
 
 
 def head_model(heads: Heads) -> keras.Model:
@@ -208,9 +231,14 @@ def _trained(heads: Heads, stack: keras.Model) -> Heads:
     return replace(heads, hidden=kernel, hidden_bias=bias, output=last_kernel, output_bias=last_bias)
 
 
-def _watch(heads: Heads, features: Array, labels: Array) -> dict[str, float]:
-    """Mean loss and accuracy of the heads on held-out features (n, 512)."""
-    said = heads.probabilities(features)
-    of_truth = np.take_along_axis(said, labels.argmax(axis=1)[:, None, None], axis=2)
-    right = said.argmax(axis=2) == labels.argmax(axis=1)[:, None]
+def _order(images: Members, count: int, generator: np.random.Generator) -> NDArray[np.int32]:
+    """An epoch's images in random order, from the first again where they are too few."""
+    return images[np.resize(generator.permutation(len(images)), count)].astype(np.int32)
+
+
+def _watch(heads: Heads, features: Features, test: Members, truth: Members) -> dict[str, float]:
+    """Mean loss and accuracy of the heads on held-out images."""
+    said = probabilities_of(heads, features, test)
+    of_truth = np.take_along_axis(said, truth[test][:, None, None], axis=2)
+    right = said.argmax(axis=2) == truth[test][:, None]
     return {"val_loss": float(-np.log(of_truth.clip(1e-7)).mean()), "val_accuracy": float(right.mean())}

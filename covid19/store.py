@@ -19,10 +19,11 @@ import platformdirs
 from numpy.typing import NDArray
 
 from covid19.console import warn
-from covid19.dataset import Facts
+from covid19.dataset import Facts, Glimpse
 
 Array = NDArray[np.float32]
 T = TypeVar("T")
+U = TypeVar("U")
 
 PREPROCESSING_VERSION = 1  # raise it whenever decoding, resizing, rotating or pooling changes a feature
 APPLICATION_ID = 0xC0519  # marks the file as this program's
@@ -58,7 +59,8 @@ def feature_key(digest: str, angle: float, base: str, hidden: str = "") -> bytes
     return hashlib.blake2b(text.encode(), digest_size=16).digest()
 
 
-def _facts_key(digest: str) -> bytes:
+def facts_key(digest: str) -> bytes:
+    """The identity of what decoding an image told, by the digest of its file: 16 bytes."""
     return hashlib.blake2b(f"{PREPROCESSING_VERSION}/facts/{digest}".encode(), digest_size=16).digest()
 
 
@@ -69,8 +71,8 @@ class FeatureStore:
     written, features live in memory for this run, with a warning. Not for use by two threads at the same moment.
 
     Args:
-        folder: to keep the file in, made if missing; None keeps features in memory for this run only.
-        limit: bytes; when the file grows beyond, the features that were used longest ago go, but none of this run's.
+        folder: to keep the file in, made if missing; None keeps features for this run only, in a file that SQLite deletes.
+        limit: bytes; of a larger file the features that were used longest ago go at the end of a run, but none of this run's.
     """
 
     def __init__(self, folder: Path | None, limit: int) -> None:
@@ -79,10 +81,16 @@ class FeatureStore:
         self._grown = False
         self._path = folder and folder / FILE_NAME
         self._inode = 0
+        self._passing = ""  # a temporary file, of which little is in memory
         try:
             self._database = self._open()
         except (OSError, sqlite3.OperationalError) as error:
             self._database = self._in_memory(error)
+
+    @property
+    def folder(self) -> Path | None:
+        """Where the file lies; None of a store in memory."""
+        return self._path and self._path.parent
 
     def get(self, keys: Sequence[bytes]) -> dict[bytes, Array]:
         """The features that are here, float32 (512,), by key; they count as used now."""
@@ -95,21 +103,24 @@ class FeatureStore:
 
     def facts(self, digests: Sequence[str]) -> dict[str, Facts]:
         """What is known of images that were decoded before, by the digest of their file."""
-        keys = {_facts_key(digest): digest for digest in digests}
+        return self._told(digests, Facts)
 
-        def find() -> dict[str, Facts]:
-            here: dict[str, Facts] = {}
-            for chunk, marks in _chunks(list(keys)):
-                rows = self._database.execute(f"SELECT * FROM facts_2 WHERE key IN ({marks})", chunk)
-                here |= {keys[key]: Facts(*values) for key, *values in rows}
-            return here
+    def glimpses(self, digests: Sequence[str]) -> dict[str, Glimpse]:
+        """The same of what decoding told the audit's probes."""
+        return self._told(digests, Glimpse)
 
-        return self._mended(find) or {}
+    def known(self) -> frozenset[bytes]:
+        """The `facts_key` of every image that was decoded before."""
 
-    def put_facts(self, facts: Iterable[tuple[str, Facts]]) -> None:
+        def find() -> frozenset[bytes]:
+            return frozenset(key for (key,) in self._database.execute("SELECT key FROM facts_2"))
+
+        return self._mended(find) or frozenset()
+
+    def put_facts(self, told: Iterable[tuple[str, Facts, Glimpse]]) -> None:
         """Keep what decoding told of images, by the digest of their file; nothing that names a patient."""
-        rows = [(_facts_key(digest), *fact) for digest, fact in facts]
-        marks = ", ".join("?" * (1 + len(Facts._fields)))
+        rows = [(facts_key(digest), *facts, *glimpse) for digest, facts, glimpse in told]
+        marks = ", ".join("?" * (1 + len(Facts._fields) + len(Glimpse._fields)))
 
         def write() -> None:
             with self._database:
@@ -121,7 +132,22 @@ class FeatureStore:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        # Not sooner: what an earlier run has left may be what this one needs next.
+        self._mended(self._evict)
         self._database.close()
+
+    def _told(self, digests: Sequence[str], kind: Callable[..., U]) -> dict[str, U]:
+        keys = {facts_key(digest): digest for digest in digests}
+        columns = ", ".join(kind._fields)  # type: ignore[attr-defined]  # of Facts or Glimpse
+
+        def find() -> dict[str, U]:
+            here: dict[str, U] = {}
+            for chunk, marks in _chunks(list(keys)):
+                rows = self._database.execute(f"SELECT key, {columns} FROM facts_2 WHERE key IN ({marks})", chunk)
+                here |= {keys[key]: kind(*values) for key, *values in rows}
+            return here
+
+        return self._mended(find) or {}
 
     def _get(self, keys: Sequence[bytes]) -> dict[bytes, Array]:
         found: dict[bytes, Array] = {}
@@ -135,18 +161,17 @@ class FeatureStore:
     def _put(self, rows: list[tuple[bytes, bytes, float]]) -> None:
         with self._database:
             self._database.executemany("INSERT OR REPLACE INTO features VALUES (?, ?, ?)", rows)
-        self._evict()
+        if self._path and not self._grown and self._size() > self._limit:
+            warn(f"the feature store grows beyond --cache-size ({self._limit / 1e9:g} GB) while this run needs it")
+            self._grown = True
 
     def _evict(self) -> None:
-        """Keep the file within its limit; what this run has used stays, and the file grows with a notice."""
-        while self._size() > self._limit:
+        """Bring the file back to its limit, the features that were used longest ago first; what this run has used stays."""
+        while self._path and self._size() > self._limit:
             with self._database:
                 oldest = "SELECT key FROM features WHERE used < ? ORDER BY used LIMIT 100"
                 gone = self._database.execute(f"DELETE FROM features WHERE key IN ({oldest})", (self._start,)).rowcount
             if not gone:
-                if not self._grown:
-                    warn(f"this run needs more features than --cache-size holds ({self._limit / 1e9:g} GB): the store grows")
-                self._grown = True
                 return
             self._database.execute("PRAGMA incremental_vacuum").fetchall()
 
@@ -169,7 +194,7 @@ class FeatureStore:
             with self._path.open("ab") as file:
                 self._inode = os.fstat(file.fileno()).st_ino
         # One thread at a time uses it, but not always the one that opened it: files are read while Keras imports.
-        database = sqlite3.connect(self._path or ":memory:", timeout=PATIENCE, check_same_thread=False)
+        database = sqlite3.connect(self._path or self._passing, timeout=PATIENCE, check_same_thread=False)
         try:
             # In this order: a run that makes the file at this moment writes its mark first and the tables after.
             (tables,) = database.execute("SELECT count(*) FROM sqlite_master").fetchone()
@@ -208,7 +233,7 @@ class FeatureStore:
     def _in_memory(self, error: Exception) -> sqlite3.Connection:
         """A store for this run alone: a cache that fails must not fail the run."""
         warn(f"no feature store at '{self._path}' ({error}): features of this run are not kept; see --cache-dir")
-        self._path = None
+        self._path, self._passing = None, ":memory:"
         return self._open()
 
     def _begin_anew(self, error: Exception) -> sqlite3.Connection:

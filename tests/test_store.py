@@ -10,12 +10,14 @@ import numpy as np
 import pytest
 from conftest import read_records, run_command, settings_in
 
-from covid19 import features as features_module
+from covid19 import machine
+from covid19.augment import views_of
 from covid19.base import build_base
-from covid19.dataset import Facts
-from covid19.features import extract, views_of
+from covid19.dataset import Facts, Glimpse
+from covid19.features import extract
 from covid19.images import read_picture
-from covid19.store import FILE_NAME, FeatureStore, feature_key
+from covid19.machine import ThisMachine
+from covid19.store import FILE_NAME, FeatureStore, facts_key, feature_key
 from covid19.train import train
 from covid19.weights import get_weights
 
@@ -42,9 +44,11 @@ def test_features_come_back_bit_equal_in_a_later_run(tmp_path):
 
 def test_facts_come_back_in_a_later_run(tmp_path):
     with FeatureStore(tmp_path, GB) as store:
-        store.put_facts([("ab", Facts(10, 20, "ff", 1.5, 0.5, "{}", b"12", b"3"))])
+        store.put_facts([("ab", Facts(10, 20, "ff", 1.5, 0.5), Glimpse("{}", b"12", b"3"))])
     with FeatureStore(tmp_path, GB) as store:
-        assert store.facts(["ab", "cd"]) == {"ab": Facts(10, 20, "ff", 1.5, 0.5, "{}", b"12", b"3")}
+        assert store.facts(["ab", "cd"]) == {"ab": Facts(10, 20, "ff", 1.5, 0.5)}
+        assert store.glimpses(["ab", "cd"]) == {"ab": Glimpse("{}", b"12", b"3")}
+        assert store.known() == {facts_key("ab")}
 
 
 def test_a_key_changes_with_each_thing_that_a_feature_depends_on():
@@ -129,8 +133,19 @@ def test_the_file_stays_within_its_limit_and_the_oldest_use_goes_first(tmp_path)
         store.put(some(300, seed=3).items())
         assert len(store.get(list(some(600, seed=1)))) == 600
         assert len(store.get(list(some(300, seed=3)))) == 300
+    with FeatureStore(tmp_path, limit) as store:
+        assert len(store.get(list(some(300, seed=3)))) == 300
         assert 0 < len(store.get(list(some(600, seed=2)))) < 600
     assert (tmp_path / FILE_NAME).stat().st_size < 1.2 * limit
+
+
+def test_what_earlier_runs_left_stays_until_the_run_has_ended_that_may_need_it(tmp_path):
+    with FeatureStore(tmp_path, GB) as store:
+        store.put(some(600, seed=1).items())
+    with FeatureStore(tmp_path, 100_000) as store:
+        store.put(some(600, seed=2).items())
+        assert len(store.get(list(some(600, seed=1)))) == 600
+        assert len(store.get(list(some(600, seed=2)))) == 600
 
 
 def test_what_a_run_needs_is_never_dropped_and_the_store_grows_with_one_notice(tmp_path, capsys):
@@ -138,7 +153,7 @@ def test_what_a_run_needs_is_never_dropped_and_the_store_grows_with_one_notice(t
         store.put(some(300, seed=1).items())
         store.put(some(300, seed=2).items())
         assert len(store.get([*some(300, seed=1), *some(300, seed=2)])) == 600
-    assert capsys.readouterr().err.count("the store grows") == 1
+    assert capsys.readouterr().err.count("the feature store grows beyond --cache-size (0.0001 GB)") == 1
 
 
 def _write(folder, seed):
@@ -196,22 +211,22 @@ def test_a_second_extraction_needs_no_decode_and_no_forward_also_for_renamed_and
     settings = settings_in(tmp_path, phantoms)
     views = views_of(records, [0, 1], settings)
     with FeatureStore(tmp_path, GB) as store:
-        first, _ = extract(views, base, "digest", store, read_picture)
+        first = extract(views, base, "digest", store, ThisMachine()).features
 
     def never(path):
         raise AssertionError(f"decoded {path}")
 
-    renamed = [replace(record, path=tmp_path / "other.png", name="other.png") for record in records]
+    renamed = [replace(record, root=tmp_path, name="other.png") for record in records]
     with FeatureStore(tmp_path, GB) as store:
-        again, count = extract(views_of(renamed, [0, 1], settings), None, "digest", store, never)
-        assert np.array_equal(first, again)
-        assert count == 0
+        again = extract(views_of(renamed, [0, 1], settings), None, "digest", store, ThisMachine(never))
+        assert np.array_equal(first, again.features)
+        assert again.runs == 0
         with pytest.raises(AssertionError, match="decoded"):
-            extract(views, base, "another base", store, never)
+            extract(views, base, "another base", store, ThisMachine(never))
 
 
 def test_a_stopped_extraction_goes_on_where_it_stopped(phantoms, tmp_path, base, monkeypatch):
-    monkeypatch.setattr(features_module, "BATCH", 2)
+    monkeypatch.setattr(machine, "BATCH", 2)
     records = read_records(phantoms)[:6]
     views = views_of(records, (), settings_in(tmp_path, phantoms, views=0))
     decoded = []
@@ -223,21 +238,22 @@ def test_a_stopped_extraction_goes_on_where_it_stopped(phantoms, tmp_path, base,
         return read_picture(path)
 
     with FeatureStore(tmp_path, GB) as store, pytest.raises(KeyboardInterrupt):
-        extract(views, base, "digest", store, read)
+        extract(views, base, "digest", store, ThisMachine(read))
     decoded[:] = [None] * 7
     with FeatureStore(tmp_path, GB) as store:
-        resumed, count = extract(views, base, "digest", store, read)
-    assert count == 2
+        resumed = extract(views, base, "digest", store, ThisMachine(read))
+    assert resumed.runs == 2
     assert set(decoded[7:]) == {records[4].path, records[5].path}
     with FeatureStore(None, GB) as store:
-        np.testing.assert_allclose(resumed, extract(views, base, "digest", store, read_picture)[0], rtol=1e-4, atol=1e-6)
+        whole = extract(views, base, "digest", store, ThisMachine()).features
+    np.testing.assert_allclose(resumed.features, whole, rtol=1e-4, atol=1e-6)
 
 
 def test_features_do_not_depend_on_order_or_company(phantoms, tmp_path, base):
     views = views_of(read_records(phantoms)[:3], [0, 1, 2], settings_in(tmp_path, phantoms))
     with FeatureStore(None, GB) as one, FeatureStore(None, GB) as other:
-        forward, _ = extract(views, base, "digest", one, read_picture)
-        backward, _ = extract(views[::-1], base, "digest", other, read_picture)
+        forward = extract(views, base, "digest", one, ThisMachine()).features
+        backward = extract(views[::-1], base, "digest", other, ThisMachine()).features
     np.testing.assert_allclose(forward, backward[::-1], rtol=1e-4, atol=1e-5)
 
 
