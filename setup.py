@@ -9,6 +9,7 @@ here = Path(__file__).parent
 dicom = ["pylibjpeg>=2.1,<3", "pylibjpeg-libjpeg>=2.5,<3", "pylibjpeg-openjpeg>=2.6,<3"]  # compressed DICOM files
 onnx = ["onnx>=1.23,<2", "tf2onnx>=1.17,<2"]
 serve = ["gradio>=6.31,<7"]
+cluster = ["ray[client,data]>=2.60,<3", "universal-pathlib>=0.3.10,<0.4"]
 setup(
     name="covid19",
     version=re.search(r'__version__ = "(.+)"', (here / "covid19/__init__.py").read_text())[1],
@@ -21,6 +22,7 @@ setup(
     package_data={"covid19": ["py.typed", "templates/*"]},
     install_requires=(here / "requirements.txt").read_text().split(),
     extras_require={
+        "cluster": cluster,  # --cluster, and addresses such as s3://bucket/xrays
         "dicom": dicom,
         "download": ["kagglehub>=1.0,<2"],  # covid19 prepare --download
         "onnx": onnx,  # covid19 export --format onnx
@@ -29,6 +31,7 @@ setup(
             *dicom,
             *onnx,
             *serve,
+            *cluster,
             "onnxruntime>=1.32,<2",
             "hypothesis>=6.170,<7",
             "playwright>=1.60,<2",

@@ -13,17 +13,17 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import softmax
 
+from covid19.augment import View
 from covid19.base import build_base
-from covid19.crossval import cross_validate
-from covid19.dataset import Dataset, Record
+from covid19.crossval import Fold, cross_validate
+from covid19.dataset import Dataset, Glimpse, Record
 from covid19.estimate import Estimate
 from covid19.explain import gradcam
-from covid19.features import View, extract, load_batches
-from covid19.head import Heads, new_heads, train_heads
+from covid19.features import extract
+from covid19.head import Features, Heads, new_heads, train_heads
 from covid19.judge import Question, judge, make_probe
 from covid19.lungs import Cover, cover_of, find_masks, share_inside
-from covid19.probes import probe_inputs
-from covid19.reading import Read
+from covid19.machine import Engine, load_batches
 from covid19.settings import Settings
 from covid19.sources import describe_sources
 from covid19.split import Split
@@ -31,20 +31,45 @@ from covid19.store import FeatureStore
 from covid19.weights import Weights, get_weights
 
 Array = NDArray[np.float32]
+Members = NDArray[np.intp]
+
+MOST = 20_000  # images that are audited: of 10,000 a class an AUC's standard error is below 0.005, and all fits into memory
 
 
 class Seen(NamedTuple):
-    """What the base saw, for the audit.
+    """What the audit looks at: all images, or `MOST` of them.
 
     Attributes:
-        features: of the images as they are, float32 (n, 512).
+        at: their positions, sorted, (m,).
+        features: of the images as they are, float32 (m, 512).
         untrained: the same of a base that was never trained, or None if the run's base is that.
-        hidden: of the images with their lungs hidden, (n, 512) by the probe's name; empty in the quick audit.
+        hidden: of the images with their lungs hidden, (m, 512) by the probe's name; empty in the quick audit.
+        probes: what the cheap probes see, float64 (m, numbers) by name; see `probes.probe_inputs`.
     """
 
+    at: Members
     features: Array
     untrained: Array | None
     hidden: dict[str, Array]
+    probes: dict[str, NDArray[np.float64]]
+
+
+def audited(labels: Sequence[str], seed: int) -> Members:
+    """The positions of the images to audit: all, or of more than `MOST` an equal share of each class, drawn by a seed."""
+    if len(labels) <= MOST:
+        return np.arange(len(labels))
+    classes, label = np.unique(labels, return_inverse=True)
+    order = np.random.default_rng(seed).permutation(len(labels))
+    return np.sort(np.concatenate([order[label[order] == own][: MOST // len(classes)] for own in range(len(classes))]))
+
+
+def glimpses_of(records: Sequence[Record], store: FeatureStore, engine: Engine) -> list[Glimpse]:
+    """What decoding told the probes: from the store, or where that was begun anew meanwhile by a second look."""
+    known = store.glimpses([record.digest for record in records])
+    lost = [record for record in records if record.digest not in known]
+    looks = engine.look([record.path for record in lost], frozenset())
+    known |= {lost[number].digest: look.glimpse for number, look in looks if look.glimpse}
+    return [known[record.digest] for record in records]
 
 
 def audit(
@@ -64,18 +89,18 @@ def audit(
         What `judge` returns, `sources`, and room for `lungs`; None without an audit, or without cross-validation.
     """
     index = dataset.classes.index(positive)
-    said = estimate.probabilities
-    if said is None or settings.audit == "none":
+    if estimate.probabilities is None or settings.audit == "none":
         return None
-    groups = [record.group for record in dataset.records]
-    question = Question(labels.argmax(axis=1) == index, groups, estimate.divisions, settings.seed)
+    records = [dataset.records[i] for i in seen.at]
+    said, labels = estimate.probabilities[seen.at], labels[seen.at]
+    divisions = _within(estimate.divisions, seen.at, len(dataset.records))
+    question = Question(labels.argmax(axis=1) == index, [record.group for record in records], divisions, settings.seed)
     probes = [
-        make_probe(name, inputs, question, lung_blind=name != "thumbnail")
-        for name, inputs in probe_inputs(dataset.records).items()
-    ]
+        make_probe(name, inputs, question, lung_blind=name != "thumbnail") for name, inputs in seen.probes.items()
+    ]  # fmt: skip
 
     def retrained(features: Array) -> NDArray[np.float64]:
-        logits = cross_validate(features[:, None], labels, estimate.divisions, settings)
+        logits = cross_validate(features[:, None], labels, divisions, settings)
         return np.asarray(softmax(logits, axis=2).mean(axis=0)[:, index], float)
 
     for name, features in seen.hidden.items():
@@ -83,8 +108,17 @@ def audit(
     if settings.audit == "full" and seen.untrained is not None:
         inputs, scores = seen.untrained.astype(float), retrained(seen.untrained)
         probes.append(make_probe("untrained base", inputs, question, lung_blind=False, scores=scores))
-    sources = describe_sources(dataset, seen.features, question.positive, estimate.divisions)
-    return judge(probes, said[:, index].astype(float), question) | {"sources": sources, "lungs": None}
+    sources = describe_sources(records, seen.features, question.positive, divisions)
+    return judge(probes, said[:, index].astype(float), question) | {
+        "images": len(records), "sources": sources, "lungs": None,
+    }  # fmt: skip
+
+
+def _within(divisions: Sequence[Sequence[Fold]], at: Members, count: int) -> Sequence[Sequence[Fold]]:
+    """The same folds among the images at some positions."""
+    place = np.full(count, -1)
+    place[at] = np.arange(len(at))
+    return [[Fold(*(own[own >= 0] for own in (place[fold.train], place[fold.held_out]))) for fold in one] for one in divisions]
 
 
 def covers_of(records: Sequence[Record], settings: Settings) -> dict[str, list[Cover]]:
@@ -101,20 +135,27 @@ def covers_of(records: Sequence[Record], settings: Settings) -> dict[str, list[C
 
 
 def hidden_features(
-    records: Sequence[Record], base: keras.Model, weights: Weights, store: FeatureStore, read: Read, settings: Settings
+    records: Sequence[Record], base: keras.Model, weights: Weights, store: FeatureStore, engine: Engine, settings: Settings
 ) -> dict[str, Array]:
     """What the base sees with the lungs hidden, float32 (n, 512) by the probe's name; nothing in the quick audit."""
     if settings.audit != "full":
         return {}
     return {
         name: extract([View(record, cover=cover) for record, cover in zip(records, covers, strict=True)], base,
-                      weights.digest, store, read)[0]
+                      weights.digest, store, engine).features[np.arange(len(records)), 0]
         for name, covers in covers_of(records, settings).items()
     }  # fmt: skip
 
 
 def lungs_looked_at(
-    dataset: Dataset, split: Split, labels: Array, base: keras.Model, heads: Heads, seen: Seen, read: Read, settings: Settings
+    dataset: Dataset,
+    split: Split,
+    labels: Array,
+    base: keras.Model,
+    heads: Heads,
+    untrained: Features | None,
+    engine: Engine,
+    settings: Settings,
 ) -> dict[str, Any]:
     """How much of the model's Grad-CAM lies on the lungs of the held-out images, and the same of a head on an untrained base.
 
@@ -124,17 +165,19 @@ def lungs_looked_at(
         What `_where_it_looks` returns, and `untrained`, the same by class, or None if the run's base is that.
     """
     tested = [dataset.records[i] for i in split.test]
-    found = _where_it_looks(tested, dataset.classes, base, heads, read, settings)
-    if seen.untrained is None:
+    tested = [tested[i] for i in audited([record.label for record in tested], settings.seed)]
+    found = _where_it_looks(tested, dataset.classes, base, heads, engine, settings)
+    if untrained is None:
         return found | {"untrained": None}
-    members, plain = [np.array(split.train)], seen.untrained[:, None]
-    untrained, _ = train_heads(new_heads(plain, members, len(dataset.classes), settings.seed), plain, labels, members, settings)
-    theirs = _where_it_looks(tested, dataset.classes, build_base(get_weights("random")), untrained, read, settings)
-    return found | {"untrained": theirs["by_class"]}
+    members = [np.array(split.train)]
+    fresh = new_heads(untrained, members, len(dataset.classes), settings.seed)
+    theirs, _ = train_heads(fresh, untrained, labels, members, settings)
+    looked = _where_it_looks(tested, dataset.classes, build_base(get_weights("random")), theirs, engine, settings)
+    return found | {"untrained": looked["by_class"]}
 
 
 def _where_it_looks(
-    records: Sequence[Record], classes: Sequence[str], base: keras.Model, heads: Heads, read: Read, settings: Settings
+    records: Sequence[Record], classes: Sequence[str], base: keras.Model, heads: Heads, engine: Engine, settings: Settings
 ) -> dict[str, Any]:
     """Share of the Grad-CAM mass for each image's own class that lies on the lungs, the mean by class.
 
@@ -143,7 +186,7 @@ def _where_it_looks(
         classes: in the order of the head's outputs.
         base: whose feature maps the head's weights are laid over.
         heads: whose first head is explained.
-        read: decodes a file.
+        engine: whose `read` decodes a file.
         settings: lung_box, lung_masks.
 
     Returns:
@@ -151,14 +194,16 @@ def _where_it_looks(
     """
     covers = list(covers_of(records, settings).values())[-1]
     flags = np.stack([cover.flags() for cover in covers])
-    shares = np.empty(len(records))
-    for start, pixels in load_batches([View(record) for record in records], read):
-        maps = np.asarray(base.predict_on_batch(pixels), np.float32)
+    shares = np.full(len(records), np.nan)
+    for batch in load_batches([View(record) for record in records], engine.read):
+        if not batch.positions:
+            continue
+        maps = np.asarray(base.predict_on_batch(batch.as_floats()), np.float32)
         for column, name in enumerate(classes):
-            own = [i for i in range(len(maps)) if records[start + i].label == name]
+            own = [row for row, position in enumerate(batch.positions) if records[position].label == name]
             if own:
-                heat = gradcam(maps[own], heads, column)
-                shares[[start + i for i in own]] = share_inside(heat, flags[[start + i for i in own]])
+                images = [batch.positions[row] for row in own]
+                shares[images] = share_inside(gradcam(maps[own], heads, column), flags[images])
     labels = np.array([record.label for record in records])
-    by_class = {name: float(shares[labels == name].mean()) for name in classes if (labels == name).any()}
+    by_class = {name: float(np.nanmean(own)) for name in classes if np.isfinite(own := shares[labels == name]).any()}
     return {"by_class": by_class, "area": float(flags.mean())}

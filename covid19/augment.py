@@ -1,12 +1,61 @@
-"""Rotated views of a picture: the angle from the image's content, the rotation with the edge's pixels repeated."""
+"""Views of an image: which there are, the angle from the image's content, the rotation with the edge's pixels repeated."""
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Collection, Sequence
+from pathlib import Path
+from typing import NamedTuple
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+
+from covid19.dataset import Record
+from covid19.lungs import Cover
+from covid19.settings import Settings
+
+
+class Shot(NamedTuple):
+    """What a view takes of an image: its file, an angle in degrees, and what is hidden. All that another machine needs."""
+
+    path: Path
+    angle: float
+    cover: Cover | None
+
+
+class View(NamedTuple):
+    """One image turned by one angle, in degrees, with a part of it hidden or not."""
+
+    record: Record
+    angle: float = 0.0
+    cover: Cover | None = None
+
+    @property
+    def hidden(self) -> str:
+        """What of the picture is hidden, for the feature store."""
+        return self.cover.identity if self.cover else ""
+
+    @property
+    def shot(self) -> Shot:
+        """What it takes of its image."""
+        return Shot(self.record.path, self.angle, self.cover)
+
+
+def views_of(records: Sequence[Record], turned: Collection[int], settings: Settings) -> list[View]:
+    """The views of each record, 1 + `settings.views` side by side: the image itself, then rotated ones.
+
+    Args:
+        records: of the whole data set.
+        turned: positions of the records to rotate; the others' views are all the image itself.
+        settings: views, rotation, seed.
+    """
+    turned = set(turned)
+    return [
+        View(record, rotation_angle(record.digest, view, settings.seed, settings.rotation) if position in turned else 0.0)
+        for position, record in enumerate(records)
+        for view in range(1 + settings.views)
+    ]
 
 
 def rotation_angle(digest: str, view: int, seed: int, limit: float) -> float:

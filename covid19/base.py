@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import keras
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +13,7 @@ from covid19.weights import Weights
 
 Array = NDArray[np.float32]
 
+PREPROCESSING = "preprocessing"  # name of the layer
 # keras.applications.vgg16.preprocess_input in 'caffe' mode: mean of each channel over ImageNet, in RGB order, of 255.
 IMAGENET_MEAN = (123.68, 116.779, 103.939)
 
@@ -24,9 +27,14 @@ def build_base(weights: Weights) -> keras.Model:
     Returns:
         A model from RGB in [0, 1], float32 (n, 224, 224, 3), to feature maps, float32 (n, 7, 7, 512).
     """
-    base = empty_base(weights.trained)
+    return base_of(weights.arrays, weights.trained)
+
+
+def base_of(arrays: Sequence[Array], trained: bool) -> keras.Model:
+    """The same of the 26 arrays of `Weights.arrays` alone."""
+    base = empty_base(trained)
     for layer, start in zip(_convolutions(base), range(0, 26, 2), strict=True):
-        layer.set_weights(list(weights.arrays[start : start + 2]))
+        layer.set_weights(list(arrays[start : start + 2]))
     return base
 
 
@@ -39,9 +47,19 @@ def empty_base(trained: bool) -> keras.Model:
     return base
 
 
+def pooled(base: keras.Model) -> keras.Model:
+    """The base and the mean of each of its maps: from RGB in [0, 1] to features, float32 (n, 512)."""
+    return keras.Model(base.input, keras.layers.GlobalAveragePooling2D(dtype="float32")(base.output))
+
+
 def base_arrays(base: keras.Model) -> list[Array]:
     """The 26 arrays of `Weights.arrays`, out of a base."""
     return [np.asarray(array) for layer in _convolutions(base) for array in layer.get_weights()]
+
+
+def is_trained(base: keras.Model) -> bool:
+    """Whether a base has the preprocessing of trained weights."""
+    return any(layer.name == PREPROCESSING for layer in base.layers)
 
 
 def _convolutions(base: keras.Model) -> list[keras.layers.Layer]:
@@ -56,7 +74,7 @@ def _preprocess(xray: keras.KerasTensor, trained: bool) -> keras.KerasTensor:
     if not trained:
         return xray
     kernel = 255 * np.eye(3, dtype=np.float32)[::-1].reshape(1, 1, 3, 3)
-    layer = keras.layers.Conv2D(3, 1, name="preprocessing")
+    layer = keras.layers.Conv2D(3, 1, name=PREPROCESSING, dtype="float32")
     output = layer(xray)
     layer.set_weights([kernel, -np.array(IMAGENET_MEAN[::-1], np.float32)])
     return output

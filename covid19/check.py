@@ -15,7 +15,8 @@ import numpy as np
 
 from covid19.console import printable
 from covid19.dataset import FEW, Dataset, Record, list_classes
-from covid19.images import COLOURFUL, FLAT, SIDE, read_picture
+from covid19.images import COLOURFUL, FLAT, SIDE
+from covid19.machine import ThisMachine
 from covid19.patients import KAGGLE
 from covid19.reading import Filter, survey
 from covid19.store import FeatureStore
@@ -47,7 +48,7 @@ def check(root: Path, wanted: Filter, store: FeatureStore) -> Finding:
     Raises:
         InputError: there are no class folders, or the table cannot be read.
     """
-    dataset = survey(root, list_classes(root), wanted, store, read_picture)
+    dataset = survey(root, list_classes(root), wanted, store, ThisMachine())
     files = [{"path": skipped.path, "why": skipped.reason} for skipped in dataset.skipped]
     files += [{"path": record.name, "why": DETAILS[kind]} for record in dataset.records for kind in _oddities(record)]
     described = dataset.as_json()

@@ -134,13 +134,13 @@ def _evaluate(fail_on: str | None, **given: Any) -> int:
     return _flag(evaluate_model(**given), fail_on)
 
 
-def _predict(model: Path, inputs: list[Path], output: str, heatmaps: Path | None) -> int:
+def _predict(**given: Any) -> int:
     from covid19.backend import import_keras
 
     import_keras()
     from covid19.predict import predict
 
-    return DONE if predict(model, inputs, output, heatmaps) else FAILED
+    return DONE if predict(**given) else FAILED
 
 
 def _serve(model: Path, host: str, port: int, samples: Path | None) -> None:

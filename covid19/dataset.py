@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePath
 from typing import Any, NamedTuple
 
 from imutils import paths
 
+from covid19.addresses import check_reachable, list_files
 from covid19.dicom import is_dicom_file
 from covid19.errors import InputError
 from covid19.metadata import Entry
@@ -41,14 +42,13 @@ class Listed(NamedTuple):
 
 
 class Facts(NamedTuple):
-    """What decoding an image told.
+    """What decoding an image told, as far as every step needs it.
 
     Attributes:
         width, height: of the file's image, in pixels.
         hash: perceptual hash, 64 hexadecimal digits.
         spread: standard deviation of the grey values, 0 to 128.
         colour: how much the hue varies over the picture, see `images.colourfulness`.
-        file, border, thumbnail: what the audit's probes see, see `probes`.
     """
 
     width: int
@@ -56,18 +56,23 @@ class Facts(NamedTuple):
     hash: str
     spread: float
     colour: float
+
+
+class Glimpse(NamedTuple):
+    """What decoding an image told the audit's probes, see `probes`: a kilobyte, left in the feature store until they ask."""
+
     file: str
     border: bytes
     thumbnail: bytes
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Record:
     """One image that a run uses.
 
     Attributes:
-        path: where to open it.
-        name: path relative to the data set's root, with '/' between folders, the same on every machine.
+        root: the data set's folder.
+        name: path relative to the root, with '/' between folders, the same on every machine.
         label: its class, the name of the folder below the root.
         digest: SHA-256 of its bytes, in hexadecimal.
         patient: the same for all images of one patient.
@@ -78,7 +83,7 @@ class Record:
         group: the same for images of one patient and for duplicates; no group stands on both sides of a split.
     """
 
-    path: Path
+    root: Path
     name: str
     label: str
     digest: str
@@ -88,6 +93,11 @@ class Record:
     entry: Entry
     facts: Facts
     group: int = -1
+
+    @property
+    def path(self) -> Path:
+        """Where to open it; made when asked for, since a million paths would take more memory than all the rest."""
+        return self.root / self.name
 
 
 @dataclass(frozen=True)
@@ -121,6 +131,22 @@ class Dataset:
         """Patients of each class, in the order of the classes."""
         return {label: {record.patient for record in self.records if record.label == label} for label in self.classes}
 
+    def without(self, lost: Mapping[str, str]) -> Dataset:
+        """The data set less some images that turned out to be unreadable, given why by name.
+
+        Raises:
+            InputError: a class is left with fewer than two images.
+        """
+        kept = [position for position, record in enumerate(self.records) if record.name not in lost]
+        left = replace(
+            self,
+            records=tuple(self.records[i] for i in kept),
+            near=tuple(self.near[i] for i in kept),
+            skipped=(*self.skipped, *(Skipped(name, why, "unreadable") for name, why in lost.items())),
+        )
+        check_counts(self.root, left.counts(), "usable image", left.skipped)
+        return left
+
     def duplicates(self) -> dict[str, int]:
         """How many images have an `exact` and how many only a `near` duplicate here; how many were dropped as `conflicting`."""
         digests = Counter(record.digest for record in self.records)
@@ -153,6 +179,7 @@ def list_classes(root: Path) -> tuple[str, ...]:
     Raises:
         InputError: the root is missing or no folder, or holds fewer than two class folders.
     """
+    check_reachable(root)
     if not root.is_dir():
         what = "is a file" if root.exists() else "does not exist"
         raise InputError(f"--dataset '{root}' {what}; expected a folder with one folder of images for each class")
@@ -173,9 +200,8 @@ def list_images(root: Path, classes: tuple[str, ...]) -> list[Listed]:
     listed = []
     for label in classes:
         # One walk for each class: a class folder may be a link, and a walk from the root would not enter it.
-        files = (Path(path) for path in paths.list_files(str(root / label)))
-        found = [path for path in files if is_image(path)]
-        listed += [Listed(path, path.relative_to(root).as_posix(), label) for path in found]
+        found = [path for path in list_files(root / label) if is_image(path)]
+        listed += [Listed(path, PurePath(str(path.relative_to(root))).as_posix(), label) for path in found]
     return sorted(listed, key=lambda image: image.name)
 
 
@@ -234,8 +260,9 @@ def list_inputs(inputs: Sequence[Path]) -> list[str]:
     """
     files: list[str] = []
     for path in inputs:
+        check_reachable(path)
         if path.is_dir():
-            files += sorted(file for file in paths.list_files(str(path)) if is_image(Path(file)))
+            files += sorted(str(file) for file in list_files(path) if is_image(file))
         elif path.exists():
             files.append(str(path))
         else:

@@ -6,7 +6,7 @@ import json
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,12 +17,16 @@ from covid19.console import say, warn
 from covid19.dataset import Dataset, check_counts, list_classes
 from covid19.duplicates import near_groups
 from covid19.errors import InputError
-from covid19.images import read_picture
+from covid19.machine import ThisMachine
 from covid19.metrics import decide, evaluate, one_hot
 from covid19.outputs import check_outputs, written_whole
+from covid19.probes import probe_inputs
 from covid19.reading import Filter, read_dataset
 from covid19.settings import Settings
 from covid19.store import open_store
+
+if TYPE_CHECKING:
+    from covid19.audit import Seen
 
 Array = NDArray[np.float32]
 
@@ -55,8 +59,10 @@ def evaluate_model(
         raise InputError(f"--model '{model}' is no file; expected a model that 'covid19 train' wrote: check the path")
     classes = list_classes(dataset)
     import_keras()
-    from covid19.features import View, extract
-    from covid19.head import heads_of
+    from covid19.audit import Seen, audited, glimpses_of
+    from covid19.augment import View
+    from covid19.features import extract
+    from covid19.head import heads_of, probabilities_of
     from covid19.loading import load_model
 
     trained, info = load_model(model)
@@ -66,10 +72,13 @@ def evaluate_model(
             "name the folders so"
         )
     with open_store(cache, cache_dir, cache_size) as store:
-        found, known = _unseen(read_dataset(dataset, classes, Filter(metadata, view), store, read_picture), info)
+        engine = ThisMachine()
+        found, known = _unseen(read_dataset(dataset, classes, Filter(metadata, view), store, engine), info)
         views = [View(record) for record in found.records]
-        features, _ = extract(views, trained.get_layer("vgg16"), info["base"]["digest"], store, read_picture)
-    said = heads_of(trained).probabilities(features)[:, 0]
+        features = extract(views, trained.get_layer("vgg16"), info["base"]["digest"], store, engine).features
+        at = audited([record.label for record in found.records], Settings.seed)
+        probes = probe_inputs(glimpses_of([found.records[i] for i in at], store, engine))
+    said = probabilities_of(heads_of(trained), features, np.arange(len(found.records)))[:, 0]
     labels = one_hot([record.label for record in found.records], classes)
     result = {
         "command": command,
@@ -78,7 +87,7 @@ def evaluate_model(
         "model": {"path": str(model), "base": info["base"], "trained_with": info["versions"]},
         "dataset": found.as_json(),
         "in_training": known,
-        **_numbers(found, labels, said, features, info),
+        **_numbers(found, labels, said, Seen(at, features[at, 0], None, {}, probes), info),
         "notice": NOTICE,
     }
     with written_whole(report) as draft:
@@ -91,9 +100,9 @@ def evaluate_model(
     return result
 
 
-def _numbers(dataset: Dataset, labels: Array, said: Array, features: Array, info: dict[str, Any]) -> dict[str, Any]:
+def _numbers(dataset: Dataset, labels: Array, said: Array, seen: Seen, info: dict[str, Any]) -> dict[str, Any]:
     """The report's `test`, `predictions`, `internal`, `drop` and `audit`."""
-    from covid19.audit import Seen, audit
+    from covid19.audit import audit
     from covid19.crossval import make_folds
     from covid19.estimate import Estimate
 
@@ -109,7 +118,7 @@ def _numbers(dataset: Dataset, labels: Array, said: Array, features: Array, info
         ],
         "internal": internal,
         "drop": {key: internal[key]["value"] - test[key]["value"] for key in MEASURES} if internal else None,
-        "audit": audit(dataset, info["positive"], labels, frozen, Seen(features, None, {}), settings),
+        "audit": audit(dataset, info["positive"], labels, frozen, seen, settings),
     }
 
 

@@ -2,62 +2,59 @@
 
 from __future__ import annotations
 
-import os
-from collections import deque
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from typing import NamedTuple, TypeVar
+from collections.abc import Sequence
+from contextlib import closing
+from typing import NamedTuple
 
 import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from covid19.augment import rotate, rotation_angle
+from covid19.augment import View
 from covid19.console import Progress, say
-from covid19.dataset import Record
-from covid19.lungs import Cover, hide
-from covid19.reading import Read
-from covid19.settings import Settings
-from covid19.store import FeatureStore, feature_key
+from covid19.errors import InputError
+from covid19.machine import Engine
+from covid19.matrix import Features, new_matrix, put
+from covid19.store import WIDTH, FeatureStore, feature_key
 
-Array = NDArray[np.float32]
-T = TypeVar("T")
-U = TypeVar("U")
+AT_ONCE = 10_000  # features asked of the store at once, 20 MB
 
-BATCH = 32  # images in one forward: an image at batch 8 takes 1.7 times as long
-AHEAD = 2  # batches prepared while the base is busy: enough to hide decoding, 19 MB each
+Whole = NDArray[np.intp]
 
 
-class View(NamedTuple):
-    """One image turned by one angle, in degrees, with a part of it hidden or not."""
+class Extracted(NamedTuple):
+    """What the base saw.
 
-    record: Record
-    angle: float = 0.0
-    cover: Cover | None = None
+    Attributes:
+        features: float32 (images, views, 512), the mean of each feature map.
+        runs: views that the base was run on; the others came from the store.
+        precision: in which the base was run, see `machine.Engine`.
+    """
 
-    @property
-    def hidden(self) -> str:
-        """What of the picture is hidden, for the feature store."""
-        return self.cover.identity if self.cover else ""
+    features: Features
+    runs: int
+    precision: str
 
 
-def views_of(records: Sequence[Record], turned: Collection[int], settings: Settings) -> list[View]:
-    """The views of each record, 1 + `settings.views` side by side: the image itself, then rotated ones.
+class UnreadableError(InputError):
+    """Images that could be read once but not again: everything else is in the store, and a run may go on without them.
 
     Args:
-        records: of the whole data set.
-        turned: positions of the records to rotate; the others' views are all the image itself.
-        settings: views, rotation, seed.
+        lost: why, by the image's name.
     """
-    turned = set(turned)
-    return [
-        View(record, rotation_angle(record.digest, view, settings.seed, settings.rotation) if position in turned else 0.0)
-        for position, record in enumerate(records)
-        for view in range(1 + settings.views)
-    ]
+
+    def __init__(self, lost: dict[str, str]) -> None:
+        name, why = next(iter(lost.items()))
+        super().__init__(
+            f"{len(lost)} images could be read once but not again, such as '{name}' ({why}); expected files that stay as they "
+            "are: run again"
+        )
+        self.lost = lost
 
 
-def extract(views: Sequence[View], base: keras.Model, base_digest: str, store: FeatureStore, read: Read) -> tuple[Array, int]:
+def extract(
+    views: Sequence[View], base: keras.Model, base_digest: str, store: FeatureStore, engine: Engine, each: int = 1
+) -> Extracted:
     """What the base sees in each view: from the store where it is there, else by one run of the base, then stored.
 
     Args:
@@ -65,54 +62,67 @@ def extract(views: Sequence[View], base: keras.Model, base_digest: str, store: F
         base: from `build_base`.
         base_digest: of its weights.
         store: gives and takes features; each batch is kept as soon as it is there.
-        read: decodes a file, as `images.read_picture` does.
+        engine: reads the files and runs the base.
+        each: how many views an image has.
 
     Returns:
-        float32 array (len(views), 512), the mean of each feature map in the views' order; and how many the base was run on.
+        Features of shape (len(views) / each, each, 512), and how they were come by.
+
+    Raises:
+        UnreadableError: some images cannot be read; all others are in the store.
     """
-    keys = [feature_key(view.record.digest, view.angle, base_digest, view.hidden) for view in views]
-    wanted = dict(zip(keys, views, strict=True))  # the same picture at the same angle is wanted once
-    found = store.get(list(wanted))
-    missing = [key for key in wanted if key not in found]
-    if found:
-        say(f"{len(found)} of {len(wanted)} views are in the feature store")
-    if missing:
-        pooled = keras.layers.GlobalAveragePooling2D()(base.output)
-        model = keras.Model(base.input, pooled)
-        with Progress("Extracting features", len(missing), "views") as progress:
-            for start, pixels in load_batches([wanted[key] for key in missing], read):
-                features = np.asarray(model.predict_on_batch(pixels), np.float32)
-                fresh = dict(zip(missing[start : start + len(features)], features, strict=True))
-                store.put(fresh.items())
-                found |= fresh
-                progress.advance(len(pixels))
-    return np.stack([found[key] for key in keys]), len(missing)
+    precision = engine.precision(base, views)
+    identity = base_digest if precision == "float32" else f"{base_digest}/{precision}"
+    keys = _keys(views, identity)
+    # The same picture at the same angle is wanted once.
+    wanted, place = np.unique(keys, axis=0, return_index=True, return_inverse=True)[1:]
+    features = new_matrix(len(views) // each, each, WIDTH, store.folder)
+    missing = _from_store(keys, wanted, features, store)
+    if len(missing) < len(wanted):
+        say(f"{len(wanted) - len(missing)} of {len(wanted)} views are in the feature store")
+    if len(missing):
+        lost: dict[str, str] = {}
+        with (
+            closing(engine.see(base, [views[i] for i in missing], precision)) as seen,
+            Progress("Extracting features", len(missing), "views") as progress,
+        ):
+            for done in seen:
+                rows = missing[done.positions]
+                store.put(zip((key.tobytes() for key in keys[rows]), done.features, strict=True))
+                put(features, rows, done.features)
+                lost |= {views[missing[i]].record.name: why for i, why in done.problems.items()}
+                progress.advance(len(done.positions) + len(done.problems))
+        if lost:
+            raise UnreadableError(lost)
+    _repeat(features, wanted[place.ravel()])
+    return Extracted(features, len(missing), precision)
 
 
-def load_batches(views: Sequence[View], read: Read) -> Iterator[tuple[int, Array]]:
-    """Decode and rotate in threads while the caller works; memory does not grow with the number of views.
-
-    Yields:
-        The position of a batch's first view, and the batch: RGB in [0, 1], float32 (up to 32, 224, 224, 3).
-    """
-    starts = range(0, len(views), BATCH)
-    yield from zip(starts, in_background(lambda start: _load(views[start : start + BATCH], read), starts), strict=True)
+def _keys(views: Sequence[View], identity: str) -> NDArray[np.uint64]:
+    """Each key as a pair of numbers: a million in one array rather than in a million objects."""
+    joined = bytearray()
+    for view in views:
+        joined += feature_key(view.record.digest, view.angle, identity, view.hidden)
+    return np.frombuffer(joined, np.uint64).reshape(-1, 2)
 
 
-def in_background(work: Callable[[T], U], items: Iterable[T]) -> Iterator[U]:
-    """What a function makes of each item, in order, made in threads a little ahead of the caller."""
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        waiting: deque[Future[U]] = deque()
-        for item in items:
-            waiting.append(pool.submit(work, item))
-            if len(waiting) > AHEAD:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
+def _from_store(keys: NDArray[np.uint64], wanted: Whole, features: Features, store: FeatureStore) -> Whole:
+    """Fill in what the store has; return the rows that it lacks, in order."""
+    missing = []
+    for rows in np.array_split(np.sort(wanted), -(-len(wanted) // AT_ONCE)):
+        named = [key.tobytes() for key in keys[rows]]
+        found = store.get(named)
+        here = np.array([key in found for key in named])
+        if found:
+            put(features, rows[here], np.stack([found[key] for key in named if key in found]))
+        missing.append(rows[~here])
+    return np.concatenate(missing)
 
 
-def _load(views: Sequence[View], read: Read) -> Array:
-    decoded = {path: read(path).pixels for path in {view.record.path for view in views}}
-    whole = [rotate(decoded[view.record.path], view.angle) for view in views]
-    pixels = np.stack([hide(own, view.cover.flags()) if view.cover else own for own, view in zip(whole, views, strict=True)])
-    return np.asarray(pixels / np.float32(255), np.float32)
+def _repeat(features: Features, first: Whole) -> None:
+    """Copy to each view whose key an earlier one had what was found for that."""
+    again = np.flatnonzero(first != np.arange(len(first)))
+    each = features.shape[1]
+    for start in range(0, len(again), AT_ONCE):
+        rows = again[start : start + AT_ONCE]
+        put(features, rows, features[first[rows] // each, first[rows] % each])

@@ -5,15 +5,17 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from covid19.flags_data import add_data_flags, add_fail_flag
+from covid19.flags_data import add_cluster_flag, add_data_flags, add_fail_flag
 from covid19.settings import Settings
-from covid19.values import box, degrees, folds, rate, share, threshold_rule, whole
+from covid19.values import address, box, degrees, folds, rate, share, threshold_rule, whole
+
+DATASET = "folder with one folder of images for each class, or an address of one that fsspec knows, such as s3://bucket/xrays"
 
 
 def add_train_flags(parser: argparse.ArgumentParser) -> None:
     """The flags of the train command."""
     add = parser.add_argument
-    add("-d", "--dataset", type=Path, required=True, metavar="DIR", help="folder with one folder of images for each class")
+    add("-d", "--dataset", type=address, required=True, metavar="DIR", help=DATASET)
     add(
         "-m",
         "--model",
@@ -52,7 +54,7 @@ def add_train_flags(parser: argparse.ArgumentParser) -> None:
 def add_audit_flags(parser: argparse.ArgumentParser) -> None:
     """The flags of the audit command: those of a training run, without model and plot."""
     add = parser.add_argument
-    add("-d", "--dataset", type=Path, required=True, metavar="DIR", help="folder with one folder of images for each class")
+    add("-d", "--dataset", type=address, required=True, metavar="DIR", help=DATASET)
     add(
         "-r",
         "--report",
@@ -182,3 +184,4 @@ def _add_run_flags(parser: argparse.ArgumentParser) -> None:
     )
     add_fail_flag(parser)
     add_data_flags(parser)
+    add_cluster_flag(parser)

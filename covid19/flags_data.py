@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from covid19.settings import Settings
-from covid19.values import gigabytes, whole
+from covid19.values import address, cluster, gigabytes, whole
 
 
 def add_check_flags(parser: argparse.ArgumentParser) -> None:
@@ -48,7 +48,7 @@ def add_data_flags(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add(
         "--metadata",
-        type=Path,
+        type=address,
         metavar="FILE",
         help="table with patient and view of each image, as of ieee8023's collection (default: metadata.csv in the dataset)",
     )
@@ -72,6 +72,17 @@ def add_data_flags(parser: argparse.ArgumentParser) -> None:
         help="size of the feature store; the features used longest ago go first (default 2)",
     )
     add("--no-cache", dest="cache", action="store_false", help="neither use nor fill the feature store")
+
+
+def add_cluster_flag(parser: argparse.ArgumentParser) -> None:
+    """The flag of every command that can use more than one machine."""
+    parser.add_argument(
+        "--cluster",
+        type=cluster,
+        metavar="WHERE",
+        help="read files and run the base on a Ray cluster: auto = the one that this machine belongs to, else one started on "
+        "it; local = one started on it; or ray://host:port (default: in this process)",
+    )
 
 
 def add_prepare_flags(parser: argparse.ArgumentParser) -> None:

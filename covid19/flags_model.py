@@ -5,17 +5,19 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from covid19.values import whole
+from covid19.flags_data import add_cluster_flag
+from covid19.values import address, whole
 
 
 def add_predict_flags(parser: argparse.ArgumentParser) -> None:
     """The flags of the predict command."""
     add = parser.add_argument
-    add("inputs", type=Path, nargs="+", metavar="PATH", help="image or DICOM files, or folders of them")
+    add("inputs", type=address, nargs="+", metavar="PATH", help="image or DICOM files, or folders of them")
     _add_model_flag(parser)
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--json", dest="output", action="store_const", const="json", default="text", help="print one JSON object")
     form.add_argument("--csv", dest="output", action="store_const", const="csv", help="print CSV")
+    add_cluster_flag(parser)
     add("--heatmaps", type=Path, metavar="DIR", help="write each image with its Grad-CAM heat map laid over into this folder")
 
 

@@ -6,6 +6,7 @@ import hashlib
 import io
 import stat
 import struct
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from covid19.addresses import MOST_BYTES, on_disk
 from covid19.dicom import is_dicom_file, read_dicom
 
 Pixels = NDArray[np.uint8]
@@ -21,7 +23,6 @@ Pixels = NDArray[np.uint8]
 SIDE = 224
 COLOURFUL = 20  # measured: 268 radiographs, tinted and annotated ones included, have at most 18, two photographs 30 and 66
 FLAT = 5  # standard deviation in grey levels below which a picture shows next to nothing
-MOST_BYTES = 1 << 29  # of a file
 MOST_PIXELS = 100_000_000  # the largest detectors have 20 million
 # How the files begin that are read; OpenCV knows more kinds, but none that a radiograph comes in.
 KINDS = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"BM", b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
@@ -44,6 +45,9 @@ class Picture(NamedTuple):
     pixels: Pixels
     width: int
     height: int
+
+
+Read = Callable[[Path], Picture]
 
 
 def file_digest(path: Path) -> str:
@@ -76,8 +80,9 @@ def check_regular(path: Path) -> int:
 
 
 def read_picture(path: Path) -> Picture:
-    """Read one file and resize it, whatever its aspect ratio; see `decode` for what is read and what is raised."""
-    return as_picture(*decode(path))
+    """Read one file, or what an address names, and resize it, whatever its aspect ratio; see `decode` for the rest."""
+    with on_disk(path) as file:
+        return as_picture(*decode(file))
 
 
 def as_picture(image: Pixels, negative: bool) -> Picture:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import TextIO
 
+from covid19.addresses import check_reachable, on_disk
 from covid19.errors import InputError
 
 NO_FINDING = {"", "todo", "unknown"}  # a label that says nothing
@@ -22,7 +23,7 @@ MAX_FIELD = 1_000_000  # characters; a longer field or line is no table
 UTF_16 = (b"\xff\xfe", b"\xfe\xff")  # how such a file begins, as spreadsheets write it
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)  # of a million images the dictionaries would be larger than the data
 class Entry:
     """What the table says of one image; an empty string where it says nothing.
 
@@ -80,14 +81,13 @@ def read_metadata(path: Path) -> Metadata:
     Raises:
         InputError: it cannot be read, or has no column that names the image file.
     """
+    check_reachable(path)
     csv.field_size_limit(MAX_FIELD)
     found: dict[str, list[Entry]] = {}
     try:
         if path.exists() and not path.is_file():
             raise OSError("it is no regular file")
-        with path.open("rb") as start:
-            encoding = "utf-16" if start.read(2) in UTF_16 else "utf-8-sig"
-        with path.open(encoding=encoding, errors="replace", newline="") as file:
+        with on_disk(path) as table, table.open(encoding=_encoding(table), errors="replace", newline="") as file:
             reader = csv.reader(_lines(file))
             header = [_plain(cell) for cell in next(reader, [])]
             name_at = next((header.index(name) for name in NAMES if name in header), None)
@@ -107,6 +107,11 @@ def read_metadata(path: Path) -> Metadata:
     conflicts = tuple(sorted(name for name, rows in found.items() if len({(row.patient, row.view) for row in rows}) > 1))
     entries = {name: _agreed(rows) for name, rows in found.items()}
     return Metadata(path, sum(map(len, found.values())), entries, conflicts)
+
+
+def _encoding(table: Path) -> str:
+    with table.open("rb") as start:
+        return "utf-16" if start.read(2) in UTF_16 else "utf-8-sig"
 
 
 def _lines(file: TextIO) -> Iterator[str]:

@@ -20,6 +20,7 @@ from covid19.outputs import written_whole
 from covid19.report import Outcome
 
 Array = NDArray[np.float32]
+TOLERANCES = {"float32": 1e-3, "mixed_float16": 5e-2}  # of probabilities; features may differ by 1 % in the latter
 INFO = "covid19.json"  # member of the archive, data set of an HDF5 file
 FAMILIAR = "familiar"  # folder of the archive, group of an HDF5 file
 
@@ -37,22 +38,23 @@ def assemble(base: keras.Model, head: keras.Model) -> keras.Model:
     return keras.Model(xray, output, name="covid19")
 
 
-def check_assembled(model: keras.Model, pixels: Array, expected: Array) -> None:
+def check_assembled(model: keras.Model, pixels: Array, expected: Array, precision: str = "float32") -> None:
     """Run the whole model on a few pictures and make sure that it says what the head said on their stored features.
 
     Args:
         model: from `assemble`.
         pixels: RGB in [0, 1], float32 (n, 224, 224, 3).
         expected: probabilities, float32 (n, classes).
+        precision: in which the stored features were computed; the model itself computes in float32.
 
     Raises:
-        InputError: they differ by more than 0.001, so the stored features are not this base's.
+        InputError: they differ by more than `TOLERANCES` allows, so the stored features are not this base's.
     """
     difference = float(np.abs(np.asarray(model(pixels, training=False)) - expected).max())
-    if difference > 1e-3:
+    if difference > TOLERANCES[precision]:
         raise InputError(
             f"the assembled model's probabilities differ by {difference:.2g} from its head's on stored features; "
-            "expected at most 0.001: the store is stale, run with --no-cache"
+            f"expected at most {TOLERANCES[precision]}: the store is stale, run with --no-cache"
         )
 
 
@@ -61,7 +63,7 @@ def familiar(found: Outcome, seed: int) -> Familiar:
     train = np.array(found.split.train)
     kept = np.sort(np.random.default_rng(seed).permutation(train)[:KEPT])
     groups = np.array([found.dataset.records[i].group for i in kept])
-    return Familiar(found.features[kept], groups)
+    return Familiar(found.extracted.features[kept, 0], groups)
 
 
 def save_model(path: Path, model: keras.Model, info: dict[str, Any], known: Familiar) -> None:

@@ -18,10 +18,10 @@ from covid19 import figures
 from covid19.card import model_card
 from covid19.dataset import Dataset, Record
 from covid19.estimate import Estimate
+from covid19.images import Read
 from covid19.judge import explain_verdict
 from covid19.metrics import decide
 from covid19.outputs import written_whole
-from covid19.reading import Read
 from covid19.report import Outcome, verdict
 from covid19.split import Split
 

@@ -6,6 +6,7 @@ Every answer carries what is known of the model: its cross-validated numbers, th
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +15,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from covid19 import NOTICE
+from covid19.addresses import as_path
 from covid19.answers import Answer, CsvWriter, JsonWriter, TextWriter, Writer
 from covid19.console import Progress
 from covid19.dataset import list_inputs
 from covid19.explain import gradcam
-from covid19.features import BATCH, in_background
 from covid19.head import heads_of
 from covid19.images import Pixels, read_picture
 from covid19.loading import load_familiar, load_model
+from covid19.machine import BATCH, in_background, why_unreadable
 from covid19.metrics import decide
 from covid19.novelty import is_unlike
 from covid19.outputs import written_whole
@@ -75,7 +77,7 @@ class Predictor:
         }
 
 
-def predict(model: Path, inputs: Sequence[Path], output: str, heatmaps: Path | None) -> bool:
+def predict(model: Path, inputs: Sequence[Path], output: str, heatmaps: Path | None, cluster: str | None = None) -> bool:
     """Answer for every image below the inputs, batch by batch, and print the answers as they come.
 
     Args:
@@ -83,12 +85,13 @@ def predict(model: Path, inputs: Sequence[Path], output: str, heatmaps: Path | N
         inputs: images, or folders of images.
         output: 'text', 'json' (one object) or 'csv'.
         heatmaps: folder for the pictures with their Grad-CAM laid over, or None.
+        cluster: where to do it, see `Settings`.
 
     Returns:
         Whether every file could be read.
 
     Raises:
-        InputError: an input does not exist, there are no images, or the model cannot be used.
+        InputError: an input does not exist, there are no images, or the model or the cluster cannot be used.
     """
     files = list_inputs(inputs)
     if heatmaps is not None:
@@ -97,47 +100,58 @@ def predict(model: Path, inputs: Sequence[Path], output: str, heatmaps: Path | N
     writers: dict[str, Callable[..., Writer]] = {"text": TextWriter, "json": JsonWriter, "csv": CsvWriter}
     writer = writers[output](predictor.classes, predictor.about(), files)
     readable = True
-    with Progress("Predicting", len(files), "images", plain=False) as progress:
+    with (
+        _answers(predictor, model, files, heatmaps is not None, cluster) as answers,
+        Progress("Predicting", len(files), "images", plain=False) as progress,
+    ):
         writer.begin()
-        for answers, pixels, heat in answers_of(predictor, files):
-            for answer in answers:
-                writer.answer(answer)
-                readable &= answer.unusual is not None
-            if heatmaps is not None:
-                shown = [answer for answer in answers if answer.unusual is not None]
-                for answer, picture, own in zip(shown, pixels, heat, strict=True):
-                    write_overlay(heatmaps / overlay_name(answer.file), picture, own)
-            progress.advance(len(answers))
+        for answer, picture in answers:
+            writer.answer(answer)
+            readable &= answer.unusual is not None
+            if heatmaps is not None and picture:
+                with written_whole(heatmaps / overlay_name(answer.file)) as draft:
+                    draft.write_bytes(picture)
+            progress.advance(1)
         writer.end()
     return readable
 
 
-def answers_of(predictor: Predictor, files: Sequence[str]) -> Iterator[tuple[list[Answer], Pixels, Array]]:
-    """Answers batch by batch, in the order of the files; with the pictures that could be read and their heat maps."""
+@contextmanager
+def _answers(
+    predictor: Predictor, model: Path, files: Sequence[str], overlays: bool, cluster: str | None
+) -> Iterator[Iterator[tuple[Answer, bytes]]]:
+    """Answers here or on a cluster, each with its heat map as a PNG file's bytes, or none."""
+    if cluster is None:
+        yield answers_of(predictor, files, overlays)
+        return
+    from covid19.cluster import open_cluster
+
+    with open_cluster(cluster, quiet=True) as engine:
+        yield engine.ask(model, files, overlays)
+
+
+def answers_of(predictor: Predictor, files: Sequence[str], overlays: bool = False) -> Iterator[tuple[Answer, bytes]]:
+    """Answers in the order of the files; with `overlays` and for those that can be read, the heat map as a PNG file's bytes."""
     starts = range(0, len(files), BATCH)
-    for start, read in zip(
-        starts, in_background(lambda at: [_read(file) for file in files[at : at + BATCH]], starts), strict=True
-    ):
+    loaded = in_background(lambda at: [_read(file) for file in files[at : at + BATCH]], starts)
+    for start, read in zip(starts, loaded, strict=True):
         batch = files[start : start + BATCH]
         good = [number for number, one in enumerate(read) if not isinstance(one, str)]
-        answers = [Answer(file, "", {}, None, str(one)) for file, one in zip(batch, read, strict=True)]
-        pixels, heat = np.empty((0, 1, 1, 3), np.uint8), np.empty((0, 1, 1), np.float32)
+        answers = {number: (Answer(batch[number], "", {}, None, str(one)), b"") for number, one in enumerate(read)}
         if good:
             pixels = np.stack([np.asarray(read[number]) for number in good])
             said, heat = predictor.ask([batch[number] for number in good], pixels)
-            for number, answer in zip(good, said, strict=True):
-                answers[number] = answer
-        yield answers, pixels, heat
+            for number, answer, picture, own in zip(good, said, pixels, heat, strict=True):
+                answers[number] = answer, as_png(overlay(picture, own)) if overlays else b""
+        yield from answers.values()
 
 
 def _read(file: str) -> Pixels | str:
     """A picture, or why it cannot be read."""
     try:
-        return read_picture(Path(file)).pixels
-    except OSError as error:
-        return f"cannot be opened: {error.strerror or error}"
-    except ValueError as error:
-        return str(error)
+        return read_picture(as_path(file)).pixels
+    except (OSError, ValueError) as error:
+        return why_unreadable(error)
 
 
 def overlay(pixels: Pixels, heat: Array) -> Pixels:
@@ -155,7 +169,6 @@ def overlay_name(file: str) -> str:
     return "_".join(part for part in Path(file).with_suffix("").parts if part not in ("/", "..", ".")) + "_heatmap.png"
 
 
-def write_overlay(path: Path, pixels: Pixels, heat: Array) -> None:
-    """Write a picture with its heat map, PNG."""
-    with written_whole(path) as draft:
-        draft.write_bytes(cv2.imencode(".png", overlay(pixels, heat)[..., ::-1])[1].tobytes())
+def as_png(picture: Pixels) -> bytes:
+    """A picture, uint8 RGB, as the bytes of a PNG file."""
+    return cv2.imencode(".png", picture[..., ::-1])[1].tobytes()

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from covid19.dataset import Record
+from covid19.dataset import Glimpse
 from covid19.dicom import acquisition, is_dicom_file
 from covid19.images import ODD_HEADER, Picture
 from covid19.lungs import LUNG_BOX, box_mask
@@ -88,12 +88,12 @@ def thumbnail(pixels: Pixels) -> bytes:
     return np.asarray(cv2.resize(grey, (THUMBNAIL, THUMBNAIL), interpolation=cv2.INTER_AREA), np.uint8).tobytes()
 
 
-def probe_inputs(records: Sequence[Record]) -> dict[str, Floats]:
+def probe_inputs(glimpses: Sequence[Glimpse]) -> dict[str, Floats]:
     """What each cheap probe sees of each image, float64 (n, numbers), by the probe's name."""
     return {
-        "file properties": _table([json.loads(record.facts.file) for record in records]),
-        "border ring": _bytes([record.facts.border for record in records]),
-        "thumbnail": _bytes([record.facts.thumbnail for record in records]),
+        "file properties": _table([json.loads(glimpse.file) for glimpse in glimpses]),
+        "border ring": _bytes([glimpse.border for glimpse in glimpses]),
+        "thumbnail": _bytes([glimpse.thumbnail for glimpse in glimpses]),
     }
 
 

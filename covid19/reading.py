@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 from collections import defaultdict
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 from pathlib import Path
@@ -16,20 +14,18 @@ from numpy.typing import NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from covid19.dataset import Dataset, Facts, Listed, Record, Skipped, check_counts, list_images, list_strays
-from covid19.dicom import header, is_dicom_file
-from covid19.duplicates import near_groups, perceptual_hash, same_picture
+from covid19.dataset import Dataset, Facts, Glimpse, Listed, Record, Skipped, check_counts, list_images, list_strays
+from covid19.duplicates import near_groups, same_picture
 from covid19.errors import InputError
-from covid19.images import Picture, colourfulness, file_digest
+from covid19.images import Read
+from covid19.machine import Engine, Look
 from covid19.metadata import Entry, Metadata, read_metadata
 from covid19.patients import collection_of, find_patient
-from covid19.probes import border_ring, file_properties, thumbnail
 from covid19.store import FeatureStore
 
 FACTS_AT_ONCE = 1000
 
 Numbers = NDArray[np.intp]
-Read = Callable[[Path], Picture]
 
 
 @dataclass(frozen=True)
@@ -47,13 +43,13 @@ class Filter:
     allow_conflicts: bool = False
 
 
-def read_dataset(root: Path, classes: tuple[str, ...], wanted: Filter, store: FeatureStore, read: Read) -> Dataset:
+def read_dataset(root: Path, classes: tuple[str, ...], wanted: Filter, store: FeatureStore, engine: Engine) -> Dataset:
     """Read every file as `survey` does, and make sure that a model can be trained on them.
 
     Raises:
         InputError: the table cannot be read, an image lies under two classes, or a class is left with fewer than two images.
     """
-    dataset = survey(root, classes, wanted, store, read)
+    dataset = survey(root, classes, wanted, store, engine)
     if dataset.conflicts and not wanted.allow_conflicts:
         one, other = dataset.conflicts[0]
         raise InputError(
@@ -64,7 +60,7 @@ def read_dataset(root: Path, classes: tuple[str, ...], wanted: Filter, store: Fe
     return dataset
 
 
-def survey(root: Path, classes: tuple[str, ...], wanted: Filter, store: FeatureStore, read: Read) -> Dataset:
+def survey(root: Path, classes: tuple[str, ...], wanted: Filter, store: FeatureStore, engine: Engine) -> Dataset:
     """Read every file once, and make records of those to use.
 
     Args:
@@ -72,25 +68,25 @@ def survey(root: Path, classes: tuple[str, ...], wanted: Filter, store: FeatureS
         classes: from `list_classes`.
         wanted: what to leave out; an image under two classes is left out as well.
         store: knows the images that were decoded before, which are not decoded again; is told of the others.
-        read: decodes a file, as `images.read_picture` does.
+        engine: reads the files.
 
     Raises:
         InputError: the table cannot be read.
     """
     metadata = _find_metadata(root, wanted.metadata)
     listed = list_images(root, classes)
-    digests, facts, failed = _decode(listed, store, read)
-    skipped = [Skipped(image.name, failed[image.path], "unreadable") for image in listed if image.path in failed]
-    records = []
-    for image in listed:
-        if image.path not in failed:
-            record = _record(image, digests[image.path], facts[digests[image.path]], metadata)
+    skipped, records = [], []
+    for image, look in zip(listed, _look([image.path for image in listed], store, engine), strict=True):
+        if look.facts is None:
+            skipped.append(Skipped(image.name, look.problem, "unreadable"))
+        else:
+            record = _record(root, image, look, look.facts, metadata)
             if wanted.view != "any" and record.view.upper() not in ("", wanted.view):
                 skipped.append(Skipped(image.name, f"view {record.view}, not {wanted.view}", "view"))
             else:
                 records.append(record)
     near = near_groups([record.facts.hash for record in records])
-    conflicts = _conflicts(records, near, read)
+    conflicts = _conflicts(records, near, engine.read)
     torn = {name for pair in conflicts for name in pair}
     skipped += [Skipped(name, "the same image lies under two classes", "conflict") for name in torn]
     kept = [position for position, record in enumerate(records) if record.name not in torn]
@@ -106,53 +102,32 @@ def _find_metadata(root: Path, given: Path | None) -> Metadata | None:
     return read_metadata(path) if given or path.is_file() else None
 
 
-def _decode(
-    listed: Sequence[Listed], store: FeatureStore, read: Read
-) -> tuple[dict[Path, str], dict[str, Facts], dict[Path, str]]:
-    """Digests by path, facts by digest, and why by path for what cannot be read."""
-    digests: dict[Path, str] = {}
-    failed: dict[Path, str] = {}
-
-    def attempt(path: Path, action: Callable[[Path], Any]) -> Any:
-        try:
-            return action(path)
-        except OSError as error:
-            failed[path] = f"cannot be opened: {error.strerror}"
-        except ValueError as error:
-            failed[path] = str(error)
-        return None
-
-    def look(path: Path) -> Facts:
-        picture = read(path)
-        pixels = picture.pixels
-        return Facts(
-            picture.width, picture.height, perceptual_hash(pixels), float(pixels.std()), colourfulness(pixels),
-            file_properties(path, picture), border_ring(pixels), thumbnail(pixels),
-        )  # fmt: skip
-
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        files = [image.path for image in listed]
-        found = pool.map(lambda path: attempt(path, file_digest), files)
-        digests = {path: digest for path, digest in zip(files, found, strict=True) if digest}
-        facts = store.facts(list(digests.values()))
-        unknown = [path for path, digest in digests.items() if digest not in facts]
+def _look(paths: Sequence[Path], store: FeatureStore, engine: Engine) -> list[Look]:
+    """What is known of each file, with facts of all that can be read: from the store if they were decoded before."""
+    looks: dict[int, Look] = {}
+    fresh: list[tuple[str, Facts, Glimpse]] = []
+    for position, look in engine.look(paths, store.known()):
+        if look.facts and look.glimpse:
+            fresh.append((look.digest, look.facts, look.glimpse))
+        looks[position] = look._replace(glimpse=None)
         # Kept batch by batch, so that a stopped run need not decode a large set from its beginning.
-        for start in range(0, len(unknown), FACTS_AT_ONCE):
-            batch = unknown[start : start + FACTS_AT_ONCE]
-            seen = zip(batch, pool.map(lambda path: attempt(path, look), batch), strict=True)
-            fresh = {digests[path]: fact for path, fact in seen if fact}
-            store.put_facts(fresh.items())
-            facts |= fresh
-    return digests, facts, failed
+        if len(fresh) == FACTS_AT_ONCE:
+            store.put_facts(fresh)
+            fresh = []
+    store.put_facts(fresh)
+    known = store.facts([look.digest for look in looks.values() if look.digest and not look.facts])
+    looks |= {at: look._replace(facts=known[look.digest]) for at, look in looks.items() if look.digest in known}
+    lost = [position for position, look in looks.items() if look.digest and not look.facts]  # the store was begun anew
+    looks |= {lost[number]: look for number, look in engine.look([paths[i] for i in lost], frozenset())}
+    return [looks[position] for position in range(len(paths))]
 
 
-def _record(image: Listed, digest: str, facts: Facts, metadata: Metadata | None) -> Record:
+def _record(root: Path, image: Listed, look: Look, facts: Facts, metadata: Metadata | None) -> Record:
     entry = (metadata and metadata.of(image.name)) or Entry()
-    said = header(image.path) if is_dicom_file(image.path) else {"patient": "", "view": "", "modality": ""}
-    patient = find_patient(image.name, entry.patient, said["patient"])
-    view = entry.view or ("CT" if said["modality"] == "CT" else said["view"])
+    patient = find_patient(image.name, entry.patient, look.said.get("patient", ""))
+    view = entry.view or ("CT" if look.said.get("modality") == "CT" else look.said.get("view", ""))
     entry = replace(entry, source=entry.source or collection_of(image.name))
-    return Record(image.path, image.name, image.label, digest, patient.name, patient.rule, view, entry, facts)
+    return Record(root, image.name, image.label, look.digest, patient.name, patient.rule, view, entry, facts)
 
 
 def _conflicts(records: Sequence[Record], near: Numbers, read: Read) -> list[tuple[str, str]]:

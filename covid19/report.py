@@ -18,6 +18,7 @@ from sklearn.metrics import classification_report
 from covid19 import NOTICE, __version__
 from covid19.dataset import FEW, Dataset
 from covid19.estimate import Estimate
+from covid19.features import Extracted
 from covid19.judge import explain_verdict
 from covid19.outputs import written_whole
 from covid19.settings import Settings
@@ -45,23 +46,21 @@ class Outcome(NamedTuple):
 
     Attributes:
         dataset, split, weights: what it stood on.
-        extracted: views that the base was run on; the others came from the store.
+        extracted: from `features.extract`.
         history: from `train_heads`.
         test: from `evaluate`, on the held-out images.
         estimate: from `estimate`.
         audit: from `audit.audit`, or None.
-        features: of the images as they are, float32 (n, 512).
     """
 
     dataset: Dataset
     split: Split
     weights: Weights
-    extracted: int
+    extracted: Extracted
     history: dict[str, list[float]]
     test: dict[str, Any]
     estimate: Estimate
     audit: dict[str, Any] | None
-    features: Array
 
 
 def make_report(settings: Settings, found: Outcome, timing: dict[str, float]) -> dict[str, Any]:
@@ -73,7 +72,11 @@ def make_report(settings: Settings, found: Outcome, timing: dict[str, float]) ->
         "dataset": found.dataset.as_json(),
         "split": _describe_split(found.dataset, found.split, settings),
         "base": {**found.weights.as_json(), "requested": settings.weights, "warning": found.weights.warning},
-        "features": {"extracted": found.extracted, "store": str(settings.cache_dir or "default") if settings.cache else None},
+        "features": {
+            "extracted": found.extracted.runs,
+            "precision": found.extracted.precision,
+            "store": str(settings.cache_dir or "default") if settings.cache else None,
+        },
         "training": {
             **{name: getattr(settings, name) for name in ("epochs", "batch_size", "learning_rate", "views", "rotation")},
             "from": str(settings.start_from) if settings.start_from else None,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,7 @@ class Settings:
         audit: 'none', 'quick' (the probes that need no run of the base), or 'full'.
         lung_box: left, top, right, bottom of the box that is hidden by the full audit, as shares of the picture.
         lung_masks: folder of lung masks to use instead of the box, or None.
+        cluster: where files are read and the base is run: None here, else 'auto', 'local' or 'ray://host:port'.
         cache: whether features are kept between runs.
         cache_dir: folder of the feature store; None is the user's cache folder.
         cache_size: bytes of features to keep.
@@ -65,6 +67,7 @@ class Settings:
     audit: str = "quick"
     lung_box: tuple[float, float, float, float] = (0.12, 0.15, 0.88, 0.85)
     lung_masks: Path | None = None
+    cluster: str | None = None
     cache: bool = True
     cache_dir: Path | None = None
     cache_size: int = 2_000_000_000
@@ -75,6 +78,9 @@ class Settings:
         """The report as a page to look at, beside the report."""
         return self.report.with_suffix(".html")
 
-    def as_json(self) -> dict[str, str | int | float | None]:
+    def as_json(self) -> dict[str, Any]:
         """The settings as JSON values; paths as they were given."""
-        return {key: str(value) if isinstance(value, Path) else value for key, value in asdict(self).items()}
+        return {
+            key: value if value is None or isinstance(value, str | int | float | tuple) else str(value)
+            for key, value in asdict(self).items()
+        }

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from sklearn.metrics import balanced_accuracy_score, roc_auc_score
 
 from covid19.crossval import Fold
-from covid19.dataset import Dataset
+from covid19.dataset import Record
 from covid19.judge import ridge, ridge_scores
 
 Flags = NDArray[np.bool_]
@@ -21,12 +21,12 @@ OTHERS = "all smaller sources"
 
 
 def describe_sources(
-    dataset: Dataset, features: NDArray[np.float32], positive: Flags, divisions: Sequence[Sequence[Fold]]
+    records: Sequence[Record], features: NDArray[np.float32], positive: Flags, divisions: Sequence[Sequence[Fold]]
 ) -> dict[str, Any] | None:
     """How far the source of an image is known to its features, and whether the classes are told apart on a source left out.
 
     Args:
-        dataset: its records may name a source.
+        records: that may name a source.
         features: float32 (n, 512).
         positive: bool (n,).
         divisions: the run's own folds.
@@ -36,7 +36,7 @@ def describe_sources(
         a ridge regression that was trained on the others, None where either lacks a class}], `recognised` (balanced accuracy
         of the source, out of fold) and `by_chance`.
     """
-    sources = _sources(dataset)
+    sources = _sources(records)
     names = sorted(set(sources) - {""})
     if len(names) < 2:
         return None
@@ -59,13 +59,12 @@ def describe_sources(
     }
 
 
-def _sources(dataset: Dataset) -> list[str]:
+def _sources(records: Sequence[Record]) -> list[str]:
     """The source of each image, '' where nothing tells; those of few patients as one."""
-    patients = {record.group: record.entry.source for record in dataset.records}
+    patients = {record.group: record.entry.source for record in records}
     sizes = Counter(patients.values())
     return [
-        record.entry.source if not record.entry.source or sizes[record.entry.source] >= SMALL else OTHERS
-        for record in dataset.records
+        record.entry.source if not record.entry.source or sizes[record.entry.source] >= SMALL else OTHERS for record in records
     ]
 
 

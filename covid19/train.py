@@ -4,29 +4,33 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from covid19.augment import View, views_of
 from covid19.backend import import_keras
 from covid19.console import Stopwatch, say, warn
 from covid19.dataset import Dataset, Record, check_counts, choose_positive, list_classes, list_images
 from covid19.errors import InputError
-from covid19.images import read_picture
+from covid19.images import Read
 from covid19.lungs import find_masks
+from covid19.machine import Engine, load_batches, open_engine
+from covid19.matrix import Features
 from covid19.metrics import decide, evaluate, one_hot
 from covid19.outputs import check_outputs
-from covid19.reading import Filter, Read, read_dataset
+from covid19.probes import probe_inputs
+from covid19.reading import Filter, read_dataset
 from covid19.settings import Settings
 from covid19.split import Split, stratified_split
 from covid19.store import FeatureStore, open_store
 from covid19.weights import Weights, get_weights
 
 if TYPE_CHECKING:
+    from covid19.audit import Seen
+    from covid19.features import Extracted
     from covid19.report import Outcome
 
-PICTURES_KEPT = 256  # decoded while Keras imports and kept for the extraction, 150 KB each
 PICTURES_CHECKED = 2  # run through the assembled model, as proof
 
 
@@ -46,31 +50,26 @@ def train(settings: Settings) -> dict[str, Any]:
     watch = Stopwatch()
     classes, positive = _check(settings)
     weights = get_weights(settings.weights)
-    read = lru_cache(PICTURES_KEPT)(read_picture)
-    with open_store(settings.cache, settings.cache_dir, settings.cache_size) as store:
+    with (
+        open_engine(settings.cluster) as engine,
+        open_store(settings.cache, settings.cache_dir, settings.cache_size) as store,
+    ):
         with watch("read"):
-            dataset = _read_while_keras_imports(settings, classes, store, read)  # 1. gather, 2. decode and resize
+            dataset = _read_while_keras_imports(settings, classes, store, engine)  # 1. gather, 2. decode and resize
         # Not at the top: these import Keras, which takes seconds, and every check above answers at once.
-        from covid19.audit import Seen, audit, hidden_features, lungs_looked_at
+        from covid19.audit import audit, lungs_looked_at
         from covid19.base import build_base
         from covid19.estimate import estimate
-        from covid19.features import extract, views_of
         from covid19.head import head_model, new_heads, train_heads
         from covid19.loading import load_head
         from covid19.model import assemble
         from covid19.report import Outcome, describe_test
 
-        records = dataset.records  # 3. pixels in [0, 1]: batch by batch, in `load_batches`
-        y = one_hot([record.label for record in records], classes)  # 4. labels
-        split = _split(dataset, settings)  # 5. split
-        views = views_of(records, split.train, settings)  # 6. augment
-        base = build_base(weights)  # 7. base
-        with watch("extract"):
-            x, extracted = extract(views, base, weights.digest, store, read)
-            x = x.reshape(len(records), 1 + settings.views, -1)  # float32 (images, views, 512)
-            plain = _untrained_features(records, weights, store, read) if settings.folds else None
-            hidden = hidden_features(records, base, weights, store, read, settings)
-
+        base = build_base(weights)  # 3. base, which takes pixels in [0, 1]
+        with watch("extract"):  # 4. split, 5. augment, 6. run the base
+            dataset, split, extracted, plain, seen = _see(dataset, base, weights, store, engine, settings)
+    records, x = dataset.records, extracted.features  # float32 (images, views, 512)
+    y = one_hot([record.label for record in records], classes)  # 7. labels
     members, test_at = [np.array(split.train)], np.array(split.test)
     heads = new_heads(x, members, len(classes), settings.seed)  # 8. head
     if settings.start_from:
@@ -81,29 +80,68 @@ def train(settings: Settings) -> dict[str, Any]:
     with watch("cross_validate"):
         honest = estimate(dataset, x, plain, y, split.train, positive, settings)
     with watch("audit"):
-        seen = Seen(x[:, 0], None if plain is None else plain[:, 0], hidden)
         shortcuts = audit(dataset, positive, y, honest, seen, settings)
         if shortcuts and settings.audit == "full":
-            shortcuts["lungs"] = lungs_looked_at(dataset, split, y, base, heads, seen, read, settings)
+            shortcuts["lungs"] = lungs_looked_at(dataset, split, y, base, heads, plain, engine, settings)
     heads = heads.tempered(honest.temperature)
     model = assemble(base, head_model(heads))
     with watch("predict"):
-        probabilities = _predict(heads, model, x[test_at, 0], [records[i] for i in split.test], read)  # 10. predict
+        probabilities = _predict(heads, model, extracted, test_at, records, engine)  # 10. predict
     groups = [records[i].group for i in split.test]
     test = evaluate(y[test_at], probabilities, classes, positive, groups, honest.threshold)  # 11. report and plot
     say(describe_test(y[test_at], decide(probabilities, classes.index(positive), honest.threshold), classes, test))
-    found = Outcome(dataset, split, weights, extracted, history, test, honest, shortcuts, x[:, 0])
-    return _write(settings, found, model, read, watch)  # 12. save
+    found = Outcome(dataset, split, weights, extracted, history, test, honest, shortcuts)
+    return _write(settings, found, model, engine.read, watch)  # 12. save
 
 
-def _predict(heads: Any, model: Any, features: Any, records: Sequence[Record], read: Read) -> Any:
-    """What the head says of stored features (n, 512), proven on a few pictures to be what the model says: (n, classes)."""
-    from covid19.features import View, load_batches
+class _Sight(NamedTuple):
+    """What `_see` returns: the data set less what could not be read again, its split, and what the base saw of it."""
+
+    dataset: Dataset
+    split: Split
+    extracted: Extracted
+    plain: Features | None
+    seen: Seen
+
+
+def _see(
+    dataset: Dataset, base: Any, weights: Weights, store: FeatureStore, engine: Engine, settings: Settings
+) -> _Sight:  # fmt: skip
+    """Split, draw views and run the base over them; an image that cannot be read again is left out, as if it never could."""
+    from covid19.audit import Seen, audited, glimpses_of, hidden_features
+    from covid19.features import UnreadableError, extract
+
+    while True:
+        split = _split(dataset, settings)
+        records, at = dataset.records, audited([record.label for record in dataset.records], settings.seed)
+        views = views_of(records, split.train, settings)
+        try:
+            extracted = extract(views, base, weights.digest, store, engine, 1 + settings.views)
+            plain = _untrained_features(records, weights, store, engine) if settings.folds else None
+            own = [records[i] for i in at]
+            hidden = hidden_features(own, base, weights, store, engine, settings)
+        except UnreadableError as error:
+            for name, why in error.lost.items():
+                warn(f"skipped '{name}': {why}")
+            dataset = dataset.without(error.lost)
+            continue
+        probes = probe_inputs(glimpses_of(own, store, engine)) if settings.audit != "none" else {}
+        seen = Seen(at, extracted.features[at, 0], None if plain is None else plain[at, 0], hidden, probes)
+        return _Sight(dataset, split, extracted, plain, seen)
+
+
+def _predict(
+    heads: Any, model: Any, extracted: Extracted, test: Any, records: Sequence[Record], engine: Engine
+) -> Any:  # fmt: skip
+    """What the head says of the test images' features, proven on a few to be what the model says: (n, classes)."""
+    from covid19.head import probabilities_of
     from covid19.model import check_assembled
 
-    probabilities = heads.probabilities(features)[:, 0]
-    _, pixels = next(load_batches([View(record) for record in records[:PICTURES_CHECKED]], read))
-    check_assembled(model, pixels, probabilities[:PICTURES_CHECKED])
+    probabilities = probabilities_of(heads, extracted.features, test)[:, 0]
+    tried = [View(records[i]) for i in test[:PICTURES_CHECKED]]
+    for batch in load_batches(tried, engine.read):
+        if batch.positions:
+            check_assembled(model, batch.as_floats(), probabilities[batch.positions], extracted.precision)
     return probabilities
 
 
@@ -127,16 +165,15 @@ def _write(settings: Settings, found: Outcome, model: Any, read: Read, watch: St
     return report
 
 
-def _untrained_features(records: Sequence[Record], weights: Weights, store: FeatureStore, read: Read) -> Any:
+def _untrained_features(records: Sequence[Record], weights: Weights, store: FeatureStore, engine: Engine) -> Features | None:
     """What a base that was never trained sees, float32 (images, 1, 512): shows what training it adds. None if it is that."""
     from covid19.base import build_base
-    from covid19.features import View, extract
+    from covid19.features import extract
 
     if not weights.trained:
         return None
     untrained = get_weights("random")
-    features, _ = extract([View(record) for record in records], build_base(untrained), untrained.digest, store, read)
-    return features[:, None]
+    return extract([View(record) for record in records], build_base(untrained), untrained.digest, store, engine).features
 
 
 def _check(settings: Settings) -> tuple[tuple[str, ...], str]:
@@ -160,11 +197,11 @@ def _check(settings: Settings) -> tuple[tuple[str, ...], str]:
     return classes, positive
 
 
-def _read_while_keras_imports(settings: Settings, classes: tuple[str, ...], store: FeatureStore, read: Read) -> Dataset:
+def _read_while_keras_imports(settings: Settings, classes: tuple[str, ...], store: FeatureStore, engine: Engine) -> Dataset:
     """Decode on one core while the other imports Keras: both take seconds and neither needs the other."""
     wanted = Filter(settings.metadata, settings.view, settings.allow_conflicts)
     with ThreadPoolExecutor(1) as pool:
-        reading = pool.submit(read_dataset, settings.dataset, classes, wanted, store, read)
+        reading = pool.submit(read_dataset, settings.dataset, classes, wanted, store, engine)
         import_keras()
         dataset = reading.result()
     for path, reason, _ in dataset.skipped:

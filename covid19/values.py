@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import argparse
 import math
+import re
 from collections.abc import Callable
+from pathlib import Path
+
+from covid19.errors import InputError
 
 
 def whole(low: int, high: float = math.inf) -> Callable[[str], int]:
@@ -53,6 +57,25 @@ def box(text: str) -> tuple[float, float, float, float]:
             "such a box"
         )
     return left, top, right, bottom
+
+
+def address(text: str) -> Path:
+    """Parse a path, or an address that fsspec knows."""
+    if "://" not in text:
+        return Path(text)
+    from covid19.addresses import as_path  # OpenCV and NumPy, which a path need not wait for
+
+    try:
+        return as_path(text)
+    except InputError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def cluster(text: str) -> str:
+    """Parse where to run: auto, local or ray://host:port."""
+    if text in ("auto", "local") or re.fullmatch(r"ray://[^/\s:]+(:\d+)?", text):
+        return text
+    raise argparse.ArgumentTypeError(f"received '{text}', expected auto, local or ray://host:port: give one of these")
 
 
 def folds(text: str) -> int:

@@ -9,16 +9,19 @@ from conftest import read, read_records, settings_in, write_image
 from PIL import Image
 from sklearn.metrics import roc_auc_score
 
-from covid19.audit import covers_of
+from covid19 import audit
+from covid19.audit import covers_of, glimpses_of
 from covid19.cli import main
 from covid19.crossval import make_folds
 from covid19.errors import InputError
 from covid19.images import Picture
 from covid19.judge import Probe, Question, aucs_of, explain_verdict, holm, judge, make_probe, ridge_scores
 from covid19.lungs import box_mask, find_masks, hide, share_inside
+from covid19.machine import ThisMachine
 from covid19.probes import border_ring, file_properties, probe_inputs, thumbnail
 from covid19.sample import write_sample
 from covid19.sources import describe_sources
+from covid19.store import FeatureStore
 from covid19.train import train
 
 
@@ -239,12 +242,25 @@ def test_file_properties_say_what_the_file_is_and_nothing_of_the_lungs(tmp_path)
 
 
 def test_probes_of_a_whole_data_set_have_a_row_for_each_image(phantoms):
-    records = read_records(phantoms)
-    inputs = probe_inputs(records)
+    store, engine = FeatureStore(None, 10**9), ThisMachine()
+    records = read(phantoms, store).records
+    inputs = probe_inputs(glimpses_of(records, store, engine))
+    with FeatureStore(None, 10**9) as begun_anew:  # knows nothing, so the files are looked at again
+        again = probe_inputs(glimpses_of(records, begun_anew, engine))
+    assert all(np.array_equal(again[name], rows) for name, rows in inputs.items())
     assert {name: len(rows) for name, rows in inputs.items()} == dict.fromkeys(
         ("file properties", "border ring", "thumbnail"), 12
     )
     assert all(np.isfinite(rows).all() for rows in inputs.values())
+
+
+def test_of_many_images_some_are_audited_and_the_report_says_how_many(run, tmp_path, monkeypatch):
+    monkeypatch.setattr(audit, "MOST", 8)
+    report = train(settings_in(tmp_path, run.settings.dataset, audit="full"))
+    assert (report["audit"]["images"], report["dataset"]["images"], run.report["audit"]["images"]) == (8, 12, 12)
+    assert {probe["name"] for probe in report["audit"]["probes"]} > {"file properties", "border ring", "lungs hidden (box)"}
+    assert report["cross_validation"] == run.report["cross_validation"]
+    assert "The audit looked at 8 of the 12 images" in (tmp_path / "metrics.html").read_text()
 
 
 def test_masks_are_found_by_stem_and_used_instead_of_the_box(tmp_path, phantoms):
@@ -287,7 +303,7 @@ def test_a_source_is_recognised_and_left_out(tmp_path):
     features[:, 300:] += 3 * (source == "one")[:, None]
     features[:, 1:200] += 3 * positive[:, None]
     divisions = make_folds(positive.astype(int).tolist(), list(range(24)), 4, 2, 0)
-    found = describe_sources(dataset, features, positive, divisions)
+    found = describe_sources(dataset.records, features, positive, divisions)
     assert [(one["source"], one["images"], one["positive"]) for one in found["sources"]] == [("one", 12, 6), ("other", 12, 6)]
     assert all(one["auc"] == 1 for one in found["sources"])
     assert found["recognised"] > found["by_chance"] == 0.5

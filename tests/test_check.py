@@ -36,7 +36,7 @@ def findings_of(root, **wanted):
 
 def records_of(*rows):
     """Records of (label, source, group)."""
-    facts = Facts(300, 300, "0", 50.0, 0.0, "{}", b"", b"")
+    facts = Facts(300, 300, "0", 50.0, 0.0)
     return [
         Record(None, str(number), label, str(number), str(group), "none", "", Entry(source=source), facts, group)
         for number, (label, source, group) in enumerate(rows)

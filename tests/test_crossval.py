@@ -5,10 +5,11 @@ import pytest
 from conftest import PROJECT, read, settings_in
 from scipy.special import softmax
 
+from covid19.augment import View
 from covid19.base import build_base
 from covid19.crossval import cross_validate, make_folds
-from covid19.features import View, extract
-from covid19.images import read_picture
+from covid19.features import extract
+from covid19.machine import ThisMachine
 from covid19.metrics import evaluate, one_hot
 from covid19.settings import Settings
 from covid19.store import FeatureStore
@@ -70,8 +71,8 @@ def sample_features():
     """Features of the sample set's images on the untrained base, float32 (50, 1, 512), and its data set."""
     dataset, weights = read(PROJECT / "dataset"), get_weights("random")
     views = [View(record, 0.0) for record in dataset.records]
-    features, _ = extract(views, build_base(weights), weights.digest, FeatureStore(None, 10**9), read_picture)
-    return dataset, features[:, None]
+    store = FeatureStore(None, 10**9)
+    return dataset, extract(views, build_base(weights), weights.digest, store, ThisMachine()).features
 
 
 def test_shuffled_labels_give_an_auc_of_one_half_in_19_of_20_seeds(sample_features):

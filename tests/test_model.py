@@ -11,12 +11,14 @@ import pytest
 from conftest import read_records
 
 import covid19
+from covid19.augment import views_of
 from covid19.base import build_base
 from covid19.errors import InputError
-from covid19.features import extract, load_batches, views_of
+from covid19.features import extract
 from covid19.head import head_model, heads_of, new_heads
 from covid19.images import read_picture
 from covid19.loading import load_familiar, load_head
+from covid19.machine import ThisMachine, load_batches
 from covid19.model import assemble, check_assembled, save_model
 from covid19.novelty import Familiar
 from covid19.store import FeatureStore
@@ -84,9 +86,10 @@ def test_the_assembled_model_gives_what_the_head_gives_on_features(run, base, we
     records = read_records(run.settings.dataset)
     views = views_of(records, (), replace(run.settings, views=0))
     with FeatureStore(None, 10**9) as store:
-        features, _ = extract(views, base, weights.digest, store, read_picture)
-    (_, pixels), *rest = load_batches(views, read_picture)
-    assert not rest
+        features = extract(views, base, weights.digest, store, ThisMachine()).features[:, 0]
+    batch, *rest = load_batches(views, read_picture)
+    assert (batch.positions, rest) == (list(range(12)), [])
+    pixels = batch.as_floats()
     whole = model.predict_on_batch(pixels)
     np.testing.assert_allclose(whole, heads_of(model).probabilities(features)[:, 0], atol=1e-4)
     np.testing.assert_allclose(whole, head_model(heads_of(model)).predict_on_batch(features), atol=1e-4)

@@ -9,6 +9,7 @@ import pytest
 from conftest import SHARED, run_command, settings_in, write_noise
 
 import covid19
+from covid19 import machine
 from covid19.errors import InputError
 from covid19.images import read_picture
 from covid19.train import train
@@ -70,6 +71,24 @@ def test_the_same_run_on_a_copy_of_the_files_gives_identical_numbers(run, tmp_pa
     assert again["split"] == run.report["split"]
     assert again["test"] == run.report["test"]
     assert again["training"]["history"] == run.report["training"]["history"]
+
+
+def test_an_image_that_cannot_be_read_again_is_left_out_as_if_it_never_could(run, tmp_path, monkeypatch, capsys):
+    gone, seen = run.settings.dataset / run.report["split"]["test"][0], []
+
+    def read_once(path):
+        seen.append(path)
+        if path == gone and seen.count(path) > 1:
+            raise FileNotFoundError(2, "No such file or directory")
+        return read_picture(path)
+
+    monkeypatch.setattr(machine, "PICTURES_KEPT", 0)
+    monkeypatch.setattr(machine, "read_picture", read_once)
+    report = train(settings_in(tmp_path, run.settings.dataset))
+    name = gone.relative_to(run.settings.dataset).as_posix()
+    assert f"warning: skipped '{name}': cannot be opened: No such file or directory" in capsys.readouterr().err
+    assert report["dataset"]["skipped"] == [{"path": name, "reason": "cannot be opened: No such file or directory"}]
+    assert len(report["split"]["train"]) + len(report["split"]["test"]) == 11
 
 
 def test_an_unreadable_image_is_skipped_and_listed_and_the_run_goes_on(run, tmp_path, capsys):

@@ -1,0 +1,226 @@
+"""A Ray cluster of two nodes on the loopback interface: the same results as without, also if a node or a worker dies."""
+
+import json
+import os
+import shutil
+import socket
+import time
+
+import numpy as np
+import pytest
+import ray
+from conftest import PROJECT, read_records, run_command, settings_in
+
+from covid19.actors import Chooser, Failed, build, choose_precision
+from covid19.addresses import as_path
+from covid19.augment import View, views_of
+from covid19.base import base_arrays, build_base
+from covid19.cluster import Cluster, open_cluster, plan
+from covid19.errors import InputError
+from covid19.features import extract
+from covid19.images import read_picture
+from covid19.machine import ThisMachine, forward, load_batches
+from covid19.sample import write_sample
+from covid19.store import FeatureStore
+from covid19.stream import Pool
+from covid19.weights import get_weights
+
+# Ray leaves files, sockets and processes to the garbage collector.
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
+
+NUMBERS = ("dataset", "split", "test", "cross_validation", "audit")
+POISON = """
+import os, sys
+if any("default_worker" in argument for argument in sys.argv):
+    sys.addaudithook(lambda event, what: event == "open" and str(what[0]).endswith("poison.png") and os._exit(1))
+"""
+
+
+@pytest.mark.parametrize(
+    ("nodes", "pool"),
+    [
+        ([{"CPU": 2}], Pool(1, 2, 0)),
+        ([{"CPU": 64}, {"CPU": 16}], Pool(10, 8, 0)),
+        ([{"CPU": 1}, {"CPU": 64}], Pool(8, 8, 0)),  # the single core is not worth 65 small actors
+        ([{"CPU": 1}, {"CPU": 4}, {}], Pool(5, 1, 0)),
+        ([{"CPU": 16, "GPU": 4}, {"CPU": 6, "GPU": 1}, {"CPU": 64}], Pool(5, 4, 1)),
+    ],
+)
+def test_actors_by_cores_or_gpus(nodes, pool):
+    assert plan(nodes) == pool
+
+
+def test_a_cluster_without_cores_is_refused():
+    with pytest.raises(InputError, match="neither cores nor GPUs to offer"):
+        plan([{"memory": 1}])
+
+
+def free_port():
+    with socket.socket() as one:
+        one.bind(("127.0.0.2", 0))
+        return one.getsockname()[1]
+
+
+@pytest.fixture
+def two_nodes(monkeypatch):
+    """A head and another node of one core each, and the address for clients; 127.0.0.1 would become the machine's own."""
+    from ray.cluster_utils import Cluster as Nodes
+
+    monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    port = free_port()
+    head = {"node_ip_address": "127.0.0.2", "ray_client_server_port": port, "include_dashboard": False, "num_cpus": 1}
+    nodes = Nodes(initialize_head=True, head_node_args=head)
+    try:
+        nodes.other = nodes.add_node(num_cpus=1, node_ip_address="127.0.0.3")
+        nodes.wait_for_nodes()
+        nodes.client = f"ray://127.0.0.2:{port}"
+        yield nodes
+    finally:
+        nodes.shutdown()
+
+
+class Interrupted(Cluster):
+    """A cluster at which something happens after the first batch."""
+
+    def see(self, base, views, precision):
+        for number, done in enumerate(super().see(base, views, precision)):
+            yield done
+            if not number:
+                self.happening()
+
+
+def test_a_node_that_dies_in_the_middle_costs_time_and_nothing_else(two_nodes, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("RAY_ADDRESS", two_nodes.address)
+    write_sample(tmp_path / "data", count=16, size=96, seed=2)
+    records = read_records(tmp_path / "data")
+    archive = shutil.make_archive(str(tmp_path / "data"), "zip", tmp_path / "data")
+    settings = settings_in(tmp_path, tmp_path / "data", views=5)
+    views = views_of(records, range(len(records)), settings)
+    weights = get_weights("random")
+    base = build_base(weights)
+    with FeatureStore(None, 10**9) as store:
+        expected = extract(views, base, weights.digest, store, ThisMachine(), 6).features
+    with open_cluster("auto") as cluster, FeatureStore(tmp_path / "cache", 10**9) as store:
+        assert cluster.pool == Pool(2, 1, 0)
+        archived = [as_path(f"zip://{record.name}::{archive}") for record in records[:3]]
+        looks = dict(cluster.look(archived, frozenset()))
+        assert [looks[number].digest for number in range(3)] == [record.digest for record in records[:3]]
+        engine = Interrupted(cluster.pool, cluster.cores)
+
+        def stop():
+            raise KeyboardInterrupt
+
+        engine.happening = stop
+        with pytest.raises(KeyboardInterrupt):
+            extract(views, base, weights.digest, store, engine, 6)
+        engine.happening = lambda: two_nodes.remove_node(two_nodes.other, allow_graceful=False)
+        found = extract(views, base, weights.digest, store, engine, 6)
+        assert sum(not node["Alive"] for node in ray.nodes()) == 1
+    assert 100 < found.runs < len(views)  # what was done before the stop was kept
+    np.testing.assert_allclose(found.features, expected, rtol=1e-4, atol=1e-6)
+    assert "2 nodes, 2 cores, 0 GPUs; 2 hold the base" in capsys.readouterr().out
+
+
+def test_a_client_from_outside_trains_and_predicts_as_one_machine_does(two_nodes, run, tmp_path):
+    data, model = run.settings.dataset, run.settings.model
+    flags = ("--weights", "random", "-e", "5", "--repeats", "2", "--no-cache", "--cluster", two_nodes.client)
+    done = run_command("-m", "covid19", "train", "-d", data, *flags, cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "warning: cross-validation with 4 folds, not 5: a class has 4 patients\n")
+    assert f"Ray cluster at {two_nodes.client}: 2 nodes, 2 cores, 0 GPUs; 2 hold the base" in done.stdout
+    assert "Extracting features: 22/22 views" in done.stdout
+    report = json.loads((tmp_path / "metrics.json").read_text())
+    for key in NUMBERS:
+        assert_close(report[key], run.report[key])
+
+    ask = ("-m", "covid19", "predict", "-m", model, "--csv", "--heatmaps", "maps", data)
+    here = run_command(*ask, cwd=tmp_path)
+    maps = {path.name: path.read_bytes() for path in (tmp_path / "maps").iterdir()}
+    there = run_command(*ask, "--cluster", "auto", cwd=tmp_path, RAY_ADDRESS=two_nodes.address)
+    assert (there.returncode, there.stderr) == (0, "")
+    assert there.stdout == here.stdout
+    assert {path.name: path.read_bytes() for path in (tmp_path / "maps").iterdir()} == maps
+
+
+def assert_close(one, other):
+    """JSON values that are equal, numbers to 1e-4."""
+    if isinstance(other, dict):
+        assert one.keys() == other.keys()
+        for key, value in other.items():
+            assert_close(one[key], value)
+    elif isinstance(other, list):
+        assert len(one) == len(other)
+        for mine, theirs in zip(one, other, strict=True):
+            assert_close(mine, theirs)
+    else:
+        assert one == (pytest.approx(other, abs=1e-4) if isinstance(other, float) else other)
+
+
+def test_an_image_that_ends_its_worker_costs_itself_not_the_job(phantoms, tmp_path):
+    data = tmp_path / "data"
+    write_sample(data, count=6, size=96, seed=1)
+    (data / "covid" / "poison.png").write_bytes(b"anything")
+    (data / "covid" / "empty.png").touch()
+    (tmp_path / "hook").mkdir()
+    (tmp_path / "hook" / "sitecustomize.py").write_text(POISON)
+    paths = os.pathsep.join((str(tmp_path / "hook"), os.environ.get("PYTHONPATH", ""), str(PROJECT)))
+    flags = ("--weights", "random", "-e", "2", "--folds", "0", "--views", "0", "--no-cache", "--cluster", "local")
+    (tmp_path / "run").mkdir()
+    done = run_command("-m", "covid19", "train", "-d", data, *flags, cwd=tmp_path / "run", PYTHONPATH=paths)
+    assert done.returncode == 0, done.stderr
+    assert "warning: skipped 'covid/empty.png': the file is empty" in done.stderr
+    assert "warning: skipped 'covid/poison.png': each worker of the cluster that read it died" in done.stderr
+    report = json.loads((tmp_path / "run" / "metrics.json").read_text())
+    assert report["dataset"]["counts"] == {"covid": 6, "normal": 6}
+
+
+def test_what_a_worker_raises_costs_the_one_item_and_is_told():
+    worker = object.__new__(Chooser)
+    worker.do = lambda items: [1 / item for item in items]
+    assert worker._try([1, 0, 4]) == [1, Failed("ZeroDivisionError: division by zero"), 0.25]
+
+
+def test_a_file_that_only_a_node_cannot_read_ends_the_run(phantoms, tmp_path):
+    cluster = Cluster(Pool(1, 1, 0), 1)
+    cluster._check_shared(tmp_path / "nowhere.png", "cannot be opened: No such file or directory")  # nor can this machine
+    with pytest.raises(InputError, match=r"a node of the cluster cannot read .* which can be read here; expected every node"):
+        cluster._check_shared(read_records(phantoms)[0].path, "cannot be opened: No such file or directory")
+
+
+def test_mixed_precision_is_taken_where_it_changes_little(phantoms):
+    arrays = base_arrays(build_base(get_weights("random")))
+    shots = [View(record).shot for record in read_records(phantoms)[:2]]
+    assert choose_precision(arrays, False, shots) == "mixed_float16"
+    (batch,) = load_batches(shots, read_picture)
+    full, mixed = (forward(build(arrays, False, name), batch).features for name in ("float32", "mixed_float16"))
+    difference = np.linalg.norm(mixed - full, axis=1) / np.linalg.norm(full, axis=1)
+    assert (difference > 0).all()
+    assert (difference < 1e-2).all()
+    large = [array * 3 if array.ndim == 4 else array for array in arrays]  # beyond 65504, the largest half
+    assert choose_precision(large, False, shots) == "float32"
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (("--cluster", "ray://127.0.0.1:1"), "--cluster ray://127.0.0.1:1 does not answer"),
+        (("--cluster", "there"), "argument --cluster: received 'there', expected auto, local or ray://host:port"),
+        (("--cluster", "ray://"), "argument --cluster: received 'ray://', expected auto, local or ray://host:port"),
+    ],
+)
+def test_a_cluster_that_cannot_be_had_is_one_line_at_once(phantoms, tmp_path, flags, message):
+    begin = time.monotonic()
+    done = run_command("-m", "covid19", "train", "-d", phantoms, "--weights", "random", *flags, cwd=tmp_path)
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert time.monotonic() - begin < 30
+
+
+def test_without_ray_the_flag_says_what_to_install(monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(InputError, match=r"--cluster needs Ray, .* pip install 'covid19\[cluster\]'"), open_cluster("local"):
+        pass
