@@ -16,10 +16,12 @@ import cv2
 import numpy as np
 
 from benchmarks.record import provenance, table, write
+from covid19.audit import glimpses_of
 from covid19.crossval import make_folds
 from covid19.dataset import list_classes
-from covid19.images import Pixels, read_picture
+from covid19.images import Pixels
 from covid19.judge import SIGNIFICANT, Question, holm, make_probe
+from covid19.machine import ThisMachine
 from covid19.probes import probe_inputs
 from covid19.reading import Filter, read_dataset
 from covid19.sample import write_sample
@@ -81,11 +83,12 @@ def plant(source: Path, target: Path, what: str, seed: int) -> None:
 
 def accusers(root: Path, seed: int) -> list[str]:
     """The lung-blind probes of the quick audit that are significant."""
-    dataset = read_dataset(root, list_classes(root), Filter(), FeatureStore(None, 10**9), read_picture)
+    store, engine = FeatureStore(None, 10**9), ThisMachine()
+    dataset = read_dataset(root, list_classes(root), Filter(), store, engine)
     positive = np.array([record.label == "covid" for record in dataset.records])
     groups = [record.group for record in dataset.records]
     question = Question(positive, groups, make_folds(positive.astype(int).tolist(), groups, 5, 5, seed), seed)
-    inputs = probe_inputs(dataset.records)
+    inputs = probe_inputs(glimpses_of(dataset.records, store, engine))
     found = [make_probe(name, inputs[name], question) for name in BLIND]
     corrected = holm([probe.p_value or 0.0 for probe in found])
     return [probe.name for probe, p_value in zip(found, corrected, strict=True) if p_value < SIGNIFICANT]

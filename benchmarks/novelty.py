@@ -15,9 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.record import provenance, table, write
-from covid19.base import build_base
+from covid19.base import build_base, pooled
 from covid19.dataset import list_classes
 from covid19.images import Pixels, read_picture
+from covid19.machine import ThisMachine
 from covid19.novelty import Familiar, is_unlike
 from covid19.predict import list_inputs
 from covid19.reading import Filter, read_dataset
@@ -63,7 +64,7 @@ def main() -> None:
     parser.add_argument("--others", type=Path, help="folder of images that are no PA radiographs, such as CT slices")
     arguments = parser.parse_args()
     base = build_base(get_weights("random"))
-    model = keras.Model(base.input, keras.layers.GlobalAveragePooling2D()(base.output))
+    model = pooled(base)
     generator = np.random.default_rng(0)
     kinds = {kind.__name__: [kind(generator) for _ in range(DRAWN)] for kind in (photograph, text)}
     kinds["black"] = [np.zeros((224, 224, 3), np.uint8)]
@@ -73,7 +74,7 @@ def main() -> None:
     rows = []
     for root in arguments.datasets:
         with open_store(False, None, 10**9) as store:
-            records = read_dataset(root, list_classes(root), Filter(), store, read_picture).records
+            records = read_dataset(root, list_classes(root), Filter(), store, ThisMachine()).records
         pictures = [read_picture(record.path).pixels for record in records]
         features = features_of(model, pictures)
         groups = np.unique([record.group for record in records], return_inverse=True)[1]

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 from dataclasses import replace
-from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -16,9 +15,10 @@ from scipy.special import softmax
 from sklearn.metrics import roc_auc_score
 
 from benchmarks.record import provenance, table, write
+from covid19.augment import views_of
 from covid19.backend import import_keras
 from covid19.dataset import choose_positive, list_classes
-from covid19.images import read_picture
+from covid19.machine import open_engine
 from covid19.metrics import one_hot
 from covid19.reading import Filter, read_dataset
 from covid19.settings import Settings
@@ -58,16 +58,15 @@ def measure(dataset: Path) -> dict[int, NDArray[np.float64]]:
     """The out-of-fold AUC of each repeat, by number of views."""
     from covid19.base import build_base
     from covid19.crossval import cross_validate, make_folds
-    from covid19.features import extract, views_of
+    from covid19.features import extract
 
     settings = Settings(dataset, views=VIEWS[-1])
     weights = get_weights("random")
-    read = lru_cache(256)(read_picture)
-    with FeatureStore(default_folder(), settings.cache_size) as store:
-        data = read_dataset(dataset, list_classes(dataset), Filter(), store, read)
+    with open_engine(None) as engine, FeatureStore(default_folder(), settings.cache_size) as store:
+        data = read_dataset(dataset, list_classes(dataset), Filter(), store, engine)
         views = views_of(data.records, range(len(data.records)), settings)
-        features, _ = extract(views, build_base(weights), weights.digest, store, read)
-    features = features.reshape(len(data.records), len(views) // len(data.records), -1)
+        each = len(views) // len(data.records)
+        features = extract(views, build_base(weights), weights.digest, store, engine, each).features
     labels = one_hot([record.label for record in data.records], data.classes)
     positive = data.classes.index(choose_positive(data.classes, None))
     divisions = make_folds(labels.argmax(axis=1).tolist(), [record.group for record in data.records], FOLDS, REPEATS, 0)
