@@ -21,6 +21,7 @@ from covid19.estimate import Estimate
 from covid19.explain import gradcam
 from covid19.features import extract
 from covid19.head import Features, Heads, new_heads, train_heads
+from covid19.images import Read
 from covid19.judge import Question, judge, make_probe
 from covid19.lungs import Cover, cover_of, find_masks, share_inside
 from covid19.machine import Engine, load_batches
@@ -154,7 +155,7 @@ def lungs_looked_at(
     base: keras.Model,
     heads: Heads,
     untrained: Features | None,
-    engine: Engine,
+    read: Read,
     settings: Settings,
 ) -> dict[str, Any]:
     """How much of the model's Grad-CAM lies on the lungs of the held-out images, and the same of a head on an untrained base.
@@ -166,18 +167,18 @@ def lungs_looked_at(
     """
     tested = [dataset.records[i] for i in split.test]
     tested = [tested[i] for i in audited([record.label for record in tested], settings.seed)]
-    found = _where_it_looks(tested, dataset.classes, base, heads, engine, settings)
+    found = _where_it_looks(tested, dataset.classes, base, heads, read, settings)
     if untrained is None:
         return found | {"untrained": None}
     members = [np.array(split.train)]
     fresh = new_heads(untrained, members, len(dataset.classes), settings.seed)
     theirs, _ = train_heads(fresh, untrained, labels, members, settings)
-    looked = _where_it_looks(tested, dataset.classes, build_base(get_weights("random")), theirs, engine, settings)
+    looked = _where_it_looks(tested, dataset.classes, build_base(get_weights("random")), theirs, read, settings)
     return found | {"untrained": looked["by_class"]}
 
 
 def _where_it_looks(
-    records: Sequence[Record], classes: Sequence[str], base: keras.Model, heads: Heads, engine: Engine, settings: Settings
+    records: Sequence[Record], classes: Sequence[str], base: keras.Model, heads: Heads, read: Read, settings: Settings
 ) -> dict[str, Any]:
     """Share of the Grad-CAM mass for each image's own class that lies on the lungs, the mean by class.
 
@@ -186,7 +187,7 @@ def _where_it_looks(
         classes: in the order of the head's outputs.
         base: whose feature maps the head's weights are laid over.
         heads: whose first head is explained.
-        engine: whose `read` decodes a file.
+        read: decodes a file.
         settings: lung_box, lung_masks.
 
     Returns:
@@ -195,7 +196,7 @@ def _where_it_looks(
     covers = list(covers_of(records, settings).values())[-1]
     flags = np.stack([cover.flags() for cover in covers])
     shares = np.full(len(records), np.nan)
-    for batch in load_batches([View(record) for record in records], engine.read):
+    for batch in load_batches([View(record) for record in records], read):
         if not batch.positions:
             continue
         maps = np.asarray(base.predict_on_batch(batch.as_floats()), np.float32)

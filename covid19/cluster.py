@@ -22,7 +22,7 @@ from urllib.parse import urlsplit
 import numpy as np
 
 from covid19.actors import Asker, Chooser, Extractor, Failed, Looker, Worker
-from covid19.addresses import is_address, reason
+from covid19.addresses import as_path, is_address, reason
 from covid19.answers import Answer
 from covid19.augment import View
 from covid19.console import say, warn
@@ -74,7 +74,6 @@ def open_cluster(address: str, quiet: bool = False) -> Iterator[Cluster]:
         if not quiet:
             size = f"{len(nodes)} node{'s' * (len(nodes) != 1)}, {cores:.0f} cores, {pool.gpus * pool.actors} GPUs"
             say(f"Ray cluster {where}: {size}; {pool.actors} hold the base")
-        if not quiet:
             _say_if_busy(cores)
         yield Cluster(pool, int(cores))
     finally:
@@ -226,7 +225,7 @@ class Cluster:
 
     def ask(self, model: Path, files: Sequence[str], overlays: bool) -> Iterator[tuple[Answer, bytes]]:
         """Ask a saved model about files, in their order, but last what had to be tried again; see `predict.answers_of`."""
-        paths = [name if "://" in name else str(Path(name).absolute()) for name in files]
+        paths = [_anywhere(as_path(name)) for name in files]
         arguments = [model.read_bytes(), overlays]
         for position, said in stream(Asker, arguments, len(files), paths.__getitem__, self.pool, ordered=True):
             answer, picture = (Answer("", "", {}, None, said.why), b"") if isinstance(said, Failed) else said

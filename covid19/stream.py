@@ -24,13 +24,13 @@ BLOCKS = 16  # that each actor should get at the least, so that all end at about
 ROWS = 8 * BATCH  # items of a block at the most: what a node that dies may cost
 AHEAD = 8  # answers asked for before they are needed
 AT_ONCE = 10_000  # items sent at once
-# Items of a block in each round, and how often a block is tried again whose worker dies. What did not come back goes out again
-# in ever smaller company, until what ends its worker is alone. Twice alone, since a node may die just then.
 DEADLY = "each worker of the cluster that read it died"
 REMEDY = (
     f"expected covid19 {__version__} and its packages on every node, and 2 GB of memory for each actor: install them there, "
     "and see Ray's logs on the nodes"
 )
+# Items of a block in each round, and how often a block is tried again whose worker dies. What did not come back goes out again
+# in ever smaller company, until what ends its worker is alone. Twice alone, since a node may die just then.
 ROUNDS = ((ROWS, 3), (8, 1), (1, 1), (1, 1))
 
 

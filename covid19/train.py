@@ -82,11 +82,11 @@ def train(settings: Settings) -> dict[str, Any]:
     with watch("audit"):
         shortcuts = audit(dataset, positive, y, honest, seen, settings)
         if shortcuts and settings.audit == "full":
-            shortcuts["lungs"] = lungs_looked_at(dataset, split, y, base, heads, plain, engine, settings)
+            shortcuts["lungs"] = lungs_looked_at(dataset, split, y, base, heads, plain, engine.read, settings)
     heads = heads.tempered(honest.temperature)
     model = assemble(base, head_model(heads))
     with watch("predict"):
-        probabilities = _predict(heads, model, extracted, test_at, records, engine)  # 10. predict
+        probabilities = _predict(heads, model, extracted, test_at, records, engine.read)  # 10. predict
     groups = [records[i].group for i in split.test]
     test = evaluate(y[test_at], probabilities, classes, positive, groups, honest.threshold)  # 11. report and plot
     say(describe_test(y[test_at], decide(probabilities, classes.index(positive), honest.threshold), classes, test))
@@ -131,7 +131,7 @@ def _see(
 
 
 def _predict(
-    heads: Any, model: Any, extracted: Extracted, test: Any, records: Sequence[Record], engine: Engine
+    heads: Any, model: Any, extracted: Extracted, test: Any, records: Sequence[Record], read: Read
 ) -> Any:  # fmt: skip
     """What the head says of the test images' features, proven on a few to be what the model says: (n, classes)."""
     from covid19.head import probabilities_of
@@ -139,7 +139,7 @@ def _predict(
 
     probabilities = probabilities_of(heads, extracted.features, test)[:, 0]
     tried = [View(records[i]) for i in test[:PICTURES_CHECKED]]
-    for batch in load_batches(tried, engine.read):
+    for batch in load_batches(tried, read):
         if batch.positions:
             check_assembled(model, batch.as_floats(), probabilities[batch.positions], extracted.precision)
     return probabilities
