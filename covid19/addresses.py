@@ -99,4 +99,4 @@ def on_disk(path: Path) -> Iterator[Path]:
 
 def reason(error: BaseException) -> str:
     """An error in one line."""
-    return f"{type(error).__name__}: {error}".strip(": ").splitlines()[0][:300]
+    return " ".join(f"{type(error).__name__}: {error}".strip(": ").split())[:300]

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
 PATIENCE = 5.0  # seconds until a cluster that does not answer is given up, or cores that are not free are spoken of
 PATIENCE_STEPS = 10
+ATTEMPTS = 3  # to join a cluster as a client, 30 s each
 MOST_CORES = 8  # of an actor without GPU: on more, one forward is not proportionally faster
 WORTH = 0.9  # of all cores that must be used for an actor to get more of them
 DOUBTED = 5  # files that a node cannot read, which are tried here
@@ -113,7 +114,7 @@ def _connect(address: str) -> str:
     try:
         if address != "local":
             try:
-                ray.init(address=address, **quiet)
+                _join(address, quiet)
                 return f"at {address}" if address != "auto" else "that this machine belongs to"
             except ConnectionError:
                 if address != "auto":
@@ -126,6 +127,19 @@ def _connect(address: str) -> str:
             f"--cluster {address} cannot be used ({reason(error)}); expected a Ray cluster with this version of Ray and of "
             "Python, and its token if it has one (RAY_AUTH_MODE=token, ~/.ray/auth_token): install the same on both sides"
         ) from error
+
+
+def _join(address: str, options: dict[str, Any]) -> None:
+    """Join a cluster; again if its head aborts: the server that it forks for a client sometimes hangs in gRPC at the fork."""
+    import ray
+
+    for left in reversed(range(ATTEMPTS)):
+        try:
+            ray.init(address=address, **options)
+            return
+        except ConnectionAbortedError:
+            if not left:
+                raise
 
 
 def plan(nodes: Sequence[dict[str, float]]) -> Pool:

@@ -1,27 +1,30 @@
 """A Ray cluster of two nodes on the loopback interface: the same results as without, also if a node or a worker dies."""
 
+import contextlib
 import json
 import os
 import shutil
+import signal
 import socket
+import sqlite3
+import subprocess
+import sys
 import time
 
+import cv2
 import numpy as np
 import pytest
-import ray
-from conftest import PROJECT, read_records, run_command, settings_in
+from conftest import PROJECT, read_records, run_command
 
 from covid19.actors import Chooser, Failed, build, choose_precision
-from covid19.addresses import as_path
-from covid19.augment import View, views_of
+from covid19.augment import View
 from covid19.base import base_arrays, build_base
 from covid19.cluster import Cluster, open_cluster, plan
 from covid19.errors import InputError
-from covid19.features import extract
 from covid19.images import read_picture
-from covid19.machine import ThisMachine, forward, load_batches
+from covid19.machine import forward, load_batches
 from covid19.sample import write_sample
-from covid19.store import FeatureStore
+from covid19.store import FILE_NAME
 from covid19.stream import Pool
 from covid19.weights import get_weights
 
@@ -31,6 +34,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
 ]
 
+RUN = ("--weights", "random", "-e", "5", "--repeats", "2", "--views", "5")
 NUMBERS = ("dataset", "split", "test", "cross_validation", "audit")
 POISON = """
 import os, sys
@@ -83,46 +87,54 @@ def two_nodes(monkeypatch):
         nodes.shutdown()
 
 
-class Interrupted(Cluster):
-    """A cluster at which something happens after the first batch."""
+def start(dataset, folder, *flags, **environment):
+    """Begin a run with a feature store of its own in a folder, and wait until features are being extracted."""
+    command = [sys.executable, "-m", "covid19", "train", "-d", dataset, *RUN, "--cache-dir", folder / "cache", *flags]
+    folder.mkdir(exist_ok=True)
+    process = subprocess.Popen(
+        list(map(str, command)), cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        env={**os.environ, "PYTHONPATH": str(PROJECT), **environment},
+    )  # fmt: skip
+    while "Extracting features" not in (line := process.stdout.readline()) and line:
+        pass
+    return process
 
-    def see(self, base, views, precision):
-        for number, done in enumerate(super().see(base, views, precision)):
-            yield done
-            if not number:
-                self.happening()
+
+def features_in(folder):
+    """All features of a store, float32, by key."""
+    with contextlib.closing(sqlite3.connect(folder / "cache" / FILE_NAME)) as database:
+        return {key: np.frombuffer(value, "<f4") for key, value in database.execute("SELECT key, feature FROM features")}
 
 
-def test_a_node_that_dies_in_the_middle_costs_time_and_nothing_else(two_nodes, tmp_path, monkeypatch, capsys):
-    monkeypatch.setenv("RAY_ADDRESS", two_nodes.address)
-    write_sample(tmp_path / "data", count=16, size=96, seed=2)
-    records = read_records(tmp_path / "data")
-    archive = shutil.make_archive(str(tmp_path / "data"), "zip", tmp_path / "data")
-    settings = settings_in(tmp_path, tmp_path / "data", views=5)
-    views = views_of(records, range(len(records)), settings)
-    weights = get_weights("random")
-    base = build_base(weights)
-    with FeatureStore(None, 10**9) as store:
-        expected = extract(views, base, weights.digest, store, ThisMachine(), 6).features
-    with open_cluster("auto") as cluster, FeatureStore(tmp_path / "cache", 10**9) as store:
-        assert cluster.pool == Pool(2, 1, 0)
-        archived = [as_path(f"zip://{record.name}::{archive}") for record in records[:3]]
-        looks = dict(cluster.look(archived, frozenset()))
-        assert [looks[number].digest for number in range(3)] == [record.digest for record in records[:3]]
-        engine = Interrupted(cluster.pool, cluster.cores)
+def test_a_node_that_dies_in_the_middle_costs_time_and_nothing_else(two_nodes, tmp_path):
+    data, here, there = tmp_path / "data", tmp_path / "here", tmp_path / "there"
+    write_sample(data, count=12, size=96, seed=2)
+    archive = f"zip://data::{shutil.make_archive(tmp_path / 'data', 'zip', tmp_path, 'data')}"  # read where the actor runs
+    assert start(data, here).communicate(timeout=300)[1] == ""
 
-        def stop():
-            raise KeyboardInterrupt
+    stopped = start(archive, there, "--cluster", "auto", RAY_ADDRESS=two_nodes.address)
+    stopped.send_signal(signal.SIGINT)
+    assert "interrupted" in stopped.communicate(timeout=300)[1]
+    assert stopped.returncode == 130
+    kept = len(features_in(there))
+    assert kept > 0  # goes on from there
 
-        engine.happening = stop
-        with pytest.raises(KeyboardInterrupt):
-            extract(views, base, weights.digest, store, engine, 6)
-        engine.happening = lambda: two_nodes.remove_node(two_nodes.other, allow_graceful=False)
-        found = extract(views, base, weights.digest, store, engine, 6)
-        assert sum(not node["Alive"] for node in ray.nodes()) == 1
-    assert 100 < found.runs < len(views)  # what was done before the stop was kept
-    np.testing.assert_allclose(found.features, expected, rtol=1e-4, atol=1e-6)
-    assert "2 nodes, 2 cores, 0 GPUs; 2 hold the base" in capsys.readouterr().out
+    process = start(archive, there, "--cluster", "auto", RAY_ADDRESS=two_nodes.address)
+    assert process.poll() is None
+    two_nodes.remove_node(two_nodes.other, allow_graceful=False)
+    said = process.communicate(timeout=300)
+    assert process.returncode == 0, said[1]
+    found, expected = features_in(there), features_in(here)
+    assert found.keys() == expected.keys()
+    assert kept < len(found)
+    for key, feature in expected.items():
+        np.testing.assert_allclose(found[key], feature, rtol=1e-4, atol=1e-6)
+    reports = [json.loads((folder / "metrics.json").read_text()) for folder in (there, here)]
+    assert reports[0]["features"]["extracted"] == len(found) - kept
+    for report in reports:
+        del report["dataset"]["root"], report["dataset"]["metadata"]["path"]
+    for key in NUMBERS:
+        assert_close(*(report[key] for report in reports))
 
 
 def test_a_client_from_outside_trains_and_predicts_as_one_machine_does(two_nodes, run, tmp_path):
@@ -136,13 +148,21 @@ def test_a_client_from_outside_trains_and_predicts_as_one_machine_does(two_nodes
     for key in NUMBERS:
         assert_close(report[key], run.report[key])
 
-    ask = ("-m", "covid19", "predict", "-m", model, "--csv", "--heatmaps", "maps", data)
+    ask = ("-m", "covid19", "predict", "-m", model, "--json", "--heatmaps", "maps", data)
     here = run_command(*ask, cwd=tmp_path)
-    maps = {path.name: path.read_bytes() for path in (tmp_path / "maps").iterdir()}
+    maps = heat_maps(tmp_path / "maps")
     there = run_command(*ask, "--cluster", "auto", cwd=tmp_path, RAY_ADDRESS=two_nodes.address)
     assert (there.returncode, there.stderr) == (0, "")
-    assert there.stdout == here.stdout
-    assert {path.name: path.read_bytes() for path in (tmp_path / "maps").iterdir()} == maps
+    assert_close(json.loads(there.stdout), json.loads(here.stdout))
+    found = heat_maps(tmp_path / "maps")
+    assert found.keys() == maps.keys()
+    for name, pixels in maps.items():
+        np.testing.assert_allclose(found[name], pixels, atol=2)  # grey levels
+
+
+def heat_maps(folder):
+    """The pictures in a folder, as whole numbers that can be subtracted, by name."""
+    return {path.name: cv2.imread(str(path)).astype(int) for path in folder.iterdir()}
 
 
 def assert_close(one, other):
