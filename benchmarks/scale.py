@@ -43,7 +43,7 @@ class Stub(Extractor):
 
     AT_ONCE = 1  # two that wait at the same time would be two workers
 
-    def set_up(self, arrays: Any, trained: bool, precision: str) -> None:
+    def set_up(self, arrays: Any, trained: bool, precision: str, file_timeout_s: float) -> None:
         """Take the seconds an image."""
         self._seconds = float(precision)
 

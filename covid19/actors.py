@@ -8,6 +8,7 @@ import tempfile
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 from covid19.addresses import as_path, reason
 from covid19.augment import Shot
 from covid19.backend import import_keras
+from covid19.decoding import DecodingPool
 from covid19.images import read_picture
 from covid19.machine import AHEAD, forward, load_batches, look_at
 
@@ -75,13 +77,14 @@ class Worker(ABC):
 class Looker(Worker):
     """Reads files; see `machine.look_at`."""
 
-    def set_up(self, known: frozenset[bytes]) -> None:
-        """Take the images that need not be decoded."""
+    def set_up(self, known: frozenset[bytes], file_timeout_s: float) -> None:
+        """Take the images that need not be decoded, and the seconds that one may take."""
         self._known = known
+        self._decoder = DecodingPool(file_timeout_s, 1)
 
     def do(self, items: list[str]) -> list[Any]:
         """A look at each file."""
-        return [look_at(as_path(path), self._known) for path in items]
+        return [look_at(as_path(path), self._known, self._decoder.run)[0] for path in items]
 
 
 class Extractor(Worker):
@@ -89,16 +92,17 @@ class Extractor(Worker):
 
     AT_ONCE = 2
 
-    def set_up(self, arrays: Sequence[Array], trained: bool, precision: str) -> None:
+    def set_up(self, arrays: Sequence[Array], trained: bool, precision: str, file_timeout_s: float) -> None:
         """Build the base."""
         _use_own_cores()
+        self._read = partial(read_picture, run=DecodingPool(file_timeout_s, _cores()).run)
         self._model = build(arrays, trained, precision)
         self._base = threading.Lock()
 
     def do(self, items: list[Item]) -> list[Any]:
         """The features of each view, or in words why there are none."""
         said: dict[int, Any] = {}
-        for batch in load_batches([_shot(item) for item in items], read_picture, max(AHEAD, _cores())):
+        for batch in load_batches([_shot(item) for item in items], self._read, max(AHEAD, _cores())):
             with self._base:
                 done = forward(self._model, batch)
             said |= dict(zip(done.positions, done.features, strict=True)) | done.problems
@@ -121,7 +125,7 @@ class Chooser(Worker):
 class Asker(Worker):
     """Holds a saved model and answers for files."""
 
-    def set_up(self, model: bytes, overlays: bool) -> None:
+    def set_up(self, model: bytes, overlays: bool, file_timeout_s: float) -> None:
         """Load the model from its file's bytes."""
         _use_own_cores()
         import_keras()
@@ -132,12 +136,13 @@ class Asker(Worker):
             path.write_bytes(model)
             self._predictor = Predictor(path)
         self._overlays = overlays
+        self._decoder = DecodingPool(file_timeout_s, _cores())
 
     def do(self, items: list[str]) -> list[Any]:
         """An answer to each file, with its heat map or none; see `predict.answers_of`."""
         from covid19.predict import answers_of
 
-        return list(answers_of(self._predictor, items, self._overlays))
+        return list(answers_of(self._predictor, items, self._decoder.run, self._overlays))
 
 
 def build(arrays: Sequence[Array], trained: bool, precision: str) -> Any:

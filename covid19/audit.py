@@ -194,7 +194,7 @@ def _where_it_looks(
         `by_class`, and `area`, the share that would lie there by chance.
     """
     covers = list(covers_of(records, settings).values())[-1]
-    flags = np.stack([cover.flags() for cover in covers])
+    flags = np.stack([cover.flags(read) for cover in covers])
     shares = np.full(len(records), np.nan)
     for batch in load_batches([View(record) for record in records], read):
         if not batch.positions:

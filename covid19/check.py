@@ -15,10 +15,12 @@ import numpy as np
 
 from covid19.console import printable
 from covid19.dataset import FEW, Dataset, Record, list_classes
+from covid19.decoding import DecodingPool
 from covid19.images import COLOURFUL, FLAT, SIDE
 from covid19.machine import ThisMachine
 from covid19.patients import KAGGLE
 from covid19.reading import Filter, survey
+from covid19.settings import FILE_TIMEOUT_S
 from covid19.store import FeatureStore
 
 Finding = dict[str, Any]
@@ -33,13 +35,14 @@ DETAILS = {
 }
 
 
-def check(root: Path, wanted: Filter, store: FeatureStore) -> Finding:
+def check(root: Path, wanted: Filter, store: FeatureStore, file_timeout_s: float = FILE_TIMEOUT_S) -> Finding:
     """Look over a data set's files, metadata and classes.
 
     Args:
         root: folder with one folder of images for each class.
         wanted: as for a training run; images under two classes are reported, not refused.
         store: knows the images that were decoded before.
+        file_timeout_s: seconds that reading one file may take.
 
     Returns:
         JSON values: `root`, `sound`, `problems`, `warnings`, `classes` (counts of each), `views`, `patients_by_rule`,
@@ -48,20 +51,22 @@ def check(root: Path, wanted: Filter, store: FeatureStore) -> Finding:
     Raises:
         InputError: there are no class folders, or the table cannot be read.
     """
-    dataset = survey(root, list_classes(root), wanted, store, ThisMachine())
+    classes = list_classes(root)
+    with DecodingPool(file_timeout_s) as decoder:
+        dataset = survey(root, classes, wanted, store, ThisMachine(decoder.run))
     files = [{"path": skipped.path, "why": skipped.reason} for skipped in dataset.skipped]
     files += [{"path": record.name, "why": DETAILS[kind]} for record in dataset.records for kind in _oddities(record)]
     described = dataset.as_json()
-    classes = {label: _count(dataset, label) for label in dataset.classes}
+    counts = {label: _count(dataset, label) for label in dataset.classes}
     named = [record for record in dataset.records if record.entry.source]
     sources = {"table": _by_source(named, dataset.classes), "guess": guess_by_source(named)}
-    problems = _problems(dataset, classes, sources["guess"])
+    problems = _problems(dataset, counts, sources["guess"])
     return {
         "root": str(root),
         "sound": not problems,
         "problems": problems,
-        "warnings": _warnings(dataset, classes, sources["guess"]),
-        "classes": classes,
+        "warnings": _warnings(dataset, counts, sources["guess"]),
+        "classes": counts,
         **{key: described[key] for key in ("views", "patients_by_rule", "metadata")},
         "sources": sources,
         "files": files,

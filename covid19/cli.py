@@ -185,13 +185,13 @@ def _prepare(collection: Path | None, kaggle: Path | None, download: bool, contr
     prepare(Recipe(collection=collection, kaggle=kaggle, controls=controls, **given))
 
 
-def _check(dataset: Path, as_json: bool, metadata: Path | None, view: str, **store: Any) -> int:
+def _check(dataset: Path, as_json: bool, metadata: Path | None, view: str, file_timeout: float, **store: Any) -> int:
     from covid19.check import check, describe
     from covid19.console import say
     from covid19.reading import Filter
     from covid19.store import open_store
 
     with open_store(**store) as features:
-        findings = check(dataset, Filter(metadata, view), features)
+        findings = check(dataset, Filter(metadata, view), features, file_timeout)
     say(json.dumps(findings, indent=2, ensure_ascii=False) if as_json else describe(findings))
     return DONE if findings["sound"] else FAILED

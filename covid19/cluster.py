@@ -26,9 +26,11 @@ from covid19.addresses import as_path, is_address, reason
 from covid19.answers import Answer
 from covid19.augment import View
 from covid19.console import say, warn
+from covid19.decoding import DecodingPool, RunTask, run_here
 from covid19.errors import InputError
-from covid19.images import Read, read_picture
+from covid19.images import Picture, read_picture
 from covid19.machine import BATCH, Forward, Look
+from covid19.settings import FILE_TIMEOUT_S
 from covid19.store import WIDTH
 from covid19.stream import Pool, stream
 
@@ -44,12 +46,13 @@ DOUBTED = 5  # files that a node cannot read, which are tried here
 
 
 @contextmanager
-def open_cluster(address: str, quiet: bool = False) -> Iterator[Cluster]:
+def open_cluster(address: str, decoder: DecodingPool, quiet: bool = False) -> Iterator[Cluster]:
     """Connect to a cluster, or start one on this machine, until the end of the block.
 
     Args:
         address: 'local' starts one on this machine; 'auto' joins the one that this machine belongs to, and starts one if there
             is none; 'ray://host:port' joins another as a client.
+        decoder: decodes files on this machine; on the cluster its time limit holds too.
         quiet: whether to print nothing of it.
 
     Raises:
@@ -76,7 +79,7 @@ def open_cluster(address: str, quiet: bool = False) -> Iterator[Cluster]:
             size = f"{len(nodes)} node{'s' * (len(nodes) != 1)}, {cores:.0f} cores, {pool.gpus * pool.actors} GPUs"
             say(f"Ray cluster {where}: {size}; {pool.actors} hold the base")
             _say_if_busy(cores)
-        yield Cluster(pool, int(cores))
+        yield Cluster(pool, int(cores), decoder.timeout_s, decoder.run)
     finally:
         ray.shutdown()
 
@@ -170,21 +173,29 @@ class Cluster:
     Args:
         pool: the actors that there is room for.
         cores: of all nodes.
+        file_timeout_s: seconds that reading one file may take.
+        run: runs a task that decodes a file on this machine.
     """
 
     extractor: type[Worker] = Extractor
 
-    def __init__(self, pool: Pool, cores: int) -> None:
+    def __init__(self, pool: Pool, cores: int, file_timeout_s: float = FILE_TIMEOUT_S, run: RunTask = run_here) -> None:
         self.pool = pool
         self.cores = cores
-        self.read: Read = read_picture
+        self.file_timeout_s = file_timeout_s
+        self._run = run
         self._doubted = 0
         self._precisions: dict[Any, str] = {}
+
+    def read(self, path: Path) -> Picture:
+        """See `Engine`."""
+        return read_picture(path, self._run)
 
     def look(self, paths: Sequence[Path], known: Container[bytes]) -> Iterator[tuple[int, Look]]:
         """See `Engine`: on every core of the cluster, since decoding a file uses one."""
         everywhere = Pool(max(self.cores, 1), min(self.cores, 1), 0)
-        with closing(stream(Looker, [known], len(paths), lambda i: _anywhere(paths[i]), everywhere)) as said:
+        arguments = [known, self.file_timeout_s]
+        with closing(stream(Looker, arguments, len(paths), lambda i: _anywhere(paths[i]), everywhere)) as said:
             for position, look in said:
                 if isinstance(look, Failed):
                     yield position, Look("", None, None, {}, look.why)
@@ -225,9 +236,8 @@ class Cluster:
     def see(self, base: keras.Model, views: Sequence[View], precision: str) -> Generator[Forward]:
         """See `Engine`."""
         found: dict[int, Any] = {}
-        with closing(
-            stream(self.extractor, [*_arguments(base), precision], len(views), lambda i: _item(views[i]), self.pool)
-        ) as answers:
+        arguments = [*_arguments(base), precision, self.file_timeout_s]
+        with closing(stream(self.extractor, arguments, len(views), lambda i: _item(views[i]), self.pool)) as answers:
             for position, said in answers:
                 if isinstance(said, str):
                     self._check_shared(views[position].record.path, said)
@@ -240,7 +250,7 @@ class Cluster:
     def ask(self, model: Path, files: Sequence[str], overlays: bool) -> Iterator[tuple[Answer, bytes]]:
         """Ask a saved model about files, in their order, but last what had to be tried again; see `predict.answers_of`."""
         paths = [_anywhere(as_path(name)) for name in files]
-        arguments = [model.read_bytes(), overlays]
+        arguments = [model.read_bytes(), overlays, self.file_timeout_s]
         for position, said in stream(Asker, arguments, len(files), paths.__getitem__, self.pool, ordered=True):
             answer, picture = (Answer("", "", {}, None, said.why), b"") if isinstance(said, Failed) else said
             yield answer._replace(file=files[position]), picture

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import io
+import re
 import struct
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,25 +19,62 @@ DAMAGED = (
     MemoryError, struct.error, zlib.error,
 )  # fmt: skip
 DEFLATED = "1.2.840.10008.1.2.1.99"  # transfer syntax whose unpacked size nothing tells
+MAX_READS = 200_000  # of a file's header; a radiograph's takes some thousands, and each element takes memory
+FLOAT_BYTES = 8  # of a pixel behind a modality or VOI transformation, which pydicom makes in float64
+RLE_PADDING = 2  # bytes that a segment may be longer than its pixels
+RLE_HEADER = 64  # bytes
+# Where the size stands in an image that is compressed as JPEG (ITU-T T.81, B.2.2) or JPEG-LS (T.87): the start of frame.
+JPEG_SEGMENT = re.compile(rb"\xff+([^\x00\xff\xd0-\xd9\x01])(..)", re.DOTALL)
+START_OF_FRAME = {0xC0, 0xC1, 0xC2, 0xC3, 0xC5, 0xC6, 0xC7, 0xC9, 0xCA, 0xCB, 0xCD, 0xCE, 0xCF, 0xF7}
+START_OF_SCAN = 0xDA
+J2K_START = b"\xff\x4f\xff\x51"  # start of a JPEG 2000 codestream and of its size (ITU-T T.800, A.5.1)
+JP2_START = b"\x00\x00\x00\x0cjP  "  # of a file around a codestream, which some writers put into a DICOM file
+CheckSize = Callable[[int, int], None]
+
+
+class HeaderReader(io.BufferedReader):
+    """A file of which only so many parts may be read: pydicom makes objects of each, 75 bytes of memory for one of the file."""
+
+    name = ""  # pydicom asks for it
+
+    def __init__(self, raw: Any) -> None:
+        super().__init__(raw)
+        self._left = MAX_READS
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """Read as any file does.
+
+        Raises:
+            ValueError: this was done too often.
+        """
+        self._left -= 1
+        if self._left < 0:
+            raise ValueError(f"its header has more than {MAX_READS // 2} elements")
+        return super().read(size)
+
+
+def is_dicom(content: bytes) -> bool:
+    """Whether a file's content begins as DICOM files do: 'DICM' after a preamble of 128 bytes (DICOM PS3.10, section 7.1)."""
+    return content[128:132] == b"DICM"
 
 
 def is_dicom_file(path: Path) -> bool:
-    """Whether a file begins as DICOM files do: 'DICM' after a preamble of 128 bytes (DICOM PS3.10, section 7.1)."""
+    """The same of a file; False of one that cannot be read."""
     try:
         if not path.is_file():  # a pipe would be waited for
             return False
         with path.open("rb") as file:
-            return file.read(132)[128:] == b"DICM"
+            return is_dicom(file.read(132))
     except OSError:
         return False
 
 
-def read_dicom(path: Path, most_pixels: int) -> tuple[NDArray[Any], bool]:
+def read_dicom(content: bytes, check_size: CheckSize) -> tuple[NDArray[Any], bool]:
     """The image after modality and VOI transformation (DICOM PS3.3, C.11.1 and C.11.2), and whether it is a negative.
 
     Args:
-        path: of a file.
-        most_pixels: that it may have.
+        content: of a DICOM file.
+        check_size: raises a `ValueError` if so many pixels of so many bytes each are too many.
 
     Returns:
         Values of any depth, (height, width) or RGB (height, width, 3).
@@ -42,48 +82,130 @@ def read_dicom(path: Path, most_pixels: int) -> tuple[NDArray[Any], bool]:
     Raises:
         ValueError: the file is damaged, compressed in a way for which a package is missing, too large, or has no single frame.
     """
-    from pydicom.pixels.decoders.base import get_decoder
     from pydicom.pixels.processing import apply_modality_lut, apply_voi_lut
 
     try:
-        dataset = _open(path)
+        dataset = _open(HeaderReader(io.BytesIO(content)))
         syntax = dataset.file_meta.get("TransferSyntaxUID")
         frames, pixels = int(dataset.get("NumberOfFrames") or 1), "PixelData" in dataset
-        size = int(dataset.get("Rows") or 0) * int(dataset.get("Columns") or 0)
+        rows, columns = int(dataset.get("Rows") or 0), int(dataset.get("Columns") or 0)
+        samples = int(dataset.get("SamplesPerPixel") or 1)
+        depth = max(1, int(dataset.get("BitsAllocated") or 8) // 8)
     except DAMAGED as error:
         raise ValueError(f"pydicom cannot read it: {_first_line(error)}") from error
     if frames != 1 or not pixels:
         raise ValueError(f"the DICOM file has {f'{frames} frames' if pixels else 'no pixels'}, expected one frame")
-    if size > most_pixels:
-        raise ValueError(f"it would have more than {most_pixels / 1e6:.0f} million pixels, too many for a radiograph")
+    check_size(rows * columns, FLOAT_BYTES if samples == 1 else samples * depth)
+    _check_decoder(syntax)
     try:
+        if _is_compressed(syntax):
+            _check_frame(dataset, rows, columns, samples * depth)
         values = dataset.pixel_array
-        if values.shape[:2] != (dataset.Rows, dataset.Columns) or values.shape[2:] not in ((), (3,)):
+        if values.shape[:2] != (rows, columns) or values.shape[2:] not in ((), (3,)):
             raise ValueError("it has more pixels than its header says")
         if values.ndim == 2:
             values = apply_voi_lut(apply_modality_lut(values, dataset), dataset)
     except DAMAGED as error:
-        if isinstance(error, RuntimeError) and _is_compressed(syntax) and not get_decoder(syntax).is_available:
-            raise ValueError(f"the DICOM file is compressed ({syntax.name}): pip install 'covid19[dicom]'") from error
         raise ValueError(f"pydicom cannot decode it: {_first_line(error)}") from error
     return np.asarray(values), dataset.get("PhotometricInterpretation") == "MONOCHROME1"
 
 
-def _open(path: Path, **options: Any) -> Any:
+def _open(reader: HeaderReader, **options: Any) -> Any:
     """A dataset of pydicom's, which is lenient with values, but not with a stream whose unpacked size nothing tells."""
     import pydicom  # a fifth of a second that a folder without DICOM files need not pay
 
     pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE
     pydicom.config.convert_wrong_length_to_UN = True
-    if not is_dicom_file(path):
+    if not is_dicom(reader.peek(132)):
         raise ValueError("no DICOM file")
-    if pydicom.filereader.read_file_meta_info(path).get("TransferSyntaxUID") == DEFLATED:
+    reader.seek(132)
+    # The file's meta information, group 2, is always in this encoding (DICOM PS3.10, section 7.1).
+    meta = pydicom.filereader.read_dataset(reader, False, True, stop_when=lambda tag, *_: tag.group != 2)
+    if meta.get("TransferSyntaxUID") == DEFLATED:
         raise ValueError("deflated DICOM files are not read")
-    return pydicom.dcmread(path, **options)
+    reader.seek(0)
+    return pydicom.dcmread(reader, **options)
 
 
 def _is_compressed(syntax: Any) -> bool:
     return bool(syntax and syntax.is_transfer_syntax and syntax.is_compressed)
+
+
+def _check_decoder(syntax: Any) -> None:
+    """Make sure that pixels of a transfer syntax can be decoded; a file that names none is left to pydicom.
+
+    Raises:
+        ValueError: they cannot, such as a video's, or a package is missing.
+    """
+    from pydicom.pixels.decoders.base import get_decoder
+
+    if not _is_compressed(syntax):
+        return
+    try:
+        decoder = get_decoder(syntax)
+    except NotImplementedError as error:
+        raise ValueError(f"the DICOM file is encoded as '{syntax.name}', which is not read; expected a still image") from error
+    if not decoder.is_available:
+        raise ValueError(f"the DICOM file is compressed ({syntax.name}): pip install 'covid19[dicom]'")
+
+
+def _check_frame(dataset: Any, rows: int, columns: int, bytes_per_pixel: int) -> None:
+    """Make sure that compressed pixels have the size that the header says: decoders believe what the compressed data say.
+
+    Raises:
+        ValueError: they have another size, or do not say which.
+    """
+    from pydicom import encaps
+
+    frame = encaps.get_frame(dataset.PixelData, 0, number_of_frames=1)
+    if dataset.file_meta.TransferSyntaxUID == "1.2.840.10008.1.2.5":
+        _check_run_lengths(frame, rows * columns, bytes_per_pixel)
+        return
+    size = _codestream_size(frame)
+    if size != (rows, columns):
+        found = f"{size[0]} x {size[1]} pixels" if size else "an unknown size"
+        raise ValueError(f"its compressed image has {found}, its header says {rows} x {columns}")
+
+
+def _codestream_size(frame: bytes) -> tuple[int, int] | None:
+    """Rows and columns as a JPEG, JPEG-LS or JPEG 2000 codestream says itself; None if it does not, or says two sizes."""
+    if frame.startswith(JP2_START):
+        frame = frame[max(frame.find(J2K_START), 0) :] if frame.count(J2K_START) == 1 else b""
+    if frame.startswith(J2K_START):
+        if len(frame) < 24:
+            return None
+        right, bottom, left, top = struct.unpack(">4I", frame[8:24])
+        return bottom - top, right - left
+    sizes, at = set(), 2
+    while found := JPEG_SEGMENT.match(frame, at):
+        kind, length = found[1][0], int.from_bytes(found[2])
+        if kind == START_OF_SCAN:
+            break
+        if kind in START_OF_FRAME:
+            sizes.add((int.from_bytes(frame[found.end() + 1 : found.end() + 3]),
+                       int.from_bytes(frame[found.end() + 3 : found.end() + 5])))  # fmt: skip
+        at = found.end() + length - 2
+    return sizes.pop() if len(sizes) == 1 else None
+
+
+def _check_run_lengths(frame: bytes, pixels: int, segments: int) -> None:
+    """Walk over the runs of an RLE frame (DICOM PS3.5, annex G) and make sure that they have a byte for each pixel, no more.
+
+    Raises:
+        ValueError: a segment has more, or the frame has too few segments.
+    """
+    count, *offsets = struct.unpack("<16I", frame[:RLE_HEADER])
+    if count != segments:
+        raise ValueError(f"its compressed image has {count} segments, expected {segments}")
+    ends = [*offsets[1:count], len(frame)]
+    for start, end in zip(offsets[:count], ends, strict=True):
+        at, length = start, 0
+        while at < min(end, len(frame)) and length <= pixels + RLE_PADDING:
+            control = frame[at]
+            length += control + 1 if control < 128 else 257 - control if control > 128 else 0
+            at += control + 2 if control < 128 else 2 if control > 128 else 1
+        if length > pixels + RLE_PADDING:
+            raise ValueError("its compressed image has more pixels than its header says")
 
 
 def _first_line(error: Exception) -> str:
@@ -111,7 +233,8 @@ def acquisition(path: Path) -> dict[str, str | float]:
 
 def _tags(path: Path, tags: dict[str, str]) -> dict[str, str]:
     try:
-        dataset = _open(path, stop_before_pixels=True, specific_tags=list(tags.values()))
-        return {name: str(dataset.get(tag) or "").strip() for name, tag in tags.items()}
+        with HeaderReader(path.open("rb", buffering=0)) as reader:
+            dataset = _open(reader, stop_before_pixels=True, specific_tags=list(tags.values()))
+            return {name: str(dataset.get(tag) or "").strip() for name, tag in tags.items()}
     except DAMAGED:
         return dict.fromkeys(tags, "")

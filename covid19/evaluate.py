@@ -15,6 +15,7 @@ from covid19 import NOTICE, __version__
 from covid19.backend import import_keras
 from covid19.console import say, warn
 from covid19.dataset import Dataset, check_counts, list_classes
+from covid19.decoding import DecodingPool
 from covid19.duplicates import near_groups
 from covid19.errors import InputError
 from covid19.machine import ThisMachine
@@ -22,7 +23,7 @@ from covid19.metrics import decide, evaluate, one_hot
 from covid19.outputs import check_outputs, written_whole
 from covid19.probes import probe_inputs
 from covid19.reading import Filter, read_dataset
-from covid19.settings import Settings
+from covid19.settings import FILE_TIMEOUT_S, Settings
 from covid19.store import open_store
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ MEASURES = {"accuracy": "acc", "sensitivity": "sens", "specificity": "spec", "ro
 
 def evaluate_model(
     model: Path, dataset: Path, report: Path, metadata: Path | None, view: str, cache: bool, cache_dir: Path | None,
-    cache_size: int, command: str = "",
+    cache_size: int, file_timeout: float = FILE_TIMEOUT_S, command: str = "",
 ) -> dict[str, Any]:  # fmt: skip
     """Test a model on another data set, threshold and temperature frozen, and write what was found.
 
@@ -45,6 +46,7 @@ def evaluate_model(
         report: JSON file to write.
         metadata, view: as `Settings` has them.
         cache, cache_dir, cache_size: of the feature store.
+        file_timeout: seconds that reading one file may take.
         command: as typed, for the report.
 
     Returns:
@@ -71,8 +73,8 @@ def evaluate_model(
             f"--dataset '{dataset}' has the classes {', '.join(classes)}; expected the model's, {', '.join(info['classes'])}: "
             "name the folders so"
         )
-    with open_store(cache, cache_dir, cache_size) as store:
-        engine = ThisMachine()
+    with DecodingPool(file_timeout) as decoder, open_store(cache, cache_dir, cache_size) as store:
+        engine = ThisMachine(decoder.run)
         found, known = _unseen(read_dataset(dataset, classes, Filter(metadata, view), store, engine), info)
         views = [View(record) for record in found.records]
         features = extract(views, trained.get_layer("vgg16"), info["base"]["digest"], store, engine).features

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from covid19.settings import Settings
-from covid19.values import address, cluster, gigabytes, whole
+from covid19.values import address, cluster, gigabytes, seconds, whole
 
 
 def add_check_flags(parser: argparse.ArgumentParser) -> None:
@@ -58,6 +58,7 @@ def add_data_flags(parser: argparse.ArgumentParser) -> None:
         default=Settings.view,
         help="PA leaves out images whose known view is another; any keeps them (default %(default)s)",
     )
+    add_file_timeout_flag(parser)
     add(
         "--cache-dir",
         type=Path,
@@ -72,6 +73,17 @@ def add_data_flags(parser: argparse.ArgumentParser) -> None:
         help="size of the feature store; the features used longest ago go first (default 2)",
     )
     add("--no-cache", dest="cache", action="store_false", help="neither use nor fill the feature store")
+
+
+def add_file_timeout_flag(parser: argparse.ArgumentParser) -> None:
+    """The flag of every command that decodes images."""
+    parser.add_argument(
+        "--file-timeout",
+        type=seconds,
+        default=Settings.file_timeout,
+        metavar="S",
+        help="seconds that reading one image may take; one that takes longer is skipped and named (default %(default)g)",
+    )
 
 
 def add_cluster_flag(parser: argparse.ArgumentParser) -> None:

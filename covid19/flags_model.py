@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from covid19.flags_data import add_cluster_flag
+from covid19.flags_data import add_cluster_flag, add_file_timeout_flag
 from covid19.values import address, whole
 
 
@@ -18,6 +18,7 @@ def add_predict_flags(parser: argparse.ArgumentParser) -> None:
     form.add_argument("--json", dest="output", action="store_const", const="json", default="text", help="print one JSON object")
     form.add_argument("--csv", dest="output", action="store_const", const="csv", help="print CSV")
     add_cluster_flag(parser)
+    add_file_timeout_flag(parser)
     add("--heatmaps", type=Path, metavar="DIR", help="write each image with its Grad-CAM heat map laid over into this folder")
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from covid19.errors import InputError
-from covid19.images import SIDE, Pixels, file_digest, read_picture
+from covid19.images import SIDE, Pixels, Read, file_digest, read_picture
 
 Box = tuple[float, float, float, float]
 Flags = NDArray[np.bool_]
@@ -31,13 +31,16 @@ class Cover(NamedTuple):
     mask: Path | None
     identity: str
 
-    def flags(self) -> Flags:
+    def flags(self, read: Read = read_picture) -> Flags:
         """The pixels that are hidden, bool (224, 224).
+
+        Args:
+            read: decodes the mask's file.
 
         Raises:
             OSError, ValueError: the mask cannot be read.
         """
-        return box_mask(self.box) if self.mask is None else read_picture(self.mask).pixels[..., 0] > 127
+        return box_mask(self.box) if self.mask is None else read(self.mask).pixels[..., 0] > 127
 
 
 def box_mask(box: Box) -> Flags:

@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable, Container, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from functools import lru_cache
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar
 
@@ -20,11 +20,10 @@ from numpy.typing import NDArray
 from covid19.addresses import on_disk
 from covid19.augment import Shot, View, rotate
 from covid19.dataset import Facts, Glimpse
-from covid19.dicom import header, is_dicom_file
-from covid19.duplicates import perceptual_hash
-from covid19.images import Pixels, Read, colourfulness, file_digest, read_picture
+from covid19.decoding import DecodingPool, RunTask, run_here
+from covid19.images import Picture, Pixels, Read, read_picture
 from covid19.lungs import hide
-from covid19.probes import border_ring, file_properties, thumbnail
+from covid19.scanning import identify, measure
 from covid19.store import facts_key
 
 if TYPE_CHECKING:
@@ -34,7 +33,7 @@ Array = NDArray[np.float32]
 T = TypeVar("T")
 U = TypeVar("U")
 
-PICTURES_KEPT = 256  # decoded while Keras imports and kept for the extraction, 150 KB each
+PICTURES_KEPT = 256  # decoded while Keras imports and kept for the extraction, 150 KB each; the first ones of a data set
 BATCH = 32  # images in one forward: an image at batch 8 takes 1.7 times as long
 AHEAD = 2  # batches prepared while the base is busy: enough to hide decoding, 5 MB each
 FILES_AHEAD = 64  # files read before they are asked for
@@ -86,8 +85,8 @@ class Forward(NamedTuple):
 class Engine(Protocol):
     """What every step asks of the place where files are read and the base is run."""
 
-    read: Read
-    """Decodes one file here and now, as `images.read_picture` does."""
+    def read(self, path: Path) -> Picture:
+        """Decode one file now, as `images.read_picture` does."""
 
     def look(self, paths: Sequence[Path], known: Container[bytes]) -> Iterator[tuple[int, Look]]:
         """Read every file once, by position and in any order; images whose `facts_key` is known are not decoded."""
@@ -100,34 +99,49 @@ class Engine(Protocol):
 
 
 @contextmanager
-def open_engine(cluster: str | None) -> Iterator[Engine]:
+def open_engine(cluster: str | None, decoder: DecodingPool) -> Iterator[Engine]:
     """This machine, or the cluster that `--cluster` names, for as long as it is needed.
+
+    Args:
+        cluster: None, or the flag's value.
+        decoder: decodes files on this machine; on a cluster its time limit holds too.
 
     Raises:
         InputError: the cluster cannot be had.
     """
     if cluster is None:
-        yield ThisMachine(lru_cache(PICTURES_KEPT)(read_picture))
+        yield ThisMachine(decoder.run)
         return
     from covid19.cluster import open_cluster
 
-    with open_cluster(cluster) as engine:
+    with open_cluster(cluster, decoder) as engine:
         yield engine
 
 
 class ThisMachine:
-    """This machine, in threads.
+    """This machine: the base runs in this process, files are decoded where `run` runs its tasks.
 
     Args:
-        read: decodes a file, as `images.read_picture` does.
+        run: runs a task that decodes a file, here or in a process that can be ended.
     """
 
-    def __init__(self, read: Read = read_picture) -> None:
-        self.read = read
+    def __init__(self, run: RunTask = run_here) -> None:
+        self._run = run
+        self._pictures: dict[Path, Picture] = {}
+
+    def read(self, path: Path) -> Picture:
+        """See `Engine`."""
+        return self._pictures.get(path) or read_picture(path, self._run)
 
     def look(self, paths: Sequence[Path], known: Container[bytes]) -> Iterator[tuple[int, Look]]:
         """See `Engine`."""
-        yield from enumerate(in_background(lambda path: look_at(path, known, self.read), paths, FILES_AHEAD))
+        yield from enumerate(in_background(partial(self._look, known=known), paths, FILES_AHEAD))
+
+    def _look(self, path: Path, known: Container[bytes]) -> Look:
+        look, picture = look_at(path, known, self._run)
+        if picture and len(self._pictures) < PICTURES_KEPT:
+            self._pictures[path] = picture
+        return look
 
     def precision(self, base: keras.Model, views: Sequence[View]) -> str:
         """See `Engine`: always 'float32'."""
@@ -149,22 +163,17 @@ def forward(model: keras.Model, batch: Batch) -> Forward:
     return Forward(batch.positions, features, batch.problems)
 
 
-def look_at(path: Path, known: Container[bytes], read: Read = read_picture) -> Look:
-    """Read one file: its digest, its header and, unless the image is known, what its pixels tell."""
+def look_at(path: Path, known: Container[bytes], run: RunTask) -> tuple[Look, Picture | None]:
+    """Read one file: its digest, its header and, unless the image is known, what its pixels tell, and the picture."""
     try:
         with on_disk(path) as file:
-            digest = file_digest(file)
-            said = header(file) if is_dicom_file(file) else {}
+            digest, tags = run(identify, file)
             if facts_key(digest) in known:
-                return Look(digest, None, None, said, "")
-            picture = read(file)
-            pixels = picture.pixels
-            facts = Facts(picture.width, picture.height, perceptual_hash(pixels), float(pixels.std()), colourfulness(pixels))
-            return Look(
-                digest, facts, Glimpse(file_properties(file, picture), border_ring(pixels), thumbnail(pixels)), said, ""
-            )  # fmt: skip
+                return Look(digest, None, None, tags, ""), None
+            picture, facts, glimpse = run(measure, file)
+            return Look(digest, facts, glimpse, tags, ""), picture
     except (OSError, ValueError) as error:
-        return Look("", None, None, {}, why_unreadable(error))
+        return Look("", None, None, {}, why_unreadable(error)), None
 
 
 def why_unreadable(error: OSError | ValueError) -> str:
@@ -190,14 +199,17 @@ def load_batches(views: Sequence[View] | Sequence[Shot], read: Read, ahead: int 
 
 def in_background(work: Callable[[T], U], items: Iterable[T], ahead: int = AHEAD) -> Iterator[U]:
     """What a function makes of each item, in order, made in threads a little ahead of the caller."""
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        waiting: deque[Future[U]] = deque()
+    pool = ThreadPoolExecutor(os.cpu_count())
+    waiting: deque[Future[U]] = deque()
+    try:
         for item in items:
             waiting.append(pool.submit(work, item))
             if len(waiting) > ahead:
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()
+    finally:
+        pool.shutdown(cancel_futures=True)  # what a caller who stops early, such as by Ctrl+C, has not begun is left out
 
 
 def _load(shots: dict[int, Shot], read: Read) -> Batch:
@@ -209,7 +221,7 @@ def _load(shots: dict[int, Shot], read: Read) -> Batch:
             if path not in decoded:
                 decoded[path] = read(path).pixels
             turned = rotate(decoded[path], angle)
-            pictures[position] = hide(turned, cover.flags()) if cover else turned
+            pictures[position] = hide(turned, cover.flags(read)) if cover else turned
         except (OSError, ValueError) as error:
             problems[position] = why_unreadable(error)
     pixels = np.stack(list(pictures.values())) if pictures else np.empty((0, 1, 1, 3), np.uint8)

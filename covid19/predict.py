@@ -19,6 +19,7 @@ from covid19.addresses import as_path
 from covid19.answers import Answer, CsvWriter, JsonWriter, TextWriter, Writer
 from covid19.console import Progress
 from covid19.dataset import list_inputs
+from covid19.decoding import DecodingPool, RunTask, run_here
 from covid19.explain import gradcam
 from covid19.head import heads_of
 from covid19.images import Pixels, read_picture
@@ -27,6 +28,7 @@ from covid19.machine import BATCH, in_background, why_unreadable
 from covid19.metrics import decide
 from covid19.novelty import is_unlike
 from covid19.outputs import written_whole
+from covid19.settings import FILE_TIMEOUT_S
 
 Array = NDArray[np.float32]
 
@@ -77,7 +79,10 @@ class Predictor:
         }
 
 
-def predict(model: Path, inputs: Sequence[Path], output: str, heatmaps: Path | None, cluster: str | None = None) -> bool:
+def predict(
+    model: Path, inputs: Sequence[Path], output: str, heatmaps: Path | None, file_timeout: float = FILE_TIMEOUT_S,
+    cluster: str | None = None,
+) -> bool:  # fmt: skip
     """Answer for every image below the inputs, batch by batch, and print the answers as they come.
 
     Args:
@@ -85,6 +90,7 @@ def predict(model: Path, inputs: Sequence[Path], output: str, heatmaps: Path | N
         inputs: images, or folders of images.
         output: 'text', 'json' (one object) or 'csv'.
         heatmaps: folder for the pictures with their Grad-CAM laid over, or None.
+        file_timeout: seconds that reading one file may take.
         cluster: where to do it, see `Settings`.
 
     Returns:
@@ -101,7 +107,7 @@ def predict(model: Path, inputs: Sequence[Path], output: str, heatmaps: Path | N
     writer = writers[output](predictor.classes, predictor.about(), files)
     readable = True
     with (
-        _answers(predictor, model, files, heatmaps is not None, cluster) as answers,
+        _answers(predictor, model, files, heatmaps is not None, file_timeout, cluster) as answers,
         Progress("Predicting", len(files), "images", plain=False) as progress,
     ):
         writer.begin()
@@ -118,22 +124,32 @@ def predict(model: Path, inputs: Sequence[Path], output: str, heatmaps: Path | N
 
 @contextmanager
 def _answers(
-    predictor: Predictor, model: Path, files: Sequence[str], overlays: bool, cluster: str | None
+    predictor: Predictor, model: Path, files: Sequence[str], overlays: bool, file_timeout_s: float, cluster: str | None
 ) -> Iterator[Iterator[tuple[Answer, bytes]]]:
     """Answers here or on a cluster, each with its heat map as a PNG file's bytes, or none."""
-    if cluster is None:
-        yield answers_of(predictor, files, overlays)
-        return
-    from covid19.cluster import open_cluster
+    with DecodingPool(file_timeout_s) as decoder:
+        if cluster is None:
+            yield answers_of(predictor, files, decoder.run, overlays)
+            return
+        from covid19.cluster import open_cluster
 
-    with open_cluster(cluster, quiet=True) as engine:
-        yield engine.ask(model, files, overlays)
+        with open_cluster(cluster, decoder, quiet=True) as engine:
+            yield engine.ask(model, files, overlays)
 
 
-def answers_of(predictor: Predictor, files: Sequence[str], overlays: bool = False) -> Iterator[tuple[Answer, bytes]]:
-    """Answers in the order of the files; with `overlays` and for those that can be read, the heat map as a PNG file's bytes."""
+def answers_of(
+    predictor: Predictor, files: Sequence[str], run: RunTask = run_here, overlays: bool = False
+) -> Iterator[tuple[Answer, bytes]]:
+    """Answers in the order of the files; with `overlays` and for those that can be read, the heat map as a PNG file's bytes.
+
+    Args:
+        predictor: the model.
+        files: paths or addresses.
+        run: runs a task that decodes a file, here or in a process that can be ended.
+        overlays: whether to draw heat maps.
+    """
     starts = range(0, len(files), BATCH)
-    loaded = in_background(lambda at: [_read(file) for file in files[at : at + BATCH]], starts)
+    loaded = in_background(lambda at: [_read(file, run) for file in files[at : at + BATCH]], starts)
     for start, read in zip(starts, loaded, strict=True):
         batch = files[start : start + BATCH]
         good = [number for number, one in enumerate(read) if not isinstance(one, str)]
@@ -146,10 +162,10 @@ def answers_of(predictor: Predictor, files: Sequence[str], overlays: bool = Fals
         yield from answers.values()
 
 
-def _read(file: str) -> Pixels | str:
+def _read(file: str, run: RunTask) -> Pixels | str:
     """A picture, or why it cannot be read."""
     try:
-        return read_picture(as_path(file)).pixels
+        return read_picture(as_path(file), run).pixels
     except (OSError, ValueError) as error:
         return why_unreadable(error)
 

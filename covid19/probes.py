@@ -51,7 +51,11 @@ def file_properties(path: Path, picture: Picture) -> str:
         "spread": outside.std(),
         "cast": (outside[:, 0] - outside[:, 2]).mean(),
     }
-    return json.dumps(facts | (acquisition(path) if is_dicom_file(path) else _header(path)))
+    facts |= acquisition(path) if is_dicom_file(path) else _header(path)
+    for name, value in facts.items():
+        if isinstance(value, float) and not np.isfinite(value):
+            facts[name] = 0.0  # as if the file did not say; JSON has no word for it
+    return json.dumps(facts)
 
 
 def _header(path: Path) -> dict[str, Any]:

@@ -6,6 +6,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+FILE_TIMEOUT_S = 60.0  # a radiograph takes less than one
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -35,6 +37,7 @@ class Settings:
         audit: 'none', 'quick' (the probes that need no run of the base), or 'full'.
         lung_box: left, top, right, bottom of the box that is hidden by the full audit, as shares of the picture.
         lung_masks: folder of lung masks to use instead of the box, or None.
+        file_timeout: seconds that reading one image file may take; one that takes longer is skipped.
         cluster: where files are read and the base is run: None here, else 'auto', 'local' or 'ray://host:port'.
         cache: whether features are kept between runs.
         cache_dir: folder of the feature store; None is the user's cache folder.
@@ -67,6 +70,7 @@ class Settings:
     audit: str = "quick"
     lung_box: tuple[float, float, float, float] = (0.12, 0.15, 0.88, 0.85)
     lung_masks: Path | None = None
+    file_timeout: float = FILE_TIMEOUT_S
     cluster: str | None = None
     cache: bool = True
     cache_dir: Path | None = None

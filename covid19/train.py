@@ -12,6 +12,7 @@ from covid19.augment import View, views_of
 from covid19.backend import import_keras
 from covid19.console import Stopwatch, say, warn
 from covid19.dataset import Dataset, Record, check_counts, choose_positive, list_classes, list_images
+from covid19.decoding import DecodingPool
 from covid19.errors import InputError
 from covid19.images import Read
 from covid19.lungs import find_masks
@@ -47,11 +48,17 @@ def train(settings: Settings) -> dict[str, Any]:
         InputError: something given cannot be used; nothing was written.
         OSError: an output could not be written; the outputs written before it are whole.
     """
+    with DecodingPool(settings.file_timeout) as decoder:
+        return _train(settings, decoder)
+
+
+def _train(settings: Settings, decoder: DecodingPool) -> dict[str, Any]:
+    """The twelve steps."""
     watch = Stopwatch()
     classes, positive = _check(settings)
     weights = get_weights(settings.weights)
     with (
-        open_engine(settings.cluster) as engine,
+        open_engine(settings.cluster, decoder) as engine,
         open_store(settings.cache, settings.cache_dir, settings.cache_size) as store,
     ):
         with watch("read"):

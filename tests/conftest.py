@@ -21,7 +21,7 @@ from covid19.backend import import_keras
 import_keras()
 
 from covid19.dataset import Dataset, Record, list_classes  # noqa: E402
-from covid19.images import Read, read_picture  # noqa: E402
+from covid19.decoding import RunTask, run_here  # noqa: E402
 from covid19.machine import ThisMachine  # noqa: E402
 from covid19.reading import Filter, read_dataset  # noqa: E402
 from covid19.sample import write_sample  # noqa: E402
@@ -72,9 +72,9 @@ def read_records(root: Path) -> tuple[Record, ...]:
     return read(root).records
 
 
-def read(root: Path, store: FeatureStore | None = None, decode: Read = read_picture, **wanted: Any) -> Dataset:
+def read(root: Path, store: FeatureStore | None = None, run: RunTask = run_here, **wanted: Any) -> Dataset:
     """Read a data set with a store of its own; `wanted` are fields of `Filter`."""
-    return read_dataset(root, list_classes(root), Filter(**wanted), store or FeatureStore(None, 10**9), ThisMachine(decode))
+    return read_dataset(root, list_classes(root), Filter(**wanted), store or FeatureStore(None, 10**9), ThisMachine(run))
 
 
 def reasons(dataset: Dataset) -> dict[str, str]:

@@ -134,7 +134,7 @@ def cases() -> dict[str, tuple[bytes, str | None]]:
             encoded("TIFF", Image.fromarray(np.where(GREY > 200, np.nan, GREY).astype(np.float32))),
             "not finite",
         ),
-        "pages.tiff": (encoded("TIFF", pages[0], save_all=True, append_images=pages[1:]), "it has 2 pages, expected one"),
+        "pages.tiff": (encoded("TIFF", pages[0], save_all=True, append_images=pages[1:]), "more than one page"),
         "animated.png": (encoded("GIF", pages[0], save_all=True, append_images=[Image.fromarray(255 - GREY)]), KIND),
         "animated.jpg": (encoded("WEBP", pages[0], save_all=True, append_images=[Image.fromarray(255 - GREY)]), KIND),
         "turned.jpg": (_turned(), READ),

@@ -20,6 +20,7 @@ from covid19.actors import Chooser, Failed, build, choose_precision
 from covid19.augment import View
 from covid19.base import base_arrays, build_base
 from covid19.cluster import Cluster, open_cluster, plan
+from covid19.decoding import DecodingPool
 from covid19.errors import InputError
 from covid19.images import read_picture
 from covid19.machine import forward, load_batches
@@ -153,7 +154,10 @@ def test_a_client_from_outside_trains_and_predicts_as_one_machine_does(two_nodes
     maps = heat_maps(tmp_path / "maps")
     there = run_command(*ask, "--cluster", "auto", cwd=tmp_path, RAY_ADDRESS=two_nodes.address)
     assert (there.returncode, there.stderr) == (0, "")
-    assert_close(json.loads(there.stdout), json.loads(here.stdout))
+    answers = [json.loads(done.stdout)["answers"] for done in (there, here)]
+    for answer in (*answers[0], *answers[1]):
+        del answer["unusual"]  # a step of the percentile is as large as an image's share, however small the difference
+    assert_close(*answers)
     found = heat_maps(tmp_path / "maps")
     assert found.keys() == maps.keys()
     for name, pixels in maps.items():
@@ -242,5 +246,6 @@ def test_a_cluster_that_cannot_be_had_is_one_line_at_once(phantoms, tmp_path, fl
 
 def test_without_ray_the_flag_says_what_to_install(monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(InputError, match=r"--cluster needs Ray, .* pip install 'covid19\[cluster\]'"), open_cluster("local"):
+    match = r"--cluster needs Ray, .* pip install 'covid19\[cluster\]'"
+    with DecodingPool() as decoder, pytest.raises(InputError, match=match), open_cluster("local", decoder):
         pass

@@ -15,7 +15,6 @@ from covid19.augment import views_of
 from covid19.base import build_base
 from covid19.dataset import Facts, Glimpse
 from covid19.features import extract
-from covid19.images import read_picture
 from covid19.machine import ThisMachine
 from covid19.store import FILE_NAME, FeatureStore, facts_key, feature_key
 from covid19.train import train
@@ -213,7 +212,7 @@ def test_a_second_extraction_needs_no_decode_and_no_forward_also_for_renamed_and
     with FeatureStore(tmp_path, GB) as store:
         first = extract(views, base, "digest", store, ThisMachine()).features
 
-    def never(path):
+    def never(task, path):
         raise AssertionError(f"decoded {path}")
 
     renamed = [replace(record, root=tmp_path, name="other.png") for record in records]
@@ -231,17 +230,17 @@ def test_a_stopped_extraction_goes_on_where_it_stopped(phantoms, tmp_path, base,
     views = views_of(records, (), settings_in(tmp_path, phantoms, views=0))
     decoded = []
 
-    def read(path):
+    def run(task, path):
         decoded.append(path)
         if path == records[5].path and len(decoded) <= 6:
             raise KeyboardInterrupt
-        return read_picture(path)
+        return task(path)
 
     with FeatureStore(tmp_path, GB) as store, pytest.raises(KeyboardInterrupt):
-        extract(views, base, "digest", store, ThisMachine(read))
+        extract(views, base, "digest", store, ThisMachine(run))
     decoded[:] = [None] * 7
     with FeatureStore(tmp_path, GB) as store:
-        resumed = extract(views, base, "digest", store, ThisMachine(read))
+        resumed = extract(views, base, "digest", store, ThisMachine(run))
     assert resumed.runs == 2
     assert set(decoded[7:]) == {records[4].path, records[5].path}
     with FeatureStore(None, GB) as store:
