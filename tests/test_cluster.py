@@ -39,8 +39,18 @@ RUN = ("--weights", "random", "-e", "5", "--repeats", "2", "--views", "5")
 NUMBERS = ("dataset", "split", "test", "cross_validation", "audit")
 POISON = """
 import os, sys
-if any("default_worker" in argument for argument in sys.argv):
-    sys.addaudithook(lambda event, what: event == "open" and str(what[0]).endswith("poison.png") and os._exit(1))
+
+def kill_the_worker(event, arguments):
+    \"\"\"Of a Ray worker whose decoding process opens the poisoned image: the fork server stands between the two.\"\"\"
+    if event == "open" and str(arguments[0]).endswith("poison.png"):
+        with open(f"/proc/{os.getppid()}/stat") as file:
+            parent = int(file.read().rpartition(")")[2].split()[1])
+        with open(f"/proc/{parent}/cmdline") as file:
+            if "ray::" in file.read():
+                os.kill(parent, 9)
+
+if any("forkserver" in argument for argument in sys.orig_argv):
+    sys.addaudithook(kill_the_worker)
 """
 
 
