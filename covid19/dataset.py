@@ -109,7 +109,8 @@ class Dataset:
         classes: class names, sorted; the order of the model's outputs.
         records: the images to use, sorted by name.
         skipped: files left out, with the reason.
-        conflicts: pairs of paths that are the same image under two classes; both are among the skipped.
+        conflicts: for each image under two classes the paths of all its files, the first two of different classes; all of them
+            are among the skipped.
         near: for each record a number that duplicates, exact or near, share.
         metadata: `path`, `rows`, how many images it `matched`, `without_file`, `conflicts`; or None without a table.
     """
@@ -118,7 +119,7 @@ class Dataset:
     classes: tuple[str, ...]
     records: tuple[Record, ...]
     skipped: tuple[Skipped, ...]
-    conflicts: tuple[tuple[str, str], ...] = ()
+    conflicts: tuple[tuple[str, ...], ...] = ()
     near: tuple[int, ...] = ()
     metadata: dict[str, Any] | None = None
 

@@ -21,7 +21,7 @@ from covid19.machine import ThisMachine
 from covid19.metrics import decide, evaluate, one_hot
 from covid19.outputs import check_outputs, written_whole
 from covid19.probes import probe_inputs
-from covid19.reading import Filter, read_dataset
+from covid19.reading import Filter, read_dataset, warn_of_skipped
 from covid19.settings import Settings
 from covid19.store import open_store
 
@@ -128,8 +128,7 @@ def _unseen(dataset: Dataset, info: dict[str, Any]) -> tuple[Dataset, int]:
     Raises:
         InputError: a class is left with fewer than two images.
     """
-    for path, reason, _ in dataset.skipped:
-        warn(f"skipped '{path}': {reason}")
+    warn_of_skipped(dataset)
     digests, hashes = set(info["trained_on"]), info["trained_hashes"]
     numbers = near_groups([*hashes, *(record.facts.hash for record in dataset.records)])
     near = set(numbers[: len(hashes)].tolist())

@@ -10,7 +10,7 @@ import numpy as np
 
 from covid19.augment import View, views_of
 from covid19.backend import import_keras
-from covid19.console import Stopwatch, say, warn
+from covid19.console import Stopwatch, say, shortened, warn
 from covid19.dataset import Dataset, Record, check_counts, choose_positive, list_classes, list_images
 from covid19.errors import InputError
 from covid19.images import Read
@@ -20,7 +20,7 @@ from covid19.matrix import Features
 from covid19.metrics import decide, evaluate, one_hot
 from covid19.outputs import check_outputs
 from covid19.probes import probe_inputs
-from covid19.reading import Filter, read_dataset
+from covid19.reading import Filter, read_dataset, warn_of_skipped
 from covid19.settings import Settings
 from covid19.split import Split, stratified_split
 from covid19.store import FeatureStore, open_store
@@ -121,8 +121,8 @@ def _see(
             own = [records[i] for i in at]
             hidden = hidden_features(own, base, weights, store, engine, settings)
         except UnreadableError as error:
-            for name, why in error.lost.items():
-                warn(f"skipped '{name}': {why}")
+            for line in shortened([f"skipped '{name}': {why}" for name, why in error.lost.items()]):
+                warn(line)
             dataset = dataset.without(error.lost)
             continue
         probes = probe_inputs(glimpses_of(own, store, engine)) if settings.audit != "none" else {}
@@ -204,8 +204,7 @@ def _read_while_keras_imports(settings: Settings, classes: tuple[str, ...], stor
         reading = pool.submit(read_dataset, settings.dataset, classes, wanted, store, engine)
         import_keras()
         dataset = reading.result()
-    for path, reason, _ in dataset.skipped:
-        warn(f"skipped '{path}': {reason}")
+    warn_of_skipped(dataset)
     return dataset
 
 
