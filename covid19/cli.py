@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import io
-import json
 import os
 import shlex
 import signal
@@ -188,10 +187,11 @@ def _prepare(collection: Path | None, kaggle: Path | None, download: bool, contr
 def _check(dataset: Path, as_json: bool, metadata: Path | None, view: str, **store: Any) -> int:
     from covid19.check import check, describe
     from covid19.console import say
+    from covid19.outputs import json_text
     from covid19.reading import Filter
     from covid19.store import open_store
 
     with open_store(**store) as features:
         findings = check(dataset, Filter(metadata, view), features)
-    say(json.dumps(findings, indent=2, ensure_ascii=False) if as_json else describe(findings))
+    say(json_text(findings, indent=2) if as_json else describe(findings))
     return DONE if findings["sound"] else FAILED

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -18,13 +19,13 @@ from covid19.lungs import find_masks
 from covid19.machine import Engine, load_batches, open_engine
 from covid19.matrix import Features
 from covid19.metrics import decide, evaluate, one_hot
-from covid19.outputs import check_outputs
+from covid19.outputs import OutputTransaction, check_outputs, json_text
 from covid19.probes import probe_inputs
 from covid19.reading import Filter, read_dataset, warn_of_skipped
 from covid19.settings import Settings
 from covid19.split import Split, stratified_split
-from covid19.store import FeatureStore, open_store
-from covid19.weights import Weights, get_weights
+from covid19.store import FILE_NAME, FeatureStore, open_store
+from covid19.weights import UNTRAINED, Weights, get_weights
 
 if TYPE_CHECKING:
     from covid19.audit import Seen
@@ -45,7 +46,7 @@ def train(settings: Settings) -> dict[str, Any]:
 
     Raises:
         InputError: something given cannot be used; nothing was written.
-        OSError: an output could not be written; the outputs written before it are whole.
+        OSError: an output could not be written; all outputs are as they were.
     """
     watch = Stopwatch()
     classes, positive = _check(settings)
@@ -77,6 +78,7 @@ def train(settings: Settings) -> dict[str, Any]:
         _warn_of_leak(earlier["trained_on"], [records[i].digest for i in split.test])
     with watch("train"):  # 9. train the head on features, then assemble
         heads, history = train_heads(heads, x, y, members, settings, test_at)
+    _check_finite(history, settings.learning_rate)
     with watch("cross_validate"):
         honest = estimate(dataset, x, plain, y, split.train, positive, settings)
     with watch("audit"):
@@ -146,21 +148,23 @@ def _predict(
 
 
 def _write(settings: Settings, found: Outcome, model: Any, read: Read, watch: Stopwatch) -> dict[str, Any]:
-    """Write plot, page, model and report, each whole, and print the summary; return the report."""
+    """Write plot, page, model and report, all or none, and print the summary; return the report."""
     from covid19.model import familiar, save_model
     from covid19.model_info import model_info
     from covid19.page import write_page
     from covid19.plots import plot_history
-    from covid19.report import make_report, summarise, write_report
+    from covid19.report import make_report, summarise
 
-    with watch("write"):
-        if settings.plot:
-            plot_history(settings.plot, found.history, found.weights.title)
-        write_page(settings.page, make_report(settings, found, watch.total()), found, read)
-        if settings.model:
-            save_model(settings.model, model, model_info(settings, found), familiar(found, settings.seed))
-    report = make_report(settings, found, watch.total())
-    write_report(settings.report, report)
+    with OutputTransaction() as outputs:
+        with watch("write"):
+            if settings.plot:
+                plot_history(outputs.draft(settings.plot, private=False), found.history, found.weights.title)
+            write_page(outputs.draft(settings.page), make_report(settings, found, watch.total()), found, read)
+            if settings.model:
+                draft = outputs.draft(settings.model)
+                save_model(draft, model, model_info(settings, found), familiar(found, settings.seed))
+        report = make_report(settings, found, watch.total())
+        outputs.draft(settings.report).write_text(json_text(report, indent=2) + "\n", encoding="utf-8")
     say(summarise(report, settings, found.weights.title))
     return report
 
@@ -178,7 +182,7 @@ def _untrained_features(records: Sequence[Record], weights: Weights, store: Feat
 
 def _check(settings: Settings) -> tuple[tuple[str, ...], str]:
     """Find what is wrong with paths, folders and names before anything slow; return the classes and the positive one."""
-    check_outputs(tuple(path for path in (settings.model, settings.report, settings.page, settings.plot) if path))
+    check_outputs(settings.outputs(), _inputs(settings))
     if settings.threshold != "argmax" and not settings.folds:
         raise InputError(
             f"--threshold {settings.threshold} is found by cross-validation, which --folds 0 leaves out; expected 2 folds or "
@@ -195,6 +199,14 @@ def _check(settings: Settings) -> tuple[tuple[str, ...], str]:
     check_counts(settings.dataset, {label: labels.count(label) for label in classes}, "image")
     say(f"Reading {len(labels)} images of {len(classes)} classes ({', '.join(classes)}) from {settings.dataset}")
     return classes, positive
+
+
+def _inputs(settings: Settings) -> list[Path]:
+    """The files and folders that the run reads; some may not exist."""
+    weights = None if settings.weights in ("auto", "imagenet", UNTRAINED) else Path(settings.weights)
+    store = settings.cache_dir and settings.cache_dir / FILE_NAME
+    given = (settings.dataset, settings.metadata, weights, settings.start_from, settings.lung_masks, store)
+    return [path for path in given if path]
 
 
 def _read_while_keras_imports(settings: Settings, classes: tuple[str, ...], store: FeatureStore, engine: Engine) -> Dataset:
@@ -226,6 +238,15 @@ def _split(dataset: Dataset, settings: Settings) -> Split:
             f"{error}; expected at least two groups of each class, to hold one out: add patients, or split by image with "
             "--no-groups"
         ) from error
+
+
+def _check_finite(history: dict[str, list[float]], rate: float) -> None:
+    """Refuse a training that has run away: a head of such numbers says nothing, and no report could hold them."""
+    if not all(np.isfinite(values).all() for values in history.values()):
+        raise InputError(
+            f"the training with --learning-rate {rate:g} gave numbers that are not finite; expected a rate at which the loss "
+            "falls: give a smaller one, such as 0.001"
+        )
 
 
 def _warn_of_leak(trained_on: list[str], tested: list[str]) -> None:
