@@ -8,6 +8,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from covid19.console import printable
+
 BLUE, ORANGE = "#1f5fa8", "#d9730d"  # of different lightness, so that they also differ in grey print
 
 
@@ -42,6 +44,6 @@ def plot_history(path: Path, history: dict[str, list[float]], weights: str) -> N
     lower.set_xlabel("Epoch")
     lower.set_xlim(epochs[0] - 0.5, epochs[-1] + 0.5)
     lower.xaxis.set_major_locator(MaxNLocator(integer=True))
-    base = weights.replace("$", r"\$")  # else Matplotlib takes it for a formula
+    base = printable(weights).replace("$", r"\$")  # else Matplotlib takes it for a formula
     figure.suptitle(f"Training of the head on a frozen VGG16\nbase: {base}", fontsize=12)
     figure.savefig(path, format="png", dpi=150)

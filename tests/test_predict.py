@@ -155,16 +155,9 @@ def test_heat_maps_are_for_the_user_alone_and_never_replace_an_image(run, tmp_pa
 
 
 ODD_NAMES = [
-    "=1+1.png",
-    "+cmd.png",
-    "-2.png",
-    "@SUM.png",
-    "\tx.png",
-    "\rx.png",
-    "Zo\udceb.png",
-    "\x1b[31m\x9b\x7f\n\u202e.png",
-    "'.png",
-]
+    "=1+1.png", "+cmd.png", "-2.png", "@SUM.png", "\tx.png", "\rx.png", "Zo\udceb.png",
+    "\x1b[31m\x9b\x7f\n\u202e.png", "'.png",
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "ascii", "latin-1"])
