@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from covid19.features import Extracted
     from covid19.report import Outcome
 
+MAX_CLASSES = 1000
 PICTURES_CHECKED = 2  # run through the assembled model, as proof
 
 
@@ -78,7 +79,6 @@ def train(settings: Settings) -> dict[str, Any]:
         _warn_of_leak(earlier["trained_on"], [records[i].digest for i in split.test])
     with watch("train"):  # 9. train the head on features, then assemble
         heads, history = train_heads(heads, x, y, members, settings, test_at)
-    _check_finite(history, settings.learning_rate)
     with watch("cross_validate"):
         honest = estimate(dataset, x, plain, y, split.train, positive, settings)
     with watch("audit"):
@@ -194,11 +194,26 @@ def _check(settings: Settings) -> tuple[tuple[str, ...], str]:
         )
     find_masks(settings.lung_masks)
     classes = list_classes(settings.dataset)
+    _check_names(settings.dataset, classes)
     positive = choose_positive(classes, settings.positive)
     labels = [image.label for image in list_images(settings.dataset, classes)]
     check_counts(settings.dataset, {label: labels.count(label) for label in classes}, "image")
     say(f"Reading {len(labels)} images of {len(classes)} classes ({', '.join(classes)}) from {settings.dataset}")
     return classes, positive
+
+
+def _check_names(root: Path, classes: tuple[str, ...]) -> None:
+    """Refuse classes that no model's file can carry, before one is trained, see `model_info.check_info`."""
+    if len(classes) > MAX_CLASSES:
+        raise InputError(
+            f"--dataset '{root}' holds {len(classes)} folders; expected one for each class, {MAX_CLASSES} at most: give the "
+            "folder that holds the classes"
+        )
+    odd = next((name for name in classes if not name.isprintable()), None)
+    if odd is not None:
+        raise InputError(
+            f"class folder '{root / odd}' has a name that is no text to print; expected the class's name: rename it"
+        )
 
 
 def _inputs(settings: Settings) -> list[Path]:
@@ -238,15 +253,6 @@ def _split(dataset: Dataset, settings: Settings) -> Split:
             f"{error}; expected at least two groups of each class, to hold one out: add patients, or split by image with "
             "--no-groups"
         ) from error
-
-
-def _check_finite(history: dict[str, list[float]], rate: float) -> None:
-    """Refuse a training that has run away: a head of such numbers says nothing, and no report could hold them."""
-    if not all(np.isfinite(values).all() for values in history.values()):
-        raise InputError(
-            f"the training with --learning-rate {rate:g} gave numbers that are not finite; expected a rate at which the loss "
-            "falls: give a smaller one, such as 0.001"
-        )
 
 
 def _warn_of_leak(trained_on: list[str], tested: list[str]) -> None:
