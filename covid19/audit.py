@@ -15,6 +15,7 @@ from scipy.special import softmax
 
 from covid19.augment import View
 from covid19.base import build_base
+from covid19.console import shortened, warn
 from covid19.crossval import Fold, cross_validate
 from covid19.dataset import Dataset, Glimpse, Record
 from covid19.estimate import Estimate
@@ -23,7 +24,7 @@ from covid19.features import extract
 from covid19.head import Features, Heads, new_heads, train_heads
 from covid19.images import Read
 from covid19.judge import Question, judge, make_probe
-from covid19.lungs import Cover, cover_of, find_masks, share_inside
+from covid19.lungs import Cover, cover_of, find_masks, share_inside, usable_masks
 from covid19.machine import Engine, load_batches
 from covid19.settings import Settings
 from covid19.sources import describe_sources
@@ -122,16 +123,24 @@ def _within(divisions: Sequence[Sequence[Fold]], at: Members, count: int) -> Seq
     return [[Fold(*(own[own >= 0] for own in (place[fold.train], place[fold.held_out]))) for fold in one] for one in divisions]
 
 
-def covers_of(records: Sequence[Record], settings: Settings) -> dict[str, list[Cover]]:
+def covers_of(records: Sequence[Record], settings: Settings, tell: bool = False) -> dict[str, list[Cover]]:
     """What hides the lungs of each image, by the probe's name: the box, and the masks if there are any.
+
+    Args:
+        records: the images.
+        settings: lung_box, lung_masks.
+        tell: warn of masks that do not say where the lungs are.
 
     Raises:
         InputError: the folder of masks holds none.
     """
     masks = find_masks(settings.lung_masks)
     named = {"lungs hidden (box)": [cover_of(record.path, settings.lung_box, {}) for record in records]}
-    if masks:
-        named["lungs hidden (masks)"] = [cover_of(record.path, settings.lung_box, masks) for record in records]
+    usable, lines = usable_masks(masks, {record.path.stem for record in records})
+    for line in shortened(lines) if tell else ():
+        warn(line)
+    if usable:
+        named["lungs hidden (masks)"] = [cover_of(record.path, settings.lung_box, usable) for record in records]
     return named
 
 
@@ -144,7 +153,7 @@ def hidden_features(
     return {
         name: extract([View(record, cover=cover) for record, cover in zip(records, covers, strict=True)], base,
                       weights.digest, store, engine).features[np.arange(len(records)), 0]
-        for name, covers in covers_of(records, settings).items()
+        for name, covers in covers_of(records, settings, tell=True).items()
     }  # fmt: skip
 
 
