@@ -88,7 +88,7 @@ def _check_inputs_stay(outputs: Iterable[Path], inputs: Iterable[Path]) -> None:
     inodes = {inode for _, inode in existing}
     by_path = {path.resolve(): path for path in existing.values()}
     for given in inputs:
-        place = given.resolve()
+        place = Path(os.path.realpath(given))  # `resolve` raises where links lead in a circle
         inside = by_path.get(place)
         if not inside and given.is_dir():
             inside = next((path for resolved, path in by_path.items() if resolved.is_relative_to(place)), None)
@@ -144,12 +144,12 @@ class _Output(NamedTuple):
     @property
     def draft(self) -> Path:
         """Where it is written first, with the target's own name."""
-        return self.folder / self.target.name
+        return self.folder / "new" / self.target.name
 
     @property
     def backup(self) -> Path:
         """What stood at the target, until all outputs are in place."""
-        return self.folder / "before" / self.target.name
+        return self.folder / "old" / self.target.name
 
 
 class OutputTransaction:
@@ -177,6 +177,8 @@ class OutputTransaction:
         """
         output = _Output(target, Path(tempfile.mkdtemp(prefix=DRAFT_PREFIX, dir=target.parent)), private)
         self._outputs.append(output)
+        output.draft.parent.mkdir()
+        output.backup.parent.mkdir()
         return output.draft
 
     def __enter__(self) -> OutputTransaction:
@@ -220,7 +222,6 @@ def _keep(output: _Output) -> None:
     """Keep what stands at the target under a second name; it stays in its place as well."""
     if not os.path.lexists(output.target):
         return
-    output.backup.parent.mkdir()
     try:
         os.link(output.target, output.backup, follow_symlinks=False)
     except OSError:  # a file system without hard links

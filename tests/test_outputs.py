@@ -222,6 +222,22 @@ def test_every_command_refuses_an_output_that_is_an_input(data, monkeypatch, cap
     assert everything(data) == before
 
 
+@pytest.mark.parametrize("name", ["new", "old", "before", "draft", "x" * 255, ".hidden", "\udcff\n", "a b.\u00e9"])
+def test_an_output_may_have_any_name(tmp_path, name):
+    for text in ("first", "second"):
+        with written_whole(tmp_path / name) as draft:
+            draft.write_text(text)
+        assert contents(tmp_path) == {name: text}
+
+
+def test_an_input_that_is_a_circle_of_links_is_left_to_whoever_reads_it(tmp_path):
+    (tmp_path / "circle").symlink_to("circle")
+    (tmp_path / "out").touch()
+    check_outputs([tmp_path / "out"], [tmp_path / "circle"])
+    with pytest.raises(InputError, match="Too many levels of symbolic links"):
+        check_outputs([tmp_path / "circle"])
+
+
 def test_new_files_in_a_data_set_and_files_outside_are_no_inputs(data):
     check_outputs([data / "data" / "new.png", data / "masks" / "0_mask.png"], [data / "data", data / "missing"])
 
