@@ -68,7 +68,11 @@ def list_files(folder: Path) -> list[Path]:
         return [Path(name) for name in paths.list_files(str(folder))]
     remote = cast(Any, folder)
     inside = str(remote.path).rstrip("/") + "/"
-    return [folder / str(name)[len(inside) :] for name in remote.fs.find(remote.path)]
+    # A bucket's key may hold `//`: joined to the folder, what begins with a slash would replace it.
+    return [
+        remote.with_segments(name) if name.startswith(f"{inside}/") else folder / name[len(inside) :]
+        for name in map(str, remote.fs.find(remote.path))
+    ]
 
 
 @contextmanager

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import csv
-import json
 import sys
 from collections.abc import Sequence
 from typing import Any, NamedTuple, Protocol, TextIO
 
 from covid19.console import printable, say
 from covid19.novelty import UNLIKE
+from covid19.outputs import json_text
+
+# By which spreadsheets know a formula, the full-width ones included, which some of them turn into the others.
+FORMULA_SIGNS = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 
 
 class Answer(NamedTuple):
@@ -85,11 +88,11 @@ class JsonWriter:
 
     def begin(self) -> None:
         """Write what stands above."""
-        sys.stdout.write(json.dumps({"model": self._about}, ensure_ascii=False)[:-1] + ', "answers": [')
+        sys.stdout.write(json_text({"model": self._about})[:-1] + ', "answers": [')
 
     def answer(self, answer: Answer) -> None:
         """Print one object of the list."""
-        sys.stdout.write(("\n" if self._first else ",\n") + json.dumps(answer._asdict(), ensure_ascii=False))
+        sys.stdout.write(("\n" if self._first else ",\n") + json_text(answer._asdict()))
         sys.stdout.flush()
         self._first = False
 
@@ -99,7 +102,11 @@ class JsonWriter:
 
 
 class CsvWriter:
-    """A row for each answer; the last columns carry the model's numbers, the audit's verdict and the notice."""
+    """A row for each answer; the last columns carry the model's numbers, the audit's verdict and the notice.
+
+    Text cells are written as `csv_cell` has them: a file's name may hold anything, and the table may be opened in a spreadsheet
+    or shown on a terminal.
+    """
 
     def __init__(
         self, classes: Sequence[str], about: dict[str, Any], files: Sequence[str], output: TextIO | None = None
@@ -112,18 +119,30 @@ class CsvWriter:
     def begin(self) -> None:
         """Write what stands above."""
         probabilities = [f"probability_{name}" for name in self._classes]
-        self._writer.writerow(["file", "label", *probabilities, "unusual", "problem", "model", "notice"])
+        self._write("file", "label", *probabilities, "unusual", "problem", "model", "notice")
 
     def answer(self, answer: Answer) -> None:
         """Print one row."""
         said = [answer.probabilities.get(name, "") for name in self._classes]
         unusual = "" if answer.unusual is None else answer.unusual
-        self._writer.writerow([answer.file, answer.label, *said, unusual, answer.problem, self._about, self._notice])
+        self._write(answer.file, answer.label, *said, unusual, answer.problem, self._about, self._notice)
         self._output.flush()
 
     def end(self) -> None:
         """Write what stands below."""
         self._output.flush()
+
+    def _write(self, *cells: str | float) -> None:
+        self._writer.writerow([csv_cell(cell) if isinstance(cell, str) else cell for cell in cells])
+
+
+def csv_cell(text: str) -> str:
+    r"""Text for a cell of a CSV table that neither a spreadsheet nor a terminal obeys.
+
+    Control characters, and what is no text, become escapes such as `\x1b`. A cell that begins with a sign by which a
+    spreadsheet knows a formula gets a `'` before it (OWASP, "CSV injection"). Numbers are not text: a negative one stays one.
+    """
+    return f"'{printable(text)}" if text.startswith(FORMULA_SIGNS) else printable(text)
 
 
 def describe_model(about: dict[str, Any]) -> str:

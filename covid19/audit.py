@@ -15,15 +15,16 @@ from scipy.special import softmax
 
 from covid19.augment import View
 from covid19.base import build_base
+from covid19.console import shortened, warn
 from covid19.crossval import Fold, cross_validate
 from covid19.dataset import Dataset, Glimpse, Record
 from covid19.estimate import Estimate
 from covid19.explain import gradcam
 from covid19.features import extract
 from covid19.head import Features, Heads, new_heads, train_heads
-from covid19.images import Read
+from covid19.images import Read, read_picture
 from covid19.judge import Question, judge, make_probe
-from covid19.lungs import Cover, cover_of, find_masks, share_inside
+from covid19.lungs import Cover, cover_of, find_masks, share_inside, usable_masks
 from covid19.machine import Engine, load_batches
 from covid19.settings import Settings
 from covid19.sources import describe_sources
@@ -122,16 +123,27 @@ def _within(divisions: Sequence[Sequence[Fold]], at: Members, count: int) -> Seq
     return [[Fold(*(own[own >= 0] for own in (place[fold.train], place[fold.held_out]))) for fold in one] for one in divisions]
 
 
-def covers_of(records: Sequence[Record], settings: Settings) -> dict[str, list[Cover]]:
+def covers_of(
+    records: Sequence[Record], settings: Settings, read: Read = read_picture, tell: bool = False
+) -> dict[str, list[Cover]]:
     """What hides the lungs of each image, by the probe's name: the box, and the masks if there are any.
+
+    Args:
+        records: the images.
+        settings: lung_box, lung_masks.
+        read: decodes a mask's file.
+        tell: warn of masks that do not say where the lungs are.
 
     Raises:
         InputError: the folder of masks holds none.
     """
     masks = find_masks(settings.lung_masks)
     named = {"lungs hidden (box)": [cover_of(record.path, settings.lung_box, {}) for record in records]}
-    if masks:
-        named["lungs hidden (masks)"] = [cover_of(record.path, settings.lung_box, masks) for record in records]
+    usable, lines = usable_masks(masks, {record.path.stem for record in records}, read)
+    for line in shortened(lines) if tell else ():
+        warn(line)
+    if usable:
+        named["lungs hidden (masks)"] = [cover_of(record.path, settings.lung_box, usable) for record in records]
     return named
 
 
@@ -144,7 +156,7 @@ def hidden_features(
     return {
         name: extract([View(record, cover=cover) for record, cover in zip(records, covers, strict=True)], base,
                       weights.digest, store, engine).features[np.arange(len(records)), 0]
-        for name, covers in covers_of(records, settings).items()
+        for name, covers in covers_of(records, settings, engine.read, tell=True).items()
     }  # fmt: skip
 
 
@@ -193,7 +205,7 @@ def _where_it_looks(
     Returns:
         `by_class`, and `area`, the share that would lie there by chance.
     """
-    covers = list(covers_of(records, settings).values())[-1]
+    covers = list(covers_of(records, settings, read).values())[-1]
     flags = np.stack([cover.flags(read) for cover in covers])
     shares = np.full(len(records), np.nan)
     for batch in load_batches([View(record) for record in records], read):

@@ -6,26 +6,28 @@ A *warning* is something to know before the score is believed.
 
 from __future__ import annotations
 
-from collections import Counter
+import math
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from covid19.console import printable
+from covid19.console import printable, shortened
 from covid19.dataset import FEW, Dataset, Record, list_classes
 from covid19.decoding import DecodingPool
 from covid19.images import COLOURFUL, FLAT, SIDE
 from covid19.machine import ThisMachine
 from covid19.patients import KAGGLE
-from covid19.reading import Filter, survey
+from covid19.reading import Filter, describe_conflict, survey
 from covid19.settings import FILE_TIMEOUT_S
 from covid19.store import FeatureStore
 
 Finding = dict[str, Any]
 
 ADULT = 18  # years
+MAX_AGE = 150  # years: a larger number in the table is no age
 SHUFFLES = 1000
 GIVEN_AWAY = 0.8  # share of the way from chance to certainty at which the source tells the class
 DETAILS = {
@@ -57,7 +59,7 @@ def check(root: Path, wanted: Filter, store: FeatureStore, file_timeout_s: float
     files = [{"path": skipped.path, "why": skipped.reason} for skipped in dataset.skipped]
     files += [{"path": record.name, "why": DETAILS[kind]} for record in dataset.records for kind in _oddities(record)]
     described = dataset.as_json()
-    counts = {label: _count(dataset, label) for label in dataset.classes}
+    counts = _count_classes(dataset)
     named = [record for record in dataset.records if record.entry.source]
     sources = {"table": _by_source(named, dataset.classes), "guess": guess_by_source(named)}
     problems = _problems(dataset, counts, sources["guess"])
@@ -113,14 +115,23 @@ def _oddities(record: Record) -> list[str]:
     return [kind for kind, odd in found.items() if odd]
 
 
-def _count(dataset: Dataset, label: str) -> dict[str, int]:
-    """What there is of one class."""
-    records = [record for record in dataset.records if record.label == label]
-    skipped = Counter(item.kind for item in dataset.skipped if item.path.startswith(f"{label}/"))
+def _count_classes(dataset: Dataset) -> dict[str, dict[str, int]]:
+    """What there is of each class."""
+    exact, near = Counter(record.digest for record in dataset.records), Counter(dataset.near)
+    duplicates: dict[str, Counter[str]] = defaultdict(Counter)
+    records: dict[str, list[Record]] = {label: [] for label in dataset.classes}
+    for record, number in zip(dataset.records, dataset.near, strict=True):
+        records[record.label].append(record)
+        duplicates[record.label].update(exact=exact[record.digest] > 1, near=near[number] > 1)
+    skipped: dict[str, Counter[str]] = defaultdict(Counter)
+    for item in dataset.skipped:
+        skipped[item.path.partition("/")[0]][item.kind] += item.kind != "stray"
+    return {label: _count(own, skipped[label], duplicates[label]) for label, own in records.items()}
+
+
+def _count(records: Sequence[Record], skipped: Counter[str], duplicates: Counter[str]) -> dict[str, int]:
+    """What there is of one class, given how many files were left out by kind, and how many images have duplicates."""
     odd = Counter(kind for record in records for kind in _oddities(record))
-    exact = Counter(record.digest for record in dataset.records)
-    near = Counter(dataset.near)
-    alike = [near[number] > 1 for record, number in zip(dataset.records, dataset.near, strict=True) if record.label == label]
     ages = [_is_child(record) for record in records]
     return {
         "files": len(records) + sum(skipped.values()),
@@ -131,8 +142,8 @@ def _count(dataset: Dataset, label: str) -> dict[str, int]:
         "patients": len({record.patient for record in records}),
         "patient unknown": sum(record.rule == "none" for record in records),
         "view unknown": sum(not record.view for record in records),
-        "exact duplicates": sum(exact[record.digest] > 1 for record in records),
-        "near duplicates": sum(alike) - sum(exact[record.digest] > 1 for record in records),
+        "exact duplicates": duplicates["exact"],
+        "near duplicates": duplicates["near"] - duplicates["exact"],
         **{kind: odd[kind] for kind in DETAILS},
         "of children": ages.count(True),
         "of adults": ages.count(False),
@@ -143,9 +154,12 @@ def _count(dataset: Dataset, label: str) -> dict[str, int]:
 def _is_child(record: Record) -> bool | None:
     """Whether the patient is a child, None if nothing tells; Kaggle's pneumonia set is of children of one to five years."""
     try:
-        return float(record.entry.age) < ADULT
+        age = float(record.entry.age)
     except ValueError:
-        return True if record.entry.source == KAGGLE else None
+        age = math.nan
+    if 0 <= age <= MAX_AGE:
+        return age < ADULT
+    return True if record.entry.source == KAGGLE else None
 
 
 def _by_source(records: Sequence[Record], classes: Sequence[str]) -> dict[str, dict[str, int]]:
@@ -157,13 +171,17 @@ def _by_source(records: Sequence[Record], classes: Sequence[str]) -> dict[str, d
 
 def _problems(dataset: Dataset, classes: dict[str, dict[str, int]], guess: Finding | None) -> list[str]:
     """What makes a run on this data set unsound."""
-    found = [f"'{one}' and '{other}' are the same image under two classes" for one, other in dataset.conflicts]
+    found = shortened([describe_conflict(names) for names in dataset.conflicts], "more images under two classes")
+    groups: dict[str, set[int]] = defaultdict(set)
+    for record in dataset.records:
+        groups[record.label].add(record.group)
+    small = []
     for label, counts in classes.items():
-        groups = len({record.group for record in dataset.records if record.label == label})
         if counts["images"] < 2:
-            found.append(f"class '{label}' has {counts['images']} usable images; a run needs two")
-        elif groups < 2:
-            found.append(f"all images of class '{label}' are of one patient or of one picture: none can be held out")
+            small.append(f"class '{label}' has {counts['images']} usable images; a run needs two")
+        elif len(groups[label]) < 2:
+            small.append(f"all images of class '{label}' are of one patient or of one picture: none can be held out")
+    found += shortened(small, "more such classes")
     if guess and guess["accuracy"] - guess["chance"] >= GIVEN_AWAY * (1 - guess["chance"]):
         found.append(
             f"the source alone tells the class with accuracy {guess['accuracy']:.3f} (by chance {guess['chance']:.3f}): a "
@@ -199,7 +217,7 @@ def _warnings(dataset: Dataset, classes: dict[str, dict[str, int]], guess: Findi
             f"class '{young}' is of children and class '{old}' is not (Kaggle's pneumonia set is of children of one to five "
             "years, the COVID-19 sets are of adults): a model can tell them by age"
         )
-    few = [f"'{label}' ({counts['patients']})" for label, counts in classes.items() if counts["patients"] < FEW]
+    few = shortened([f"'{label}' ({counts['patients']})" for label, counts in classes.items() if counts["patients"] < FEW])
     if few:
         found.append(f"fewer than {FEW} patients of class {' and '.join(few)}: little can be concluded")
     if guess and guess["p_value"] < 0.05 and guess["accuracy"] - guess["chance"] < GIVEN_AWAY * (1 - guess["chance"]):
@@ -232,10 +250,8 @@ def describe(findings: Finding) -> str:
         )
     for kind in ("problems", "warnings"):
         lines += ["", *(f"{kind[:-1]}: {text}" for text in findings[kind])] if findings[kind] else []
-    for file in findings["files"][:20]:
-        lines.append(f"  {printable(file['path'])}: {file['why']}")
-    if len(findings["files"]) > 20:
-        lines.append(f"  ... and {len(findings['files']) - 20} more files (all of them with --json)")
+    files = [f"{printable(file['path'])}: {file['why']}" for file in findings["files"]]
+    lines += [f"  {line}" for line in shortened(files, "more files (all of them with --json)")]
     verdict = "No problem found that makes a run unsound." if findings["sound"] else "Unsound: mend the problems before a run."
     return "\n".join([*lines, "", verdict])
 

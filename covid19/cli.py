@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import io
-import json
 import os
 import shlex
 import signal
@@ -12,6 +11,7 @@ import sys
 import threading
 import warnings
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -84,10 +84,12 @@ def _parser(description: str, prog: str | None) -> Parser:
 
 def _run(arguments: argparse.Namespace, argv: Sequence[str] | None) -> int:
     """Run the chosen command; every expected failure becomes one line on standard error and an exit code."""
+    _open_closed_streams()
     os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")  # a file that cannot be read is reported by this program
     warnings.filterwarnings("ignore", module=r"(PIL|pydicom)\.")  # odd files, of which this program says itself what is wrong
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # names of files need not be text
+    _have_a_home()
     given = vars(arguments)
     call: Callable[..., int | None] = given.pop("call")
     if call in (_train, _evaluate):
@@ -112,13 +114,40 @@ def _run(arguments: argparse.Namespace, argv: Sequence[str] | None) -> int:
         return _say_error(f"{word}; outputs that were not finished are as they were", code)
 
 
+def _open_closed_streams() -> None:
+    """Open standard streams that were closed before the start: else the next file, a model, would get what is printed."""
+    for name in ("stdin", "stdout", "stderr"):
+        if getattr(sys, name) is None:
+            handle = os.open(os.devnull, os.O_RDWR)  # the lowest free number, which is the stream's own
+            setattr(sys, name, os.fdopen(handle, "r" if name == "stdin" else "w"))
+
+
+def _have_a_home() -> None:
+    """Give a user without a home folder one for this run: the libraries that keep caches there fail in ways of their own."""
+    try:
+        Path.home()
+    except RuntimeError:
+        import atexit
+        import shutil
+        import tempfile
+
+        os.environ["HOME"] = tempfile.mkdtemp(prefix="covid19-")
+        atexit.register(shutil.rmtree, os.environ["HOME"], ignore_errors=True)
+        print(
+            "warning: this user has no home folder, so nothing is kept for the next run; expected HOME to be set: set it, or "
+            "give a folder with --cache-dir",
+            file=sys.stderr,
+        )
+
+
 def _terminate(number: int, frame: object) -> NoReturn:
     raise Terminated
 
 
 def _say_error(text: str, code: int) -> int:
     escaped = "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in " ".join(text.split()))
-    print(f"error: {escaped}", file=sys.stderr)
+    with suppress(OSError):  # where nobody can be told, the exit code still tells
+        print(f"error: {escaped}", file=sys.stderr, flush=True)
     return code
 
 
@@ -188,10 +217,11 @@ def _prepare(collection: Path | None, kaggle: Path | None, download: bool, contr
 def _check(dataset: Path, as_json: bool, metadata: Path | None, view: str, file_timeout: float, **store: Any) -> int:
     from covid19.check import check, describe
     from covid19.console import say
+    from covid19.outputs import json_text
     from covid19.reading import Filter
     from covid19.store import open_store
 
     with open_store(**store) as features:
         findings = check(dataset, Filter(metadata, view), features, file_timeout)
-    say(json.dumps(findings, indent=2, ensure_ascii=False) if as_json else describe(findings))
+    say(json_text(findings, indent=2) if as_json else describe(findings))
     return DONE if findings["sound"] else FAILED

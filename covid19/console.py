@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from types import TracebackType
 
 from tqdm import tqdm
+
+MAX_LINES = 20  # of one kind: of a large data set, a line for each file would bury everything else
 
 
 def printable(text: str) -> str:
@@ -24,6 +26,17 @@ def say(text: str) -> None:
 def warn(text: str) -> None:
     """Print one line of warning on standard error."""
     print(f"warning: {printable(text)}", file=sys.stderr, flush=True)
+
+
+def shortened(lines: Sequence[str], more: str = "more") -> list[str]:
+    """The first `MAX_LINES` lines, and one that says how many were left out.
+
+    Args:
+        lines: of one kind.
+        more: what the last line counts.
+    """
+    left_out = len(lines) - MAX_LINES
+    return [*lines[:MAX_LINES], f"... and {left_out} {more}"] if left_out > 0 else list(lines)
 
 
 class Progress:

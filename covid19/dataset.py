@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from imutils import paths
 
-from covid19.addresses import check_reachable, list_files
+from covid19.addresses import check_reachable, is_address, list_files
 from covid19.dicom import is_dicom_file
 from covid19.errors import InputError
 from covid19.metadata import Entry
@@ -109,7 +109,8 @@ class Dataset:
         classes: class names, sorted; the order of the model's outputs.
         records: the images to use, sorted by name.
         skipped: files left out, with the reason.
-        conflicts: pairs of paths that are the same image under two classes; both are among the skipped.
+        conflicts: for each image under two classes the paths of all its files, the first two of different classes; all of them
+            are among the skipped.
         near: for each record a number that duplicates, exact or near, share.
         metadata: `path`, `rows`, how many images it `matched`, `without_file`, `conflicts`; or None without a table.
     """
@@ -118,7 +119,7 @@ class Dataset:
     classes: tuple[str, ...]
     records: tuple[Record, ...]
     skipped: tuple[Skipped, ...]
-    conflicts: tuple[tuple[str, str], ...] = ()
+    conflicts: tuple[tuple[str, ...], ...] = ()
     near: tuple[int, ...] = ()
     metadata: dict[str, Any] | None = None
 
@@ -183,7 +184,8 @@ def list_classes(root: Path) -> tuple[str, ...]:
     if not root.is_dir():
         what = "is a file" if root.exists() else "does not exist"
         raise InputError(f"--dataset '{root}' {what}; expected a folder with one folder of images for each class")
-    classes = tuple(sorted(entry.name for entry in root.iterdir() if entry.is_dir() and not entry.name.startswith(".")))
+    entries = (entry for entry in root.iterdir() if entry == root / entry.name)  # a bucket also lists `//`, which is no folder
+    classes = tuple(sorted(entry.name for entry in entries if entry.is_dir() and not entry.name.startswith(".")))
     if len(classes) < 2:
         found = f"one class folder, '{classes[0]}'" if classes else "no class folder"
         raise InputError(
@@ -201,8 +203,14 @@ def list_images(root: Path, classes: tuple[str, ...]) -> list[Listed]:
     for label in classes:
         # One walk for each class: a class folder may be a link, and a walk from the root would not enter it.
         found = [path for path in list_files(root / label) if is_image(path)]
-        listed += [Listed(path, PurePath(str(path.relative_to(root))).as_posix(), label) for path in found]
+        listed += [Listed(path, _name_below(root, path), label) for path in found]
     return sorted(listed, key=lambda image: image.name)
+
+
+def _name_below(root: Path, path: Path) -> str:
+    """The path relative to the root; a bucket's key keeps its `//`, without which it could not be opened."""
+    below = path.relative_to(root)
+    return str(below) if is_address(path) else below.as_posix()
 
 
 def list_strays(root: Path) -> list[Skipped]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import imagehash
 import numpy as np
 from numpy.typing import NDArray
@@ -15,11 +17,13 @@ SIDE = 16  # of the hash: 256 bits; with the usual 64, different chest X-rays co
 # Bits in which two files of one picture may differ. Measured on 268 radiographs and the phantoms: resaved at JPEG quality 40 or
 # halved, at most 12; different pictures, at least 14.
 NEAR = 12
-
-
 # Correlation of pixels above which two near pictures are one. Measured on the same images: resaved or halved, at least 0.995;
 # different phantoms of near-equal hash, at most 0.986.
 SAME = 0.99
+# Hashes that each one is compared with in a band of bits. Ordinary radiographs share a band with far fewer; where thousands do,
+# only the most alike of them are compared, so that the work grows with the number of images and not with its square.
+MAX_NEIGHBOURS = 500
+MAX_PENDING_PAIRS = 1 << 20  # found pairs that are held before they are merged into groups, 16 bytes each
 
 
 def same_picture(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> bool:
@@ -42,12 +46,21 @@ def perceptual_hash(pixels: NDArray[np.uint8]) -> str:
     return str(imagehash.phash(Image.fromarray(pixels), hash_size=SIDE))
 
 
-def near_groups(hashes: list[str]) -> NDArray[np.intp]:
+def is_blank(hash_: str) -> bool:
+    """Whether a hash is that of a picture of one shade, which has no bit set but the one of its mean brightness.
+
+    All such pictures have the same hash, so it says nothing about whether two of them are the same picture.
+    """
+    return not hash_[1:].strip("0") and hash_[0] in "08"
+
+
+def near_groups(hashes: Sequence[str]) -> NDArray[np.intp]:
     """Give near-equal hashes the same number.
 
     Two hashes that differ in at most `NEAR` bits are equal in at least one of `NEAR` + 1 bands of bits, so only hashes that
     share a band are compared. The bits are shuffled first: the low frequencies of all chest X-rays are much alike, and a band
-    made of them alone would hold every image.
+    made of them alone would hold every image. Hashes that share a band are compared in the order of their other bits, each with
+    its next `MAX_NEIGHBOURS`.
 
     Args:
         hashes: from `perceptual_hash`.
@@ -61,10 +74,12 @@ def near_groups(hashes: list[str]) -> NDArray[np.intp]:
     octets = np.frombuffer(unique.astype(f"S{SIDE * SIDE // 8}").tobytes(), np.uint8).reshape(len(unique), -1)
     words = octets.copy().view(np.uint64)
     bits = np.unpackbits(octets, axis=1)[:, np.random.default_rng(0).permutation(SIDE * SIDE)]
-    pairs = [_near_pairs(words, _numbers(band)) for band in np.array_split(bits, NEAR + 1, axis=1)]
-    first, second = np.concatenate(pairs, axis=1)
-    links = coo_array((np.ones(len(first), bool), (first, second)), shape=(len(unique), len(unique)))
-    return np.asarray(connected_components(links, directed=False)[1][position], np.intp)
+    groups = np.arange(len(unique))
+    for band in np.array_split(np.arange(SIDE * SIDE), NEAR + 1):
+        rotated = np.packbits(np.roll(bits, -band[0], axis=1), axis=1)
+        order = np.lexsort(rotated.T[::-1])
+        groups = _link(groups, words, order, _numbers(bits[order][:, band]))
+    return np.asarray(groups[position], np.intp)
 
 
 def _numbers(band: NDArray[np.uint8]) -> NDArray[np.int64]:
@@ -72,21 +87,41 @@ def _numbers(band: NDArray[np.uint8]) -> NDArray[np.int64]:
     return np.asarray(band.astype(np.int64) @ (1 << np.arange(band.shape[1], dtype=np.int64)), np.int64)
 
 
-def _near_pairs(words: Hashes, key: NDArray[np.int64]) -> NDArray[np.intp]:
-    """Pairs of hashes with an equal key that differ in at most `NEAR` bits, intp (2, pairs)."""
-    order = np.argsort(key, kind="stable")
-    key, words = key[order], words[order]
-    found = [np.empty((2, 0), np.intp)]
+def _link(groups: NDArray[np.intp], words: Hashes, order: NDArray[np.intp], key: NDArray[np.int64]) -> NDArray[np.intp]:
+    """Merge the groups of hashes that have an equal key and differ in at most `NEAR` bits.
+
+    Args:
+        groups: a number for each hash, (n,).
+        words: the hashes, uint64 (n, 4).
+        order: positions of the hashes, sorted by their key and then by their other bits.
+        key: of the hashes in that order.
+
+    Returns:
+        The new group numbers, (n,).
+    """
+    pending = [np.empty((2, 0), np.intp)]
     start = np.arange(len(key) - 1)
-    # Compare each with its 1st, 2nd, ... neighbour in key order, for as long as that still has the same key.
-    for step in range(1, len(key)):
+    # Compare each with its 1st, 2nd, ... neighbour in the order, for as long as that still has the same key.
+    for step in range(1, min(len(key), MAX_NEIGHBOURS + 1)):
         start = start[start + step < len(key)]
         start = start[key[start] == key[start + step]]
         if not start.size:
             break
-        near = start
+        first, second = order[start], order[start + step]
+        apart = groups[first] != groups[second]
+        first, second = first[apart], second[apart]
         for word in words.T:  # most pairs are told apart by their first 64 bits
-            near = near[np.bitwise_count(word[near] ^ word[near + step]) <= NEAR]
-        near = near[np.bitwise_count(words[near] ^ words[near + step]).sum(axis=1) <= NEAR]
-        found.append(np.stack([order[near], order[near + step]]))
-    return np.concatenate(found, axis=1)
+            close = np.bitwise_count(word[first] ^ word[second]) <= NEAR
+            first, second = first[close], second[close]
+        close = np.bitwise_count(words[first] ^ words[second]).sum(axis=1) <= NEAR
+        pending.append(np.stack([first[close], second[close]]))
+        if step == 1 or sum(pairs.shape[1] for pairs in pending) > MAX_PENDING_PAIRS:
+            groups, pending = _merged(groups, pending), [np.empty((2, 0), np.intp)]
+    return _merged(groups, pending)
+
+
+def _merged(groups: NDArray[np.intp], pairs: list[NDArray[np.intp]]) -> NDArray[np.intp]:
+    """The groups with those of each pair of positions made one."""
+    first, second = groups[np.concatenate(pairs, axis=1)]
+    links = coo_array((np.ones(len(first), bool), (first, second)), shape=(len(groups), len(groups)))
+    return np.asarray(connected_components(links, directed=False)[1][groups], np.intp)

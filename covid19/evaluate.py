@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,9 +19,9 @@ from covid19.duplicates import near_groups
 from covid19.errors import InputError
 from covid19.machine import ThisMachine
 from covid19.metrics import decide, evaluate, one_hot
-from covid19.outputs import check_outputs, written_whole
+from covid19.outputs import check_outputs, json_text, written_whole
 from covid19.probes import probe_inputs
-from covid19.reading import Filter, read_dataset
+from covid19.reading import Filter, read_dataset, warn_of_skipped
 from covid19.settings import FILE_TIMEOUT_S, Settings
 from covid19.store import open_store
 
@@ -56,7 +55,7 @@ def evaluate_model(
     Raises:
         InputError: model or data set cannot be used, or the classes differ.
     """
-    check_outputs((report,))
+    check_outputs((report,), [path for path in (model, dataset, metadata) if path])
     if not model.is_file():
         raise InputError(f"--model '{model}' is no file; expected a model that 'covid19 train' wrote: check the path")
     classes = list_classes(dataset)
@@ -92,12 +91,8 @@ def evaluate_model(
         **_numbers(found, labels, said, Seen(at, features[at, 0], None, {}, probes), info),
         "notice": NOTICE,
     }
-    with written_whole(report) as draft:
-        draft.write_text(
-            json.dumps(result, indent=2, ensure_ascii=False, allow_nan=False) + "\n",
-            encoding="utf-8",
-            errors="backslashreplace",
-        )
+    with written_whole(report, private=True) as draft:
+        draft.write_text(json_text(result, indent=2) + "\n", encoding="utf-8")
     _say(result, decide(said, classes.index(info["positive"]), info["threshold"]), labels, classes, report)
     return result
 
@@ -130,8 +125,7 @@ def _unseen(dataset: Dataset, info: dict[str, Any]) -> tuple[Dataset, int]:
     Raises:
         InputError: a class is left with fewer than two images.
     """
-    for path, reason, _ in dataset.skipped:
-        warn(f"skipped '{path}': {reason}")
+    warn_of_skipped(dataset)
     digests, hashes = set(info["trained_on"]), info["trained_hashes"]
     numbers = near_groups([*hashes, *(record.facts.hash for record in dataset.records)])
     near = set(numbers[: len(hashes)].tolist())

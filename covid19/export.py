@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import tempfile
 import warnings
@@ -21,7 +20,7 @@ from covid19.head import Heads, heads_of
 from covid19.images import SIDE
 from covid19.loading import load_model
 from covid19.model import INFO
-from covid19.outputs import check_outputs, written_whole
+from covid19.outputs import DRAFT_PREFIX, check_outputs, json_text, written_whole
 
 ENDINGS = {"onnx": ".onnx", "savedmodel": "_savedmodel", "litert": ".tflite"}
 KERAS_FORMATS = {"onnx": "onnx", "savedmodel": "tf_saved_model", "litert": "litert"}
@@ -46,23 +45,22 @@ def export(model: Path, form: str, output: Path | None) -> Path:
         InputError: the model cannot be used, the output cannot be written or is a folder that exists, or a package is missing.
     """
     target = output or model.with_name(model.stem + ENDINGS[form])
-    check_outputs((target,))
+    check_outputs((target,), (model,))
     _check_packages(form)
     loaded = load_model(model)
     info = {key: value for key, value in loaded.info.items() if key not in LEFT_OUT}
     plain = _without_standardisation(loaded.model)
-    with tempfile.TemporaryDirectory(dir=target.parent, prefix=".covid19-") as folder:
-        draft = Path(folder) / f"model{ENDINGS[form]}"
+    with (
+        written_whole(target) as draft,
+        tempfile.TemporaryDirectory(dir=target.parent, prefix=DRAFT_PREFIX) as folder,
+    ):
+        named = Path(folder) / f"model{ENDINGS[form]}"  # the exporters take the format from the name
         logging.getLogger("tf2onnx").setLevel(logging.ERROR)
         with without_chatter(), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of the exporters about NumPy and themselves
-            plain.export(draft, format=KERAS_FORMATS[form], verbose=False)
-        _add_info(draft, form, json.dumps(info, ensure_ascii=False))
-        if form == "savedmodel":
-            draft.rename(target)
-        else:
-            with written_whole(target) as whole:
-                draft.replace(whole)
+            plain.export(named, format=KERAS_FORMATS[form], verbose=False)
+        _add_info(named, form, info)
+        named.replace(draft)
     say(f"Wrote {target}: takes RGB in [0, 1], float32 (n, {SIDE}, {SIDE}, 3); gives {', '.join(info['classes'])}.")
     say(info["notice"])
     return target
@@ -102,13 +100,15 @@ def _chain(base: keras.Model, heads: Heads, kernel: Any, bias: Any) -> keras.Mod
     return plain
 
 
-def _add_info(path: Path, form: str, text: str) -> None:
+def _add_info(path: Path, form: str, info: dict[str, Any]) -> None:
+    text = json_text(info)
     if form == "onnx":
         import onnx
 
         graph = onnx.load(path)
-        for key, value in json.loads(text).items():
-            graph.metadata_props.add(key=key, value=value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
+        for key, value in info.items():
+            as_text = value if isinstance(value, str) else json_text(value)
+            graph.metadata_props.add(key=key, value=as_text.encode(errors="backslashreplace").decode())  # UTF-8 alone
         onnx.save(graph, path)
     elif form == "litert":
         with zipfile.ZipFile(path, "a") as archive:

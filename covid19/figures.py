@@ -16,6 +16,7 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from covid19.bootstrap import Ranking, curve_bands
+from covid19.console import printable
 
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
@@ -77,7 +78,7 @@ def reliability(bins: Sequence[dict[str, Any]]) -> str:
 
 def scores(score: Floats, positive: Flags, name: str, threshold: float | None) -> str:
     """How the probability of the positive class is spread, for the positive images and the others."""
-    name = name.replace("$", r"\$")  # else Matplotlib takes it for a formula
+    name = printable(name).replace("$", r"\$")  # else Matplotlib takes it for a formula
     figure, axes = _new(f"Probability of {name}", "Images")
     bins = np.linspace(0, 1, 21).tolist()
     axes.hist(score[positive], bins, color=FIRST, alpha=0.55, label=f"is {name}")

@@ -122,7 +122,7 @@ def _add_run_flags(parser: argparse.ArgumentParser) -> None:
     )
     add(
         "--views",
-        type=whole(0),
+        type=whole(0, 1000),
         default=Settings.views,
         metavar="N",
         help="rotated views of each training image beside the image itself; "
@@ -156,7 +156,7 @@ def _add_run_flags(parser: argparse.ArgumentParser) -> None:
         help="start from the head of an earlier model of the same classes and base",
     )
     add("--folds", type=folds, default=Settings.folds, metavar="N", help="parts of the cross-validation; 0 does without it")
-    add("--repeats", type=whole(1), default=Settings.repeats, metavar="N", help="cross-validations, each divided anew")
+    add("--repeats", type=whole(1, 1000), default=Settings.repeats, metavar="N", help="cross-validations, each divided anew")
     add(
         "--threshold",
         type=threshold_rule,

@@ -38,9 +38,36 @@ class Cover(NamedTuple):
             read: decodes the mask's file.
 
         Raises:
-            OSError, ValueError: the mask cannot be read.
+            InputError: the mask, which `usable_masks` could read, cannot be read any more.
         """
-        return box_mask(self.box) if self.mask is None else read(self.mask).pixels[..., 0] > 127
+        if self.mask is None:
+            return box_mask(self.box)
+        try:
+            return _read_mask(self.mask, read)
+        except (OSError, ValueError) as error:
+            raise InputError(
+                f"mask '{self.mask}' cannot be read any more ({error}); expected masks that stay during a run: run again"
+            ) from error
+
+
+def _read_mask(path: Path, read: Read) -> Flags:
+    return np.asarray(read(path).pixels[..., 0] > 127)
+
+
+def why_unusable(path: Path, read: Read) -> str:
+    """Why a mask does not say where the lungs are, in words, or ''."""
+    try:
+        share = float(_read_mask(path, read).mean())
+    except (OSError, ValueError) as error:
+        return f"cannot be read: {error.strerror or error}" if isinstance(error, OSError) else f"cannot be read: {error}"
+    return "" if 0 < share < 1 else f"marks {'nothing' if share == 0 else 'everything'} as lung"
+
+
+def usable_masks(masks: dict[str, Path], stems: set[str], read: Read) -> tuple[dict[str, Path], list[str]]:
+    """The masks that say where the lungs are, of the images with some stems, and a line for each of the others."""
+    reasons = {stem: why_unusable(mask, read) for stem, mask in masks.items() if stem in stems}
+    lines = [f"mask '{masks[stem]}' {reason}: the box is used for its image" for stem, reason in reasons.items() if reason]
+    return {stem: masks[stem] for stem, reason in reasons.items() if not reason}, lines
 
 
 def box_mask(box: Box) -> Flags:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import TextIO
 
-from covid19.addresses import check_reachable, on_disk
+from covid19.addresses import MOST_BYTES, check_reachable, on_disk
 from covid19.errors import InputError
 
 NO_FINDING = {"", "todo", "unknown"}  # a label that says nothing
@@ -76,7 +76,7 @@ def read_metadata(path: Path) -> Metadata:
     """Read a collection's table.
 
     Args:
-        path: a CSV file with a header row, UTF-8, or UTF-16 with a byte-order mark (other bytes are replaced).
+        path: a CSV file with a header row, UTF-8, or UTF-16 with a byte-order mark; at most 512 MB.
 
     Raises:
         InputError: it cannot be read, or has no column that names the image file.
@@ -87,7 +87,7 @@ def read_metadata(path: Path) -> Metadata:
     try:
         if path.exists() and not path.is_file():
             raise OSError("it is no regular file")
-        with on_disk(path) as table, table.open(encoding=_encoding(table), errors="replace", newline="") as file:
+        with on_disk(path) as table, _open(table) as file:
             reader = csv.reader(_lines(file))
             header = [_plain(cell) for cell in next(reader, [])]
             name_at = next((header.index(name) for name in NAMES if name in header), None)
@@ -100,7 +100,9 @@ def read_metadata(path: Path) -> Metadata:
                 if len(row) > name_at and row[name_at].strip():
                     cells = {column: cell.strip() for column, cell in zip(header, row, strict=False)}
                     found.setdefault(PurePath(row[name_at].strip()).name.lower(), []).append(_entry(cells))
-    except (OSError, csv.Error) as error:
+    except InputError:
+        raise
+    except (OSError, ValueError, csv.Error) as error:
         raise InputError(
             f"metadata '{path}' cannot be read ({error}); expected a CSV table: give another with --metadata"
         ) from error
@@ -109,16 +111,23 @@ def read_metadata(path: Path) -> Metadata:
     return Metadata(path, sum(map(len, found.values())), entries, conflicts)
 
 
-def _encoding(table: Path) -> str:
+def _open(table: Path) -> TextIO:
+    """The table as text; bytes that are no UTF-8 are kept as Python keeps those of a file's name, so that both still match."""
     with table.open("rb") as start:
-        return "utf-16" if start.read(2) in UTF_16 else "utf-8-sig"
+        if start.read(2) in UTF_16:
+            return table.open(encoding="utf-16", errors="replace", newline="")
+    return table.open(encoding="utf-8-sig", errors="surrogateescape", newline="")
 
 
 def _lines(file: TextIO) -> Iterator[str]:
-    """Lines without null characters; one that never ends is given up before it fills the memory."""
+    """Lines without null characters; one that never ends, and a table that does not, is given up before it fills the memory."""
+    read = 0
     while line := file.readline(MAX_FIELD):
+        read += len(line)
         if len(line) == MAX_FIELD:
             raise csv.Error(f"a line has more than {MAX_FIELD} characters")
+        if read > MOST_BYTES:
+            raise csv.Error(f"it has more than {MOST_BYTES / 1e6:.0f} million characters")
         yield line.replace("\0", "")
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import tempfile
 import zipfile
 from pathlib import Path
@@ -16,7 +15,7 @@ from numpy.typing import NDArray
 from covid19.errors import InputError
 from covid19.hdf5 import has_variable_length
 from covid19.novelty import KEPT, Familiar
-from covid19.outputs import written_whole
+from covid19.outputs import DRAFT_PREFIX, json_text
 from covid19.report import Outcome
 
 Array = NDArray[np.float32]
@@ -67,10 +66,11 @@ def familiar(found: Outcome, seed: int) -> Familiar:
 
 
 def save_model(path: Path, model: keras.Model, info: dict[str, Any], known: Familiar) -> None:
-    """Write the model and its information to exactly this path, whole or not at all.
+    """Write the model and its information to exactly this path.
 
     Args:
-        path: HDF5 is written if it ends in .h5 or .hdf5, else the Keras archive, whatever its ending.
+        path: a draft, see `outputs.OutputTransaction`; HDF5 is written if it ends in .h5 or .hdf5, else the Keras archive,
+            whatever its ending.
         model: from `assemble`.
         info: from `model_info.model_info`.
         known: the training images as the base saw them.
@@ -78,15 +78,15 @@ def save_model(path: Path, model: keras.Model, info: dict[str, Any], known: Fami
     Raises:
         OSError: the file cannot be written.
     """
-    text = json.dumps(info, indent=1)
+    text = json_text(info, indent=1)
     hdf5 = path.suffix.lower() in (".h5", ".hdf5")
-    with written_whole(path) as draft, tempfile.TemporaryDirectory(dir=path.parent, prefix=".covid19-") as folder:
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=DRAFT_PREFIX) as folder:
         # Keras takes the format from the name, so it writes under one that it knows.
         named = Path(folder) / ("model.h5" if hdf5 else "model.keras")
         try:
             model.save(named)
         except RuntimeError as error:  # h5py's at closing a file on a full disk
-            raise OSError(f"'{path}' cannot be written ({error})") from error
+            raise OSError(f"the model cannot be written ({error})") from error
         if hdf5:
             with h5py.File(named, "a") as file:
                 _fix_lengths(file)
@@ -99,7 +99,7 @@ def save_model(path: Path, model: keras.Model, info: dict[str, Any], known: Fami
                 for name, array in known.arrays().items():
                     with archive.open(f"{FAMILIAR}/{name}.npy", "w") as member:
                         np.lib.format.write_array(member, array, allow_pickle=False)
-        named.replace(draft)
+        named.replace(path)
 
 
 def _fix_lengths(file: h5py.File) -> None:

@@ -21,7 +21,6 @@ from covid19.estimate import Estimate
 from covid19.images import Read
 from covid19.judge import explain_verdict
 from covid19.metrics import decide
-from covid19.outputs import written_whole
 from covid19.report import Outcome, verdict
 from covid19.split import Split
 
@@ -42,10 +41,10 @@ MEASURES = {
 
 
 def write_page(path: Path, report: dict[str, Any], found: Outcome, read: Read) -> None:
-    """Write the page, whole or not at all.
+    """Write the page.
 
     Args:
-        path: file to write.
+        path: file to write; see `outputs.OutputTransaction`.
         report: from `make_report`.
         found: of the run; without cross-validation the page shows the held-out images alone.
         read: decodes a file, as `images.read_picture` does.
@@ -70,8 +69,7 @@ def write_page(path: Path, report: dict[str, Any], found: Outcome, read: Read) -
         mistakes=_mistakes(report, found.dataset, found.estimate, read),
         card=model_card(report),
     )
-    with written_whole(path) as draft:
-        draft.write_text(text, encoding="utf-8", errors="backslashreplace")
+    path.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
 def _figures(report: dict[str, Any], dataset: Dataset, estimate: Estimate) -> dict[str, str]:

@@ -41,7 +41,7 @@ def find_patient(file: str, in_metadata: str, in_header: str) -> Patient:
         return Patient(f"dicom:{in_header}", "dicom")
     stem = PurePath(file).stem
     if match := PNEUMONIA.match(stem):
-        return Patient(f"name:{match['kind'].lower()} person {int(match['number'])}", "name")
+        return Patient(f"name:{match['kind'].lower()} person {match['number'].lstrip('0') or 0}", "name")
     if match := NORMAL.match(stem):
         return Patient(f"name:{match['patient'].upper()}", "name")
     return Patient(f"image:{file}", "none")

@@ -8,7 +8,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from covid19.outputs import written_whole
+from covid19.console import printable
 
 BLUE, ORANGE = "#1f5fa8", "#d9730d"  # of different lightness, so that they also differ in grey print
 
@@ -17,7 +17,7 @@ def plot_history(path: Path, history: dict[str, list[float]], weights: str) -> N
     """Draw the four curves, loss above accuracy; solid for training, dashed with dots for held-out images.
 
     Args:
-        path: file to write; PNG whatever its ending.
+        path: file to write, see `outputs.OutputTransaction`; PNG whatever its ending.
         history: from `train_heads`.
         weights: a few words on the base's weights, for the title.
 
@@ -44,7 +44,6 @@ def plot_history(path: Path, history: dict[str, list[float]], weights: str) -> N
     lower.set_xlabel("Epoch")
     lower.set_xlim(epochs[0] - 0.5, epochs[-1] + 0.5)
     lower.xaxis.set_major_locator(MaxNLocator(integer=True))
-    base = weights.replace("$", r"\$")  # else Matplotlib takes it for a formula
+    base = printable(weights).replace("$", r"\$")  # else Matplotlib takes it for a formula
     figure.suptitle(f"Training of the head on a frozen VGG16\nbase: {base}", fontsize=12)
-    with written_whole(path) as draft:
-        figure.savefig(draft, format="png", dpi=150)
+    figure.savefig(path, format="png", dpi=150)

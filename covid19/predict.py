@@ -5,7 +5,12 @@ Every answer carries what is known of the model: its cross-validated numbers, th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import hashlib
+import itertools
+import os
+import unicodedata
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -20,6 +25,7 @@ from covid19.answers import Answer, CsvWriter, JsonWriter, TextWriter, Writer
 from covid19.console import Progress
 from covid19.dataset import list_inputs
 from covid19.decoding import DecodingPool, RunTask, run_here
+from covid19.errors import InputError
 from covid19.explain import gradcam
 from covid19.head import heads_of
 from covid19.images import Pixels, read_picture
@@ -27,7 +33,7 @@ from covid19.loading import load_familiar, load_model
 from covid19.machine import BATCH, in_background, why_unreadable
 from covid19.metrics import decide
 from covid19.novelty import is_unlike
-from covid19.outputs import written_whole
+from covid19.outputs import PRIVATE_FOLDER, check_outputs, written_whole
 from covid19.settings import FILE_TIMEOUT_S
 
 Array = NDArray[np.float32]
@@ -35,6 +41,9 @@ Array = NDArray[np.float32]
 NOT_ALIKE = "not like the training images"
 ENLARGED = 448  # pixels, of a heat map's picture
 OPACITY = 0.4  # of the heat map over the picture
+OVERLAY_ENDING = "_heatmap.png"
+DIGEST_SIGNS = 12  # hexadecimal, of a heat map's name that would meet another
+MAX_WORD_BYTES = 255 - len(OVERLAY_ENDING)  # of a heat map's name before its ending: file systems take 255
 
 
 class Predictor:
@@ -97,25 +106,25 @@ def predict(
         Whether every file could be read.
 
     Raises:
-        InputError: an input does not exist, there are no images, or the model or the cluster cannot be used.
+        InputError: an input does not exist, there are no images, the model or the cluster cannot be used, or a heat map cannot
+            be written or would overwrite an input.
     """
     files = list_inputs(inputs)
-    if heatmaps is not None:
-        heatmaps.mkdir(parents=True, exist_ok=True)
+    overlays = _overlay_paths(heatmaps, files, model) if heatmaps else {}
     predictor = Predictor(model)
     writers: dict[str, Callable[..., Writer]] = {"text": TextWriter, "json": JsonWriter, "csv": CsvWriter}
     writer = writers[output](predictor.classes, predictor.about(), files)
     readable = True
     with (
-        _answers(predictor, model, files, heatmaps is not None, file_timeout, cluster) as answers,
+        _answers(predictor, model, files, bool(overlays), file_timeout, cluster) as answers,
         Progress("Predicting", len(files), "images", plain=False) as progress,
     ):
         writer.begin()
         for answer, picture in answers:
             writer.answer(answer)
             readable &= answer.unusual is not None
-            if heatmaps is not None and picture:
-                with written_whole(heatmaps / overlay_name(answer.file)) as draft:
+            if picture:
+                with written_whole(overlays[answer.file], private=True) as draft:
                     draft.write_bytes(picture)
             progress.advance(1)
         writer.end()
@@ -180,9 +189,57 @@ def overlay(pixels: Pixels, heat: Array) -> Pixels:
     return np.asarray((1 - share) * large + share * colours, np.uint8)
 
 
-def overlay_name(file: str) -> str:
-    """The name of a file's heat map: its path in one word, so that equal names in two folders do not meet."""
-    return "_".join(part for part in Path(file).with_suffix("").parts if part not in ("/", "..", ".")) + "_heatmap.png"
+def _overlay_paths(folder: Path, files: Sequence[str], model: Path) -> dict[str, Path]:
+    """Where each file's heat map is written; the folder, made if missing, is for the user alone.
+
+    Raises:
+        InputError: the folder cannot be made or written, or a heat map would overwrite an image or the model.
+    """
+    try:
+        folder.mkdir(mode=PRIVATE_FOLDER, parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(
+            f"--heatmaps '{folder}' cannot be made ({error.strerror}); expected a folder, or a path for a new one: give another"
+        ) from error
+    paths = {file: folder / name for file, name in overlay_names(files).items()}
+    existing = [path for path in paths.values() if path.exists()]
+    check_outputs(existing or list(paths.values())[:1], [model, *map(as_path, files)] if existing else ())
+    return paths
+
+
+def overlay_names(files: Iterable[str]) -> dict[str, str]:
+    """The name of each file's heat map: its path in one word, so that equal names in two folders do not meet.
+
+    Those that would meet all the same (`a/b.png` and `a_b.png`, `x.png` and `x.jpg`, also where the file system does not tell
+    upper from lower case), and those too long for a file's name, carry a digest of their path.
+    """
+    plain = {file: _in_one_word(file) for file in files}
+    count = Counter(map(_same_on_disk, plain.values()))
+    names = {
+        file: f"{word}{OVERLAY_ENDING}"
+        for file, word in plain.items()
+        if count[_same_on_disk(word)] == 1 and len(os.fsencode(word)) <= MAX_WORD_BYTES
+    }
+    taken = set(map(_same_on_disk, names.values()))
+    for file in sorted(plain.keys() - names.keys()):
+        start = os.fsencode(plain[file])[: MAX_WORD_BYTES - DIGEST_SIGNS - 1].decode(errors="ignore")
+        for attempt in itertools.count():
+            digest = hashlib.sha256(f"{attempt}/{file}".encode(errors="surrogatepass")).hexdigest()[:DIGEST_SIGNS]
+            name = f"{start}-{digest}{OVERLAY_ENDING}"
+            if _same_on_disk(name) not in taken:
+                break
+        taken.add(_same_on_disk(name))
+        names[file] = name
+    return names
+
+
+def _in_one_word(file: str) -> str:
+    return "_".join(part for part in Path(file).with_suffix("").parts if part not in ("/", "//", "..", "."))
+
+
+def _same_on_disk(name: str) -> str:
+    """Equal for names that some file systems take for one: by case and by composition of accents."""
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
 
 
 def as_png(picture: Pixels) -> bytes:

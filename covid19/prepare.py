@@ -1,6 +1,8 @@
 """Build a data set: PA X-rays of COVID-19 from the ieee8023 collection, others as controls. Checkouts in, class folders out.
 
-Nothing is overwritten: the folder is built beside its place and moved there when it is complete.
+Nothing is overwritten: the folder is built beside its place and moved there when it is complete. A collection may come from
+anybody: only regular files inside it are taken, of a bounded size. Its table is copied cell by cell as it is, formulas of a
+spreadsheet included, since file names and patients must read back as they were.
 """
 
 from __future__ import annotations
@@ -8,6 +10,7 @@ from __future__ import annotations
 import csv
 import os
 import shutil
+import stat
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -16,11 +19,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from imutils import paths
 
 from covid19 import NOTICE
+from covid19.addresses import MOST_BYTES
 from covid19.console import say
-from covid19.dataset import is_image
+from covid19.dataset import EXTENSIONS, is_image
 from covid19.errors import InputError
 from covid19.metadata import Entry, Metadata, is_covid, read_metadata
 from covid19.patients import KAGGLE, find_patient
@@ -121,13 +124,14 @@ def read_collection(folder: Path) -> tuple[list[Image], list[Image]]:
     Raises:
         InputError: the folder is no checkout of the collection.
     """
-    if not (folder / "metadata.csv").is_file() or not (folder / "images").is_dir():
+    table = folder / "metadata.csv"
+    if not _is_inside(table, folder.resolve()) or not (folder / "images").is_dir():
         raise InputError(
             f"--collection '{folder}' holds no metadata.csv and images/; expected a checkout of {COLLECTION}: check the path, "
             "or fetch it with --download"
         )
-    metadata = read_metadata(folder / "metadata.csv")
-    files = sorted(Path(path) for path in paths.list_files(str(folder / "images")) if is_image(Path(path)))
+    metadata = read_metadata(table)
+    files = _images_below(folder / "images", folder)
     known = [Image(path, COLLECTION, entry) for path in files if (entry := metadata.of(path.name))]
     pa = [image for image in known if image.entry.view.upper() == "PA"]
     found = [image for image in pa if image.entry.finding]
@@ -161,11 +165,58 @@ def read_kaggle(folder: Path | None, kinds: Sequence[str]) -> list[Image]:
     images = []
     for kind in kinds:
         for part in PARTS:
-            for path in sorted(Path(path) for path in paths.list_files(str(roots[0] / part / kind)) if is_image(Path(path))):
+            for path in _images_below(roots[0] / part / kind, folder):
                 patient = find_patient(path.name, "", "").name.removeprefix("name:")
                 entry = Entry(f"kaggle {patient}", "", FINDINGS[kind], KAGGLE, KAGGLE_LICENSE)
                 images.append(Image(path, KAGGLE, entry))
     return images
+
+
+def _images_below(folder: Path, collection: Path) -> list[Path]:
+    """The image files below a folder, sorted; a line says how many are none that may be taken."""
+    root, files, refused = collection.resolve(), [], 0
+    for top, folders, names in os.walk(folder):
+        refused += sum(name.lower().endswith(EXTENSIONS) for name in folders)
+        for path in (Path(top) / name for name in names):
+            inside = _is_inside(path, root)
+            if inside and is_image(path):
+                files.append(path)
+            refused += not inside and path.name.lower().endswith(EXTENSIONS)
+    if refused:
+        say(f"{folder}: {refused} left out: expected regular files in the collection, of {MOST_BYTES / 1e6:.0f} MB at most")
+    return sorted(files)
+
+
+def _is_inside(path: Path, root: Path) -> bool:
+    """Whether a path is a regular file of a size that can be read, itself or through links that stay below a resolved root."""
+    try:
+        target = path.resolve(strict=True)
+        status = target.stat()
+    except (OSError, RuntimeError):  # gone, or a link that leads nowhere or to itself
+        return False
+    return target.is_relative_to(root) and stat.S_ISREG(status.st_mode) and status.st_size <= MOST_BYTES
+
+
+def _copy(source: Path, target: Path) -> None:
+    """Copy one file's bytes, if it still is what `_is_inside` has seen: the path could lead elsewhere by now.
+
+    Raises:
+        OSError: it cannot be opened, or is no regular file.
+        InputError: it has grown too large.
+    """
+    handle = os.open(source.resolve(strict=True), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    with open(handle, "rb") as file, target.open("wb") as copy:  # noqa: PTH123  # of an open handle
+        if not stat.S_ISREG(os.fstat(handle).st_mode):
+            raise OSError(f"'{source}' is no regular file any more")
+        left = MOST_BYTES
+        while block := file.read(1 << 20):
+            left -= len(block)
+            if left < 0:
+                raise InputError(
+                    f"'{source}' grows while it is copied, beyond {MOST_BYTES / 1e6:.0f} MB; expected a file that nobody "
+                    "writes: wait until the collection is complete"
+                )
+            copy.write(block)
 
 
 def _choose(images: Sequence[Image], count: int | None, one_per_patient: bool, generator: np.random.Generator) -> list[Image]:
@@ -187,8 +238,10 @@ def _build(recipe: Recipe, chosen: dict[str, list[Image]]) -> None:
     draft = parent / f".{recipe.folder.name}-{os.getpid()}"
     draft.mkdir()
     try:
-        rows = [row for label, images in chosen.items() for row in _place(images, draft, label, recipe.link)]
-        with (draft / "metadata.csv").open("w", encoding="utf-8", newline="") as file:
+        taken: dict[str, int] = {}
+        rows = [row for label, images in chosen.items() for row in _place(images, draft, label, recipe.link, taken)]
+        # Names that are no text keep their bytes, so that `read_metadata` finds the files again.
+        with (draft / "metadata.csv").open("w", encoding="utf-8", errors="surrogateescape", newline="") as file:
             csv.writer(file, lineterminator="\n").writerows([COLUMNS, *rows])
         (draft / "SOURCES.md").write_text(_sources(recipe, chosen), encoding="utf-8", errors="backslashreplace")
         draft.replace(recipe.folder)
@@ -196,21 +249,41 @@ def _build(recipe: Recipe, chosen: dict[str, list[Image]]) -> None:
         shutil.rmtree(draft, ignore_errors=True)
 
 
-def _place(images: Sequence[Image], draft: Path, label: str, link: bool) -> Iterator[tuple[str, ...]]:
-    """Copy or link the images into their class folder; yield the row of each for the table."""
+def _place(images: Sequence[Image], draft: Path, label: str, link: bool, taken: dict[str, int]) -> Iterator[tuple[str, ...]]:
+    """Copy or link the images into their class folder; yield the row of each for the table.
+
+    Args:
+        images: of one class.
+        draft: folder that the data set is built in.
+        label: the class.
+        link: make symbolic links.
+        taken: the names given in all classes, see `_free_name`.
+    """
     (draft / label).mkdir()
     for image in images:
-        name, number = image.path.name, 2
-        # The table knows an image by its file's name alone, so names differ over all classes.
-        while any((draft / other / name).exists() for other in draft.iterdir()):
-            name, number = f"{image.path.stem}-{number}{image.path.suffix}", number + 1
+        name = _free_name(image.path, taken)
         if link:
             (draft / label / name).symlink_to(image.path.resolve())
         else:
-            shutil.copyfile(image.path, draft / label / name)
+            _copy(image.path, draft / label / name)
         entry = image.entry
         yield (entry.patient, entry.age, entry.finding, entry.view, "X-ray", label, name, entry.source, entry.license,
                image.collection)  # fmt: skip
+
+
+def _free_name(path: Path, taken: dict[str, int]) -> str:
+    """A file's name, with a number where it was given before: the table knows an image by its name alone, in lower case.
+
+    Args:
+        path: of the file.
+        taken: for each name given, in lower case, the last number that was tried for it.
+    """
+    name, key = path.name, path.name.lower()
+    while name.lower() in taken:
+        taken[key] += 1
+        name = f"{path.stem}-{taken[key]}{path.suffix}"
+    taken[name.lower()] = 1
+    return name
 
 
 def _sources(recipe: Recipe, chosen: dict[str, list[Image]]) -> str:

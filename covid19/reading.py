@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -14,16 +13,18 @@ from numpy.typing import NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
+from covid19.console import shortened, warn
 from covid19.dataset import Dataset, Facts, Glimpse, Listed, Record, Skipped, check_counts, list_images, list_strays
-from covid19.duplicates import near_groups, same_picture
+from covid19.duplicates import is_blank, near_groups, same_picture
 from covid19.errors import InputError
-from covid19.images import Read
-from covid19.machine import Engine, Look
+from covid19.images import Pixels, Read
+from covid19.machine import Engine, Look, why_unreadable
 from covid19.metadata import Entry, Metadata, read_metadata
 from covid19.patients import collection_of, find_patient
 from covid19.store import FeatureStore
 
 FACTS_AT_ONCE = 1000
+MAX_PICTURES_COMPARED = 16  # different pictures of near-equal hash that an image is compared with, the latest ones
 
 Numbers = NDArray[np.intp]
 
@@ -51,10 +52,10 @@ def read_dataset(root: Path, classes: tuple[str, ...], wanted: Filter, store: Fe
     """
     dataset = survey(root, classes, wanted, store, engine)
     if dataset.conflicts and not wanted.allow_conflicts:
-        one, other = dataset.conflicts[0]
+        files = sum(map(len, dataset.conflicts))
         raise InputError(
-            f"'{one}' and '{other}' are the same image under two classes ({len(dataset.conflicts)} such pairs in all); "
-            "expected one class for each image: remove the wrong one, or drop both with --allow-conflicts"
+            f"{describe_conflict(dataset.conflicts[0])} ({len(dataset.conflicts)} such images in all, in {files} files); "
+            "expected one class for each image: remove the wrong files, or drop all of them with --allow-conflicts"
         )
     check_counts(root, dataset.counts(), "usable image", dataset.skipped)
     return dataset
@@ -85,16 +86,35 @@ def survey(root: Path, classes: tuple[str, ...], wanted: Filter, store: FeatureS
                 skipped.append(Skipped(image.name, f"view {record.view}, not {wanted.view}", "view"))
             else:
                 records.append(record)
-    near = near_groups([record.facts.hash for record in records])
-    conflicts = _conflicts(records, near, engine.read)
-    torn = {name for pair in conflicts for name in pair}
+    near = _near(records)
+    conflicts, lost = _conflicts(records, near, engine.read)
+    torn = {name for names in conflicts for name in names}
     skipped += [Skipped(name, "the same image lies under two classes", "conflict") for name in torn]
-    kept = [position for position, record in enumerate(records) if record.name not in torn]
+    skipped += [Skipped(name, why, "unreadable") for name, why in lost.items()]
+    kept = [position for position, record in enumerate(records) if record.name not in torn and record.name not in lost]
     records, near = [records[position] for position in kept], near[kept]
     return Dataset(
         root, classes, tuple(_grouped(records, near)), (*list_strays(root), *sorted(skipped)),
         conflicts=tuple(conflicts), near=tuple(near.tolist()), metadata=_describe(metadata, listed),
     )  # fmt: skip
+
+
+def warn_of_skipped(dataset: Dataset) -> None:
+    """Warn of the files that were left out, of each kind a few and how many more; the report names all of them."""
+    by_kind: dict[str, list[str]] = defaultdict(list)
+    for path, why, kind in dataset.skipped:
+        by_kind[kind].append(f"skipped '{path}': {why}")
+    for lines in by_kind.values():
+        for line in shortened(lines, f"more ({len(lines)} in all)"):
+            warn(line)
+
+
+def describe_conflict(names: Sequence[str]) -> str:
+    """An image under two classes, in words that name two of its files."""
+    one, other, *rest = names
+    if not rest:
+        return f"'{one}' and '{other}' are the same image under two classes"
+    return f"'{one}', '{other}' and {len(rest)} more file{'s' * (len(rest) > 1)} are the same image under two classes"
 
 
 def _find_metadata(root: Path, given: Path | None) -> Metadata | None:
@@ -130,18 +150,73 @@ def _record(root: Path, image: Listed, look: Look, facts: Facts, metadata: Metad
     return Record(root, image.name, image.label, look.digest, patient.name, patient.rule, view, entry, facts)
 
 
-def _conflicts(records: Sequence[Record], near: Numbers, read: Read) -> list[tuple[str, str]]:
-    """Pairs of names that are the same image under two classes. A near hash alone is no proof, so the pixels are compared."""
+def _near(records: Sequence[Record]) -> Numbers:
+    """A number for each image that its duplicates share: those of near-equal hash, of a blank picture those of equal bytes.
+
+    All blank pictures have one hash, which says nothing about them; two that are not the same file have nothing in common by
+    which they could be told to be one picture.
+    """
+    blank = [is_blank(record.facts.hash) for record in records]
+    near = near_groups([record.facts.hash for record, flat in zip(records, blank, strict=True) if not flat])
+    numbers = iter(near.tolist())
+    offset = int(near.max()) + 1 if len(near) else 0
+    own: dict[str, int] = {}
+    return np.array(
+        [
+            own.setdefault(record.digest, offset + len(own)) if flat else next(numbers)
+            for record, flat in zip(records, blank, strict=True)
+        ],
+        np.intp,
+    )
+
+
+def _conflicts(records: Sequence[Record], near: Numbers, read: Read) -> tuple[list[tuple[str, ...]], dict[str, str]]:
+    """Find the pictures that lie under two classes.
+
+    A near hash alone is no proof, so pixels are compared, but never all pairs: files of equal bytes are one, each other file is
+    decoded once at most, and compared with a bounded number of different pictures of its group.
+
+    Returns:
+        For each such picture the names of its files, of which the first two are of different classes; and why files could not
+        be read any more, by name.
+    """
     members: dict[int, list[Record]] = defaultdict(list)
     for record, number in zip(records, near.tolist(), strict=True):
         members[number].append(record)
-    return [
-        (one.name, other.name)
-        for same in members.values()
-        for one, other in combinations(same, 2)
-        if one.label != other.label
-        and (one.digest == other.digest or same_picture(read(one.path).pixels, read(other.path).pixels))
-    ]
+    conflicts: list[tuple[str, ...]] = []
+    lost: dict[str, str] = {}
+    for group in members.values():
+        if len({record.label for record in group}) > 1:
+            for picture in _pictures(group, read, lost):
+                other = next((record for record in picture if record.label != picture[0].label), None)
+                if other:
+                    rest = (record.name for record in picture[1:] if record is not other)
+                    conflicts.append((picture[0].name, other.name, *rest))
+    return conflicts, lost
+
+
+def _pictures(group: Sequence[Record], read: Read, lost: dict[str, str]) -> list[list[Record]]:
+    """Divide images of near-equal hash into those that show the same picture; those that cannot be read are told to `lost`."""
+    copies: dict[str, list[Record]] = defaultdict(list)
+    for record in group:
+        copies[record.digest].append(record)
+    if len(copies) == 1:
+        return [list(group)]
+    found: list[list[Record]] = []
+    known: deque[tuple[Pixels, list[Record]]] = deque(maxlen=MAX_PICTURES_COMPARED)
+    for records in copies.values():
+        try:
+            pixels = read(records[0].path).pixels
+        except (OSError, ValueError) as error:
+            lost |= {record.name: why_unreadable(error) for record in records}
+            continue
+        same = next((files for other, files in known if same_picture(pixels, other)), None)
+        if same is None:
+            same = []
+            found.append(same)
+            known.append((pixels, same))
+        same += records
+    return found
 
 
 def _grouped(records: Sequence[Record], near: Numbers) -> list[Record]:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import platform
 import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import keras
@@ -20,7 +18,6 @@ from covid19.dataset import FEW, Dataset
 from covid19.estimate import Estimate
 from covid19.features import Extracted
 from covid19.judge import explain_verdict
-from covid19.outputs import written_whole
 from covid19.settings import Settings
 from covid19.split import Split
 from covid19.weights import Weights
@@ -106,18 +103,6 @@ def _describe_split(dataset: Dataset, split: Split, settings: Settings) -> dict[
         },
         **{side: [record.name for record in records] for side, records in sides.items()},
     }
-
-
-def write_report(path: Path, report: dict[str, Any]) -> None:
-    """Write metrics.json, whole or not at all.
-
-    Raises:
-        OSError: the file cannot be written.
-        ValueError: the report holds a number that JSON has no word for.
-    """
-    text = json.dumps(report, indent=2, allow_nan=False, ensure_ascii=False)
-    with written_whole(path) as draft:
-        draft.write_text(text + "\n", encoding="utf-8", errors="backslashreplace")
 
 
 def describe_test(

@@ -80,7 +80,11 @@ class Settings:
     @property
     def page(self) -> Path:
         """The report as a page to look at, beside the report."""
-        return self.report.with_suffix(".html")
+        return self.report.parent / f"{self.report.stem}.html"
+
+    def outputs(self) -> tuple[Path, ...]:
+        """The files that the run writes."""
+        return tuple(path for path in (self.model, self.report, self.page, self.plot) if path)
 
     def as_json(self) -> dict[str, Any]:
         """The settings as JSON values; paths as they were given."""

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from covid19.augment import View, views_of
 from covid19.backend import import_keras
-from covid19.console import Stopwatch, say, warn
+from covid19.console import Stopwatch, say, shortened, warn
 from covid19.dataset import Dataset, Record, check_counts, choose_positive, list_classes, list_images
 from covid19.decoding import DecodingPool
 from covid19.errors import InputError
@@ -19,19 +20,20 @@ from covid19.lungs import find_masks
 from covid19.machine import Engine, load_batches, open_engine
 from covid19.matrix import Features
 from covid19.metrics import decide, evaluate, one_hot
-from covid19.outputs import check_outputs
+from covid19.outputs import OutputTransaction, check_outputs, json_text
 from covid19.probes import probe_inputs
-from covid19.reading import Filter, read_dataset
+from covid19.reading import Filter, read_dataset, warn_of_skipped
 from covid19.settings import Settings
 from covid19.split import Split, stratified_split
-from covid19.store import FeatureStore, open_store
-from covid19.weights import Weights, get_weights
+from covid19.store import FILE_NAME, FeatureStore, open_store
+from covid19.weights import UNTRAINED, Weights, get_weights
 
 if TYPE_CHECKING:
     from covid19.audit import Seen
     from covid19.features import Extracted
     from covid19.report import Outcome
 
+MAX_CLASSES = 1000
 PICTURES_CHECKED = 2  # run through the assembled model, as proof
 
 
@@ -46,7 +48,7 @@ def train(settings: Settings) -> dict[str, Any]:
 
     Raises:
         InputError: something given cannot be used; nothing was written.
-        OSError: an output could not be written; the outputs written before it are whole.
+        OSError: an output could not be written; all outputs are as they were.
     """
     with DecodingPool(settings.file_timeout) as decoder:
         return _train(settings, decoder)
@@ -128,8 +130,8 @@ def _see(
             own = [records[i] for i in at]
             hidden = hidden_features(own, base, weights, store, engine, settings)
         except UnreadableError as error:
-            for name, why in error.lost.items():
-                warn(f"skipped '{name}': {why}")
+            for line in shortened([f"skipped '{name}': {why}" for name, why in error.lost.items()]):
+                warn(line)
             dataset = dataset.without(error.lost)
             continue
         probes = probe_inputs(glimpses_of(own, store, engine)) if settings.audit != "none" else {}
@@ -153,21 +155,23 @@ def _predict(
 
 
 def _write(settings: Settings, found: Outcome, model: Any, read: Read, watch: Stopwatch) -> dict[str, Any]:
-    """Write plot, page, model and report, each whole, and print the summary; return the report."""
+    """Write plot, page, model and report, all or none, and print the summary; return the report."""
     from covid19.model import familiar, save_model
     from covid19.model_info import model_info
     from covid19.page import write_page
     from covid19.plots import plot_history
-    from covid19.report import make_report, summarise, write_report
+    from covid19.report import make_report, summarise
 
-    with watch("write"):
-        if settings.plot:
-            plot_history(settings.plot, found.history, found.weights.title)
-        write_page(settings.page, make_report(settings, found, watch.total()), found, read)
-        if settings.model:
-            save_model(settings.model, model, model_info(settings, found), familiar(found, settings.seed))
-    report = make_report(settings, found, watch.total())
-    write_report(settings.report, report)
+    with OutputTransaction() as outputs:
+        with watch("write"):
+            if settings.plot:
+                plot_history(outputs.draft(settings.plot, private=False), found.history, found.weights.title)
+            write_page(outputs.draft(settings.page), make_report(settings, found, watch.total()), found, read)
+            if settings.model:
+                draft = outputs.draft(settings.model)
+                save_model(draft, model, model_info(settings, found), familiar(found, settings.seed))
+        report = make_report(settings, found, watch.total())
+        outputs.draft(settings.report).write_text(json_text(report, indent=2) + "\n", encoding="utf-8")
     say(summarise(report, settings, found.weights.title))
     return report
 
@@ -185,7 +189,7 @@ def _untrained_features(records: Sequence[Record], weights: Weights, store: Feat
 
 def _check(settings: Settings) -> tuple[tuple[str, ...], str]:
     """Find what is wrong with paths, folders and names before anything slow; return the classes and the positive one."""
-    check_outputs(tuple(path for path in (settings.model, settings.report, settings.page, settings.plot) if path))
+    check_outputs(settings.outputs(), _inputs(settings))
     if settings.threshold != "argmax" and not settings.folds:
         raise InputError(
             f"--threshold {settings.threshold} is found by cross-validation, which --folds 0 leaves out; expected 2 folds or "
@@ -197,11 +201,34 @@ def _check(settings: Settings) -> tuple[tuple[str, ...], str]:
         )
     find_masks(settings.lung_masks)
     classes = list_classes(settings.dataset)
+    _check_names(settings.dataset, classes)
     positive = choose_positive(classes, settings.positive)
     labels = [image.label for image in list_images(settings.dataset, classes)]
     check_counts(settings.dataset, {label: labels.count(label) for label in classes}, "image")
     say(f"Reading {len(labels)} images of {len(classes)} classes ({', '.join(classes)}) from {settings.dataset}")
     return classes, positive
+
+
+def _check_names(root: Path, classes: tuple[str, ...]) -> None:
+    """Refuse classes that no model's file can carry, before one is trained, see `model_info.check_info`."""
+    if len(classes) > MAX_CLASSES:
+        raise InputError(
+            f"--dataset '{root}' holds {len(classes)} folders; expected one for each class, {MAX_CLASSES} at most: give the "
+            "folder that holds the classes"
+        )
+    odd = next((name for name in classes if not name.isprintable()), None)
+    if odd is not None:
+        raise InputError(
+            f"class folder '{root / odd}' has a name that is no text to print; expected the class's name: rename it"
+        )
+
+
+def _inputs(settings: Settings) -> list[Path]:
+    """The files and folders that the run reads; some may not exist."""
+    weights = None if settings.weights in ("auto", "imagenet", UNTRAINED) else Path(settings.weights)
+    store = settings.cache_dir and settings.cache_dir / FILE_NAME
+    given = (settings.dataset, settings.metadata, weights, settings.start_from, settings.lung_masks, store)
+    return [path for path in given if path]
 
 
 def _read_while_keras_imports(settings: Settings, classes: tuple[str, ...], store: FeatureStore, engine: Engine) -> Dataset:
@@ -211,8 +238,7 @@ def _read_while_keras_imports(settings: Settings, classes: tuple[str, ...], stor
         reading = pool.submit(read_dataset, settings.dataset, classes, wanted, store, engine)
         import_keras()
         dataset = reading.result()
-    for path, reason, _ in dataset.skipped:
-        warn(f"skipped '{path}': {reason}")
+    warn_of_skipped(dataset)
     return dataset
 
 

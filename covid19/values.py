@@ -10,15 +10,24 @@ from pathlib import Path
 
 from covid19.errors import InputError
 
+MAX_COUNT = 1_000_000  # of what a flag counts, where nothing lower is right
+MAX_FOLDS = 1000
+MAX_SHOWN = 60  # characters of a value in an error
 
-def whole(low: int, high: float = math.inf) -> Callable[[str], int]:
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}..."
+
+
+def whole(low: int, high: int = MAX_COUNT) -> Callable[[str], int]:
     """A parser of whole numbers in [low, high]."""
 
     def parse(text: str) -> int:
-        number = int(text) if text.lstrip("-").isdecimal() else low - 1
+        number = int(text) if re.fullmatch(r"-?\d{1,18}", text) else low - 1
         if not low <= number <= high:
-            limit = f"{low} or more" if high == math.inf else f"{low} to {high}"
-            raise argparse.ArgumentTypeError(f"received '{text}', expected a whole number, {limit}: give such a number")
+            raise argparse.ArgumentTypeError(
+                f"received '{_shortened(text)}', expected a whole number, {low} to {high}: give such a number"
+            )
         return number
 
     return parse
@@ -33,7 +42,7 @@ def _real(low: float, high: float, expected: str) -> Callable[[str], float]:
         except ValueError:
             number = math.nan
         if not low < number < high:
-            raise argparse.ArgumentTypeError(f"received '{text}', expected {expected}: give such a number")
+            raise argparse.ArgumentTypeError(f"received '{_shortened(text)}', expected {expected}: give such a number")
         return number
 
     return parse
@@ -54,8 +63,8 @@ def box(text: str) -> tuple[float, float, float, float]:
         left, top, right, bottom = 1.0, 1.0, 0.0, 0.0
     if not (0 <= left < right <= 1 and 0 <= top < bottom <= 1):
         raise argparse.ArgumentTypeError(
-            f"received '{text}', expected left,top,right,bottom as shares of the picture, such as 0.12,0.15,0.88,0.85: give "
-            "such a box"
+            f"received '{_shortened(text)}', expected left,top,right,bottom as shares of the picture, such as "
+            "0.12,0.15,0.88,0.85: give such a box"
         )
     return left, top, right, bottom
 
@@ -76,14 +85,16 @@ def cluster(text: str) -> str:
     """Parse where to run: auto, local or ray://host:port."""
     if text in ("auto", "local") or re.fullmatch(r"ray://[^/\s:]+(:\d+)?", text):
         return text
-    raise argparse.ArgumentTypeError(f"received '{text}', expected auto, local or ray://host:port: give one of these")
+    raise argparse.ArgumentTypeError(
+        f"received '{_shortened(text)}', expected auto, local or ray://host:port: give one of these"
+    )
 
 
 def folds(text: str) -> int:
     """Parse a number of folds: 0, or 2 and more."""
-    number = whole(0)(text)
+    number = whole(0, MAX_FOLDS)(text)
     if number == 1:
-        raise argparse.ArgumentTypeError("received '1', expected 0 or a whole number, 2 or more: give such a number")
+        raise argparse.ArgumentTypeError(f"received '1', expected 0 or a whole number, 2 to {MAX_FOLDS}: give such a number")
     return number
 
 
@@ -92,7 +103,9 @@ def threshold_rule(text: str) -> str:
     side, _, target = text.partition("=")
     if text in ("argmax", "youden") or (side in ("sens", "spec") and share(target)):
         return text
-    raise argparse.ArgumentTypeError(f"received '{text}', expected argmax, youden, sens=0.95 or spec=0.95: give one of these")
+    raise argparse.ArgumentTypeError(
+        f"received '{_shortened(text)}', expected argmax, youden, sens=0.95 or spec=0.95: give one of these"
+    )
 
 
 def gigabytes(text: str) -> int:

@@ -3,11 +3,13 @@
 import shutil
 import zipfile
 
+import fsspec
 import pytest
 from conftest import read, run_command
 
 from covid19 import addresses
 from covid19.addresses import as_path, list_files, on_disk
+from covid19.dataset import list_inputs
 from covid19.errors import InputError
 from covid19.images import read_picture
 
@@ -37,6 +39,24 @@ def test_the_command_trains_on_an_address(archive, run, tmp_path):
     done = run_command("-m", "covid19", "train", "-d", archive, *flags, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert f"Reading 12 images of 2 classes (covid, normal) from {archive}" in done.stdout
+
+
+def test_keys_with_empty_parts_are_told_apart_and_can_be_opened(phantoms):
+    store = fsspec.filesystem("memory")
+    images = sorted(phantoms.rglob("*.png"))
+    keys = ["covid//0.png", "covid/0.png", "covid/x///0.png", "covid///0.png", "normal/0.png", "normal/x//y//0.png"]
+    for key, image in zip(keys, images[:3] + images[-3:], strict=True):
+        store.pipe(f"/bucket/data/{key}", image.read_bytes())
+    store.pipe("/bucket/data//stray.png", images[3].read_bytes())
+    try:
+        dataset = read(as_path("memory://bucket/data"))
+        assert {record.name: record.label for record in dataset.records} == {key: key.split("/")[0] for key in keys}
+        assert len({read_picture(record.path).pixels.tobytes() for record in dataset.records}) == 6
+        given = list_inputs([as_path("memory://bucket/data")])
+        assert len(set(given)) == 7
+        assert all(read_picture(as_path(file)).width for file in given)
+    finally:
+        store.rm("/bucket", recursive=True)
 
 
 def test_a_copy_on_disk_goes_and_a_file_on_disk_stays(phantoms, archive):

@@ -355,6 +355,34 @@ def test_trained_weights_stand_beside_an_untrained_base(tmp_path, phantoms, offi
     assert "a head on an untrained base" in settings.page.read_text()
 
 
+@pytest.mark.parametrize(
+    ("spoil", "reason"),
+    [
+        (lambda path: write_image(path, np.zeros((50, 50), np.uint8)), "marks nothing as lung"),
+        (lambda path: write_image(path, np.full((50, 50), 255, np.uint8)), "marks everything as lung"),
+        (lambda path: path.touch(), "cannot be read: the file is empty"),
+        (lambda path: path.write_text("no image"), "cannot be read: not an image"),
+        (lambda path: path.write_bytes(b"\x89PNG\r\n\x1a\n"), "cannot be read: OpenCV cannot decode it"),
+    ],
+)
+def test_a_mask_that_does_not_say_where_the_lungs_are_leaves_the_box_and_the_others_stay(
+    tmp_path, phantoms, capsys, spoil, reason
+):
+    records = read_records(phantoms)
+    for record in records[1:]:
+        mask = np.zeros((50, 50), np.uint8)
+        mask[:25] = 255
+        write_image(tmp_path / f"{record.path.stem}_mask.png", mask)
+    bad = tmp_path / f"{records[0].path.stem}_mask.png"
+    spoil(bad)
+    box, masks = covers_of(records, settings_in(tmp_path, phantoms, lung_masks=tmp_path), tell=True).values()
+    assert masks[0] == box[0]
+    assert all(cover.mask for cover in masks[1:])
+    said = capsys.readouterr().err
+    assert said.startswith(f"warning: mask '{bad}' {reason}")
+    assert said.count("\n") == 1
+
+
 def test_a_folder_without_masks_is_refused_before_anything_is_read(capsys):
     assert main(["audit", "-d", "nowhere", "--lung-masks", "nowhere"]) == 2
     assert capsys.readouterr().err.startswith("error: --lung-masks 'nowhere' holds no masks")

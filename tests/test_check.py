@@ -9,7 +9,7 @@ import pytest
 from conftest import SHARED, write_image
 from sklearn.datasets import load_sample_images
 
-from covid19.check import check, guess_by_source
+from covid19.check import check, describe, guess_by_source
 from covid19.cli import main
 from covid19.dataset import Facts, Record
 from covid19.images import colourfulness
@@ -106,6 +106,29 @@ def test_what_would_make_a_run_unsound_gives_exit_code_1(tmp_path, capsys, monke
     said = capsys.readouterr().out
     assert f"problem: {problem}" in said or problem in said
     assert said.splitlines()[-1] == "Unsound: mend the problems before a run."
+
+
+def test_of_many_problems_of_a_kind_twenty_are_named_and_the_rest_counted(tmp_path):
+    for number in range(23):
+        for label in ("covid", "normal"):
+            write_image(tmp_path / label / f"{number:02d}.png", np.full((30, 30), number, np.uint8))
+    findings = findings_of(tmp_path)
+    conflicts = [text for text in findings["problems"] if "two classes" in text]
+    assert conflicts[0] == "'covid/00.png' and 'normal/00.png' are the same image under two classes"
+    assert conflicts[20:] == ["... and 3 more images under two classes"]
+    assert len(findings["files"]) == len({file["path"] for file in findings["files"]}) == 46
+    assert sum(line.startswith("  covid/") for line in describe(findings).splitlines()) == 20
+
+
+@pytest.mark.parametrize(
+    ("age", "expected"),
+    [("9" * 400, None), ("1e400", None), ("nan", None), ("-3", None), ("17", True), ("18", False), ("", None), ("0.5", True)],
+)
+def test_an_age_that_no_patient_has_is_unknown(tmp_path, age, expected):
+    root = data_of(tmp_path / "data", sizes=(2, 2))
+    (root / "metadata.csv").write_text(f"filename,age\ncovid0.png,{age}\n")
+    counts = findings_of(root)["classes"]["covid"]
+    assert (counts["of children"], counts["of adults"]) == (int(expected is True), int(expected is False))
 
 
 def test_a_folder_that_is_no_data_set_is_bad_input(tmp_path, capsys):

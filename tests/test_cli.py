@@ -1,11 +1,13 @@
 """The command line as a user meets it."""
 
+import os
 import re
 import signal
 import subprocess
 import sys
 import time
 
+import cv2
 import pytest
 from conftest import PROJECT, run_command, write_noise
 
@@ -72,24 +74,42 @@ def test_the_three_ways_to_call_it_are_one(tmp_path):
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        ("--epochs 0", "argument -e/--epochs/--epoch: received '0', expected a whole number, 1 or more"),
+        ("--epochs 0", "argument -e/--epochs/--epoch: received '0', expected a whole number, 1 to 1000000"),
         ("--epochs ten", "received 'ten', expected a whole number"),
-        ("-bs -3", "argument -bs/--batch-size/--batchsize: received '-3', expected a whole number, 1 or more"),
+        ("-bs -3", "argument -bs/--batch-size/--batchsize: received '-3', expected a whole number, 1 to 1000000"),
         ("-lr 0", "argument -lr/--learning-rate/--learning: received '0', expected a number above 0"),
         ("-lr nan", "received 'nan', expected a number above 0"),
         ("-lr inf", "received 'inf', expected a number above 0"),
         ("--test-size 1", "argument --test-size: received '1', expected a share between 0 and 1"),
         ("--test-size 20%", "received '20%', expected a share"),
         ("--seed -1", "argument --seed: received '-1', expected a whole number, 0 to 4294967294"),
-        ("--views -1", "argument --views: received '-1', expected a whole number, 0 or more"),
+        ("--views -1", "argument --views: received '-1', expected a whole number, 0 to 1000"),
         ("--rotation 181", "argument --rotation: received '181', expected degrees from 0 to 180"),
         ("--rotation -1", "received '-1', expected degrees"),
-        ("--folds 1", "argument --folds: received '1', expected 0 or a whole number, 2 or more"),
+        ("--folds 1", "argument --folds: received '1', expected 0 or a whole number, 2 to 1000"),
         ("--folds -1", "argument --folds: received '-1', expected a whole number"),
-        ("--repeats 0", "argument --repeats: received '0', expected a whole number, 1 or more"),
+        ("--repeats 0", "argument --repeats: received '0', expected a whole number, 1 to 1000"),
         ("--threshold half", "argument --threshold: received 'half', expected argmax, youden, sens=0.95 or spec=0.95"),
         ("--threshold sens=2", "received '2', expected a share between 0 and 1"),
         ("--prevalence 0", "argument --prevalence: received '0', expected a share between 0 and 1"),
+        *(
+            (f"{flag} {number}", f"received '{number[:60]}")
+            for flag in (
+                "-e",
+                "-bs",
+                "-lr",
+                "--test-size",
+                "--seed",
+                "--views",
+                "--rotation",
+                "--folds",
+                "--repeats",
+                "--prevalence",
+                "--cache-size",
+                "--threshold",
+            )
+            for number in ("9" * 400, "-" + "9" * 400, "9" * 5000, "1e999", "3-", "0x10", "\u00b2")
+        ),
         ("--nonsense", "unrecognized arguments: --nonsense"),
         ("--epo 3", "unrecognized arguments: --epo 3"),
     ],
@@ -158,6 +178,44 @@ def test_an_interrupt_is_answered_in_one_line_and_130(data, tmp_path):
     assert process.returncode == 130
     assert "interrupted" in one_line(errors)
     assert [path.name for path in tmp_path.iterdir()] == ["data"]
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_closed_standard_streams_are_no_failure_and_no_file_takes_their_place(tmp_path, closed):
+    command = f"{sys.executable} -m covid19 sample drawn --count 1 --size 64 {closed}"
+    environment = {**os.environ, "PYTHONPATH": str(PROJECT)}
+    done = subprocess.run(["bash", "-c", command], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert cv2.imread(str(tmp_path / "drawn/covid/covid-0001.png")) is not None
+
+
+@pytest.mark.parametrize(("stream", "code"), [(">", 1), ("2>", 2)])
+def test_a_full_standard_stream_is_no_traceback(tmp_path, stream, code):
+    folder = "drawn" if stream == ">" else "/proc"  # the second is refused, and nobody can be told
+    command = f"{sys.executable} -m covid19 sample {folder} --count 1 --size 64 {stream} /dev/full"
+    environment = {**os.environ, "PYTHONPATH": str(PROJECT)}
+    done = subprocess.run(["bash", "-c", command], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == code
+    assert done.stderr == ("error: failed: [Errno 28] No space left on device\n" if code == 1 else "")
+
+
+def test_a_user_without_a_home_folder_gets_a_passing_one_and_is_told(tmp_path):
+    data = write_noise(tmp_path / "data", {"covid": 4, "normal": 4})
+    (tmp_path / "sitecustomize.py").write_text(
+        "import os, pwd\n"
+        "def nobody(*_):\n    raise KeyError('uid not found')\n"
+        "pwd.getpwuid = pwd.getpwnam = nobody\n"
+        "for name in ('HOME', 'XDG_CACHE_HOME', 'KERAS_HOME', 'MPLCONFIGDIR'):\n    os.environ.pop(name, None)\n"
+    )
+    flags = ("--weights", "random", "-e", "1", "--folds", "0", "--views", "0")
+    done = run_command(
+        "-m", "covid19", "train", "-d", data, *flags, cwd=tmp_path, PYTHONPATH=f"{tmp_path}:{PROJECT}", TMPDIR=str(tmp_path)
+    )
+    assert done.returncode == 0, done.stderr
+    assert one_line(done.stderr).startswith("warning: this user has no home folder")
+    assert {path.name for path in tmp_path.iterdir()} == {
+        "data", "sitecustomize.py", "__pycache__", "covid19.model", "metrics.json", "metrics.html", "plot.png",
+    }  # fmt: skip
 
 
 def test_sample_draws_a_data_set_and_refuses_a_full_folder(tmp_path, capsys):

@@ -76,7 +76,11 @@ def test_check_and_train_finish_and_name_every_bad_file(corpus, tmp_path):
     done = run_command("-m", "covid19", "train", "-d", root, *quick, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "Traceback" not in done.stderr
-    assert sum(line.startswith("warning: skipped 'covid/") for line in done.stderr.splitlines()) == len(bad)
+    warnings = [line for line in done.stderr.splitlines() if line.startswith("warning: skipped 'covid/")]
+    assert len(warnings) == 20
+    assert f"warning: ... and {len(bad) - 20} more ({len(bad)} in all)" in done.stderr.splitlines()
+    skipped = json.loads((tmp_path / "metrics.json").read_text())["dataset"]["skipped"]
+    assert {file["path"] for file in skipped} == {f"covid/{name}" for name in bad}
 
 
 def test_predict_answers_for_the_good_and_names_the_bad(corpus, run, tmp_path):

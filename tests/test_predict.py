@@ -3,8 +3,12 @@
 import csv
 import io
 import json
+import re
+import shutil
+import stat
 import subprocess
 import sys
+import unicodedata
 
 import cv2
 import numpy as np
@@ -12,10 +16,11 @@ import pytest
 from conftest import PROJECT, read_records, write_image
 
 import covid19
+from covid19.answers import Answer, CsvWriter, JsonWriter
 from covid19.cli import main
 from covid19.images import read_picture
 from covid19.novelty import Familiar
-from covid19.predict import overlay, overlay_name
+from covid19.predict import overlay, overlay_names
 
 
 def ask(run, *arguments):
@@ -102,7 +107,90 @@ def test_heat_maps_are_laid_over_and_names_do_not_meet(run, tmp_path):
     assert len(names) == 2
     assert names[0].endswith("in_a_x_heatmap.png")
     assert cv2.imread(str(tmp_path / "out" / names[0])).shape == (448, 448, 3)
-    assert overlay_name("../a/b.dcm") == "a_b_heatmap.png"
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        ("a/b.png", "a_b.png"),
+        ("x.png", "x.jpg"),
+        ("x.png", "X.png"),
+        ("e\u0301.png", "\u00e9.png"),
+        ("../a/b.png", "a/b.png"),
+        ("x" * 251 + ".png", "y" * 251 + ".png"),
+        ("\u00e9" * 125 + ".png", "\u00e9" * 124 + "\udcff.png"),
+        ("z/" * 300 + "x.png", "z/" * 300 + "y.png"),
+    ],
+)
+def test_names_of_heat_maps_that_would_meet_or_are_too_long_carry_a_digest(files, tmp_path):
+    names = overlay_names([*files, "plain/c.dcm"])
+    assert names["plain/c.dcm"] == "plain_c_heatmap.png"
+    assert names == overlay_names(["plain/c.dcm", *reversed(files)])
+    assert len({unicodedata.normalize("NFC", name).casefold() for name in names.values()}) == 3
+    for name in names.values():
+        assert re.fullmatch(r"[^/]*_heatmap\.png", name)
+        (tmp_path / name).touch()
+
+
+def test_a_name_that_imitates_a_digest_meets_no_heat_map():
+    names = overlay_names(["a/b.png", "a_b.png"])
+    imitated = names["a/b.png"].removesuffix("_heatmap.png") + ".png"
+    assert len(set(overlay_names(["a/b.png", "a_b.png", imitated]).values())) == 3
+    assert overlay_names(["../a/b.dcm"]) == {"../a/b.dcm": "a_b_heatmap.png"}
+
+
+def test_heat_maps_are_for_the_user_alone_and_never_replace_an_image(run, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    shutil.copyfile(read_records(run.settings.dataset)[0].path, tmp_path / "x.png")
+    assert ask(run, "x.png", "--heatmaps", "maps") == 0
+    assert stat.S_IMODE((tmp_path / "maps").stat().st_mode) == 0o700
+    assert stat.S_IMODE((tmp_path / "maps" / "x_heatmap.png").stat().st_mode) == 0o600
+    shutil.copyfile(tmp_path / "x.png", tmp_path / "x_heatmap.png")
+    before = (tmp_path / "x_heatmap.png").read_bytes()
+    assert ask(run, "x.png", "x_heatmap.png", "--heatmaps", ".") == 2
+    assert "cannot write 'x_heatmap.png': it is an input of this run" in capsys.readouterr().err
+    assert (tmp_path / "x_heatmap.png").read_bytes() == before
+    assert ask(run, "x.png", "--heatmaps", "x.png") == 2
+    assert "--heatmaps 'x.png' cannot be made (File exists)" in capsys.readouterr().err
+
+
+ODD_NAMES = [
+    "=1+1.png", "+cmd.png", "-2.png", "@SUM.png", "\tx.png", "\rx.png", "Zo\udceb.png",
+    "\x1b[31m\x9b\x7f\n\u202e.png", "'.png",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "ascii", "latin-1"])
+def test_json_of_odd_names_is_valid_and_reads_back_to_them(encoding, monkeypatch):
+    about = {"notice": "\x9b\U0001f600"}
+    output = io.TextIOWrapper(io.BytesIO(), encoding=encoding, errors="strict")
+    monkeypatch.setattr(sys, "stdout", output)
+    writer = JsonWriter((), about, ())
+    writer.begin()
+    for name in ODD_NAMES:
+        writer.answer(Answer(name, "", {}, None, name))
+    writer.end()
+    text = output.buffer.getvalue().decode()
+    assert [answer["file"] for answer in json.loads(text)["answers"]] == ODD_NAMES
+    assert json.loads(text)["model"] == about
+    assert text.replace("\n", "").isprintable()
+
+
+def test_csv_of_odd_names_is_no_formula_and_no_order_to_a_terminal():
+    output = io.StringIO()
+    about = {"notice": "=n", "base": "random", "cross_validation": None, "audit": None}
+    writer = CsvWriter(("-a", "=b"), about, (), output)
+    writer.begin()
+    for name in ODD_NAMES:
+        writer.answer(Answer(name, "-a", {"-a": 1.0, "=b": 0.0}, -0.5, "=p"))
+    writer.end()
+    text = output.getvalue()
+    assert text.replace("\n", "").isprintable()
+    rows = list(csv.DictReader(io.StringIO(text)))
+    assert not [cell for row in rows for name, cell in row.items() if name != "unusual" and cell[0] in "=+-@\t\r"]
+    assert rows[0]["file"] == "'=1+1.png"
+    assert [row["file"] for row in rows[-3:]] == ["Zo\\udceb.png", r"\x1b[31m\x9b\x7f\n\u202e.png", "'.png"]
+    assert {row["unusual"] for row in rows} == {"-0.5"}
 
 
 def test_an_overlay_changes_only_where_the_model_looks():

@@ -1,6 +1,8 @@
 """Building a data set from checkouts of the two collections."""
 
 import csv
+import os
+import shutil
 import subprocess
 import sys
 from collections import Counter
@@ -138,6 +140,83 @@ def test_links_and_the_count(tmp_path, collection):
     assert all(path.is_symlink() and path.resolve().parent == collection / "images" for path in (out / "covid").iterdir())
 
 
+def spoil_link_out(folder):
+    (folder.parent.parent / "outside.png").write_bytes(b"somebody else's")
+    (folder / "bad.png").symlink_to(folder.parent.parent / "outside.png")
+
+
+def spoil_folder_out(folder):
+    (folder.parent.parent / "outside").mkdir()
+    (folder / "bad.png").symlink_to(folder.parent.parent / "outside")
+
+
+SPOILS = {
+    "a device": lambda folder: (folder / "bad.png").symlink_to("/dev/zero"),
+    "a pipe": lambda folder: os.mkfifo(folder / "bad.png"),
+    "a folder": lambda folder: (folder / "bad.png").mkdir(),
+    "a loop": lambda folder: (folder / "bad.png").symlink_to(folder / "bad.png"),
+    "a link to nowhere": lambda folder: (folder / "bad.png").symlink_to("nowhere"),
+    "a link out": spoil_link_out,
+    "a link to a folder outside": spoil_folder_out,
+    "too large": lambda folder: (folder / "bad.png").touch() or os.truncate(folder / "bad.png", (1 << 29) + 1),
+}
+
+
+@pytest.mark.parametrize("link", [False, True])
+@pytest.mark.parametrize("spoil", SPOILS.values(), ids=SPOILS)
+def test_only_regular_files_inside_the_collection_are_taken(tmp_path, collection, kaggle, capsys, spoil, link):
+    (collection / "metadata.csv").write_text(TABLE + "1,,COVID-19,PA,X-ray,images,bad.png,,,\n")
+    spoil(collection / "images")
+    if "out" not in spoil.__name__:
+        spoil(kaggle / "train" / "NORMAL")
+    flags = ["--collection", collection, "--kaggle", kaggle, "--controls", "kaggle-normal", *(["--link"] if link else [])]
+    assert main([*map(str, ("prepare", tmp_path / "out", *flags))]) == 0
+    assert "bad.png" not in {path.name for path in (tmp_path / "out").rglob("*")}
+    assert f"{collection / 'images'}: 1 left out: expected regular files in the collection" in capsys.readouterr().out
+
+
+def test_links_inside_the_collection_are_followed(tmp_path, collection):
+    (collection / "store").mkdir()
+    (collection / "images" / "a.png").rename(collection / "store" / "a")
+    (collection / "images" / "a.png").symlink_to("../store/a")
+    assert main(["prepare", str(tmp_path / "out"), "--collection", str(collection)]) == 0
+    assert (tmp_path / "out/covid/a.png").read_bytes() == (collection / "store" / "a").read_bytes()
+    assert not (tmp_path / "out/covid/a.png").is_symlink()
+
+
+@pytest.mark.parametrize("target", ["/dev/zero", "/etc/passwd", "nowhere"])
+def test_a_table_that_is_a_link_out_of_the_collection_is_refused(tmp_path, collection, capsys, target):
+    (collection / "metadata.csv").unlink()
+    (collection / "metadata.csv").symlink_to(target)
+    assert main(["prepare", str(tmp_path / "out"), "--collection", str(collection)]) == 2
+    assert "holds no metadata.csv and images/" in capsys.readouterr().err
+
+
+def test_a_file_that_grows_or_changes_its_kind_while_it_is_copied_is_refused(tmp_path, collection, monkeypatch, capsys):
+    monkeypatch.setattr("covid19.prepare._is_inside", lambda path, root: True)  # as if it had changed just afterwards
+    monkeypatch.setattr("covid19.prepare.MOST_BYTES", 100)
+    assert main(["prepare", str(tmp_path / "out"), "--collection", str(collection)]) == 2
+    assert "grows while it is copied" in capsys.readouterr().err
+    (collection / "images/a.png").unlink()
+    os.mkfifo(collection / "images/a.png")
+    assert main(["prepare", str(tmp_path / "out"), "--collection", str(collection)]) == 1
+    assert "is no regular file any more" in capsys.readouterr().err
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["collection"]
+
+
+def test_names_that_are_no_text_are_found_again_and_equal_ones_get_numbers(tmp_path, collection):
+    odd = os.fsdecode(b"Zo\xeb \x1b.png")
+    write_files(collection / "images" / "deep", ["k.png"])
+    (collection / "images" / "deep" / "k.png").rename(collection / "images" / "deep" / odd)
+    shutil.copyfile(collection / "images" / "a.png", collection / "images" / "deep" / "A.png")
+    with (collection / "metadata.csv").open("a", encoding="utf-8", errors="surrogateescape") as file:
+        file.write(f"12,,COVID-19,PA,X-ray,images,{odd},,,\n")
+    out = tmp_path / "out"
+    assert main(["prepare", str(out), "--collection", str(collection)]) == 0
+    assert {"covid/a.png", "covid/A-2.png"} <= set(files(out)) or {"covid/A.png", "covid/a-2.png"} <= set(files(out))
+    assert {record.patient for record in read_records(out) if record.name == f"covid/{odd}"} == {"metadata:12"}
+
+
 def test_a_dry_run_writes_nothing(tmp_path, collection, capsys):
     before = sorted(tmp_path.rglob("*"))
     assert main(["prepare", str(tmp_path / "out"), "--collection", str(collection), "--dry-run"]) == 0
@@ -248,7 +327,7 @@ def test_the_real_images_in_kaggles_layout(tmp_path):
         kind = "PNEUMONIA" if path.name.startswith("person") else "NORMAL"
         folder = chest_xray / ("train", "val", "test")[number % 3] / kind
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / path.name).symlink_to(path)
+        shutil.copyfile(path, folder / path.name)
     counts = {}
     for controls in ("kaggle", "kaggle-normal", "kaggle-pneumonia"):
         flags = ["--collection", SHARED / "ieee8023", "--kaggle", chest_xray, "--controls", controls, "--count", 25]

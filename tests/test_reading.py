@@ -15,8 +15,11 @@ from pydicom.uid import ExplicitVRLittleEndian, JPEG2000Lossless, RLELossless, g
 from covid19.duplicates import near_groups, perceptual_hash
 from covid19.errors import InputError
 from covid19.images import read_picture
+from covid19.machine import ThisMachine
 from covid19.patients import find_patient
+from covid19.reading import Filter, survey, warn_of_skipped
 from covid19.sample import draw_phantom
+from covid19.store import FeatureStore
 from covid19.train import train
 
 
@@ -174,6 +177,101 @@ def test_a_hundred_thousand_hashes_are_grouped_in_little_memory():
     groups = near_groups([row.tobytes().hex() for row in np.packbits(bits, axis=1)])
     assert np.array_equal(groups[50_000:51_000], groups[:1000])
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss < 6 * 2**20  # kB; TensorFlow and other tests included
+
+
+def hex_of(bits):
+    return [row.tobytes().hex() for row in np.packbits(bits, axis=1)]
+
+
+def test_thirty_thousand_hashes_that_are_all_near_are_one_group_without_all_their_pairs():
+    # Of every two, at most 12 bits differ: there are 450 million near pairs, which would take 7 GB for each band.
+    bits = np.zeros((30_000, 256), np.uint8)
+    bits[:, :12] = np.random.default_rng(0).integers(0, 2, (30_000, 12))
+    bits[0, 12:24] = 1  # and one that is near those alone which have none of the first twelve
+    groups = near_groups(hex_of(bits))
+    assert len(set(groups.tolist())) == 1
+
+
+def test_hashes_that_share_a_band_are_compared_with_a_bounded_number(monkeypatch):
+    generator = np.random.default_rng(0)
+    bits = generator.integers(0, 2, (3000, 256), np.uint8)
+    bits[:, np.random.default_rng(0).permutation(256)[:20]] = 0  # the first band, of the shuffled bits
+    bits[2900:] = bits[:100]
+    bits[2900:, 200] ^= 1
+    compared = []
+    count = np.bitwise_count
+    monkeypatch.setattr(np, "bitwise_count", lambda words: compared.append(len(words)) or count(words))
+    monkeypatch.setattr("covid19.duplicates.MAX_NEIGHBOURS", 50)
+    groups = near_groups(hex_of(bits))
+    assert np.array_equal(groups[2900:], groups[:100])
+    assert len(set(groups.tolist())) == 2900
+    assert sum(compared) < 2 * 3000 * 50  # of 4.5 million pairs that share the band
+
+
+def blank_data(root, values, side=40):
+    """Two classes of pictures of one shade each."""
+    for label, shades in zip(("a", "b"), values, strict=True):
+        for number, shade in enumerate(shades):
+            write_image(root / label / f"{number:03d}.png", np.full((side, side), shade, np.uint8))
+    return root
+
+
+def test_blank_pictures_of_different_shades_are_no_duplicates_and_equal_files_are_one_conflict(tmp_path):
+    dataset = read(blank_data(tmp_path / "different", (range(30), range(30, 60))))
+    assert len({record.group for record in dataset.records}) == 60
+    assert dataset.duplicates() == {"exact": 0, "near": 0, "conflicting": 0}
+    dataset = read(blank_data(tmp_path / "equal", ([7] * 30 + [1, 2], [7] * 30 + [3, 4])), allow_conflicts=True)
+    assert [len(names) for names in dataset.conflicts] == [60]
+    assert dataset.counts() == {"a": 2, "b": 2}
+
+
+def test_many_pictures_that_are_one_are_decoded_once_each_to_find_that_out(tmp_path):
+    root = tmp_path / "data"
+    for number in range(12):
+        for label in ("a", "b"):
+            (root / label).mkdir(parents=True, exist_ok=True)
+            quality = [cv2.IMWRITE_JPEG_QUALITY, 60 + 2 * number + (label == "b")]
+            cv2.imwrite(str(root / label / f"{number:02d}.jpg"), phantom(0), quality)
+    decoded = []
+
+    def counting(path):
+        decoded.append(path)
+        return read_picture(path)
+
+    dataset = survey(root, ("a", "b"), Filter(), FeatureStore(None, 10**9), ThisMachine(counting))
+    assert [len(names) for names in dataset.conflicts] == [24]
+    assert len(decoded) == 2 * 24  # once for its facts, once to be compared
+    with pytest.raises(InputError, match=r"'a/00.jpg', 'b/00.jpg' and 22 more files are the same image under two classes \(1 "):
+        read(root)
+
+
+def test_a_file_that_vanishes_before_it_can_be_compared_is_left_out_with_its_reason(tmp_path):
+    root = data_of(tmp_path / "data", covid=range(4), normal=range(10, 13))
+    cv2.imwrite(str(root / "normal" / "again.jpg"), phantom(0), [cv2.IMWRITE_JPEG_QUALITY, 60])
+    seen = []
+
+    def once(path):
+        seen.append(path)
+        if path.name == "again.jpg" and seen.count(path) > 1:
+            raise FileNotFoundError(2, "No such file or directory")
+        return read_picture(path)
+
+    dataset = read(root, decode=once)
+    assert reasons(dataset) == {"normal/again.jpg": "cannot be opened: No such file or directory"}
+    assert dataset.counts() == {"covid": 4, "normal": 3}
+
+
+def test_of_many_files_left_out_a_few_of_each_kind_are_named(tmp_path, capsys):
+    root = data_of(tmp_path / "data", covid=range(3), normal=range(10, 13))
+    for number in range(25):
+        (root / "covid" / f"bad{number:02d}.png").touch()
+    (root / "stray.png").touch()
+    warn_of_skipped(read(root))
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0] == "warning: skipped 'stray.png': not in a class folder"
+    assert lines[1] == "warning: skipped 'covid/bad00.png': the file is empty"
+    assert lines[-1] == "warning: ... and 5 more (25 in all)"
+    assert len(lines) == 22
 
 
 def test_a_16_bit_dicom_ramp_keeps_its_contrast_and_monochrome1_is_its_negative(tmp_path):

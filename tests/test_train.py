@@ -1,6 +1,7 @@
 """The twelve steps together: what a run writes, and that the same run gives the same numbers."""
 
 import json
+import os
 import shutil
 
 import cv2
@@ -117,6 +118,18 @@ def test_three_classes_train_too(tmp_path, run):
     report = train(settings_in(tmp_path, data, epochs=1, views=0, positive="bacteria"))
     assert np.shape(report["test"]["confusion_matrix"]) == (3, 3)
     assert report["test"]["positive"] == "bacteria"
+
+
+def test_a_class_whose_name_no_model_can_carry_is_refused_before_the_training(tmp_path):
+    for number, name in enumerate((os.fsdecode(b"covid\xfe"), "new\nline")):
+        data = write_noise(tmp_path / f"data{number}", {"normal": 2})
+        (data / name).mkdir()
+        with pytest.raises(InputError, match="has a name that is no text to print"):
+            train(settings_in(tmp_path, data))
+    for number in range(1001):
+        (tmp_path / "many" / str(number)).mkdir(parents=True)
+    with pytest.raises(InputError, match="holds 1001 folders; expected one for each class, 1000 at most"):
+        train(settings_in(tmp_path, tmp_path / "many"))
 
 
 def test_what_is_wrong_is_found_before_anything_is_written(tmp_path, run):
