@@ -12,11 +12,12 @@ from imutils import paths
 
 from covid19.errors import InputError
 
+LOCAL = ("", "file", "local")  # of addresses that name a path of this machine
 MOST_BYTES = 1 << 29  # of an image file
 
 
 def as_path(text: str) -> Path:
-    """A path, or for an address a `upath.UPath`, which is used like one.
+    """A path, or for an address that does not name one a `upath.UPath`, which is used like one.
 
     Raises:
         InputError: the package for addresses is missing, or the address is of no kind that it knows.
@@ -32,7 +33,7 @@ def as_path(text: str) -> Path:
     try:
         path = UPath(text)
         path.fs  # noqa: B018  # made when first asked for, with the package that it needs
-        return cast(Path, path)
+        return Path(path.path) if path.protocol in LOCAL else cast(Path, path)
     except Exception as error:
         raise InputError(
             f"'{text}' cannot be used ({reason(error)}); expected a folder, or an address that fsspec knows, such as "

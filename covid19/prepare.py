@@ -125,7 +125,7 @@ def read_collection(folder: Path) -> tuple[list[Image], list[Image]]:
         InputError: the folder is no checkout of the collection.
     """
     table = folder / "metadata.csv"
-    if not _is_inside(table, folder.resolve()) or not (folder / "images").is_dir():
+    if not _is_inside(table, folder) or not (folder / "images").is_dir():
         raise InputError(
             f"--collection '{folder}' holds no metadata.csv and images/; expected a checkout of {COLLECTION}: check the path, "
             "or fetch it with --download"
@@ -174,11 +174,11 @@ def read_kaggle(folder: Path | None, kinds: Sequence[str]) -> list[Image]:
 
 def _images_below(folder: Path, collection: Path) -> list[Path]:
     """The image files below a folder, sorted; a line says how many are none that may be taken."""
-    root, files, refused = collection.resolve(), [], 0
+    files, refused = [], 0
     for top, folders, names in os.walk(folder):
         refused += sum(name.lower().endswith(EXTENSIONS) for name in folders)
         for path in (Path(top) / name for name in names):
-            inside = _is_inside(path, root)
+            inside = _is_inside(path, collection)
             if inside and is_image(path):
                 files.append(path)
             refused += not inside and path.name.lower().endswith(EXTENSIONS)
@@ -187,12 +187,12 @@ def _images_below(folder: Path, collection: Path) -> list[Path]:
     return sorted(files)
 
 
-def _is_inside(path: Path, root: Path) -> bool:
-    """Whether a path is a regular file of a size that can be read, itself or through links that stay below a resolved root."""
+def _is_inside(path: Path, collection: Path) -> bool:
+    """Whether a path is a regular file of a size that can be read, itself or through links that stay in the collection."""
     try:
-        target = path.resolve(strict=True)
+        root, target = collection.resolve(strict=True), path.resolve(strict=True)
         status = target.stat()
-    except (OSError, RuntimeError):  # gone, or a link that leads nowhere or to itself
+    except (OSError, RuntimeError):  # gone, or a link that leads nowhere or in a circle
         return False
     return target.is_relative_to(root) and stat.S_ISREG(status.st_mode) and status.st_size <= MOST_BYTES
 

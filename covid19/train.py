@@ -227,8 +227,8 @@ def _inputs(settings: Settings) -> list[Path]:
     """The files and folders that the run reads; some may not exist."""
     weights = None if settings.weights in ("auto", "imagenet", UNTRAINED) else Path(settings.weights)
     store = settings.cache_dir and settings.cache_dir / FILE_NAME
-    given = (settings.dataset, settings.metadata, weights, settings.start_from, settings.lung_masks, store)
-    return [path for path in given if path]
+    files = [path for path in (settings.start_from, weights, store) if path and path.is_file()]
+    return [*files, *(path for path in (settings.dataset, settings.metadata, settings.lung_masks) if path)]
 
 
 def _read_while_keras_imports(settings: Settings, classes: tuple[str, ...], store: FeatureStore, engine: Engine) -> Dataset:

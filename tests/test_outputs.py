@@ -238,6 +238,14 @@ def test_an_input_that_is_a_circle_of_links_is_left_to_whoever_reads_it(tmp_path
         check_outputs([tmp_path / "circle"])
 
 
+def test_an_address_of_this_machine_is_an_input_like_its_path(data, capsys):
+    before = everything(data)
+    for prefix in ("file://", "local://"):
+        assert main(["train", "-d", f"{prefix}{data}/data", "-p", str(data / "data/covid/0.png")]) == 2
+        assert "it is an input of this run" in capsys.readouterr().err
+    assert everything(data) == before
+
+
 def test_new_files_in_a_data_set_and_files_outside_are_no_inputs(data):
     check_outputs([data / "data" / "new.png", data / "masks" / "0_mask.png"], [data / "data", data / "missing"])
 

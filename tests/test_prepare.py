@@ -193,7 +193,7 @@ def test_a_table_that_is_a_link_out_of_the_collection_is_refused(tmp_path, colle
 
 
 def test_a_file_that_grows_or_changes_its_kind_while_it_is_copied_is_refused(tmp_path, collection, monkeypatch, capsys):
-    monkeypatch.setattr("covid19.prepare._is_inside", lambda path, root: True)  # as if it had changed just afterwards
+    monkeypatch.setattr("covid19.prepare._is_inside", lambda path, collection: True)  # as if it had changed just afterwards
     monkeypatch.setattr("covid19.prepare.MOST_BYTES", 100)
     assert main(["prepare", str(tmp_path / "out"), "--collection", str(collection)]) == 2
     assert "grows while it is copied" in capsys.readouterr().err
@@ -228,6 +228,7 @@ def test_a_dry_run_writes_nothing(tmp_path, collection, capsys):
     ("flags", "message"),
     [
         (["out"], "expected --collection DIR"),
+        (["out", "--collection", "circle"], "holds no metadata.csv and images/; expected a checkout"),
         (["out", "--collection", "nowhere"], "holds no metadata.csv and images/; expected a checkout"),
         (["full", "--collection", "collection"], "'full' exists and is not empty; expected a new or empty folder"),
         (["out", "--collection", "collection", "--controls", "kaggle"], "expected --kaggle DIR"),
@@ -240,6 +241,7 @@ def test_what_cannot_be_built_is_named_and_nothing_is_written(
     tmp_path, collection, kaggle, capsys, monkeypatch, flags, message
 ):
     write_files(tmp_path / "full", ["x.png"])
+    (tmp_path / "circle").symlink_to("circle")
     monkeypatch.chdir(tmp_path)
     before = sorted(tmp_path.rglob("*"))
     assert main(["prepare", *flags]) == 2
