@@ -6,6 +6,8 @@ import asyncio
 from typing import Any
 
 import h11
+import uvicorn
+from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from covid19.guard import RESPONSE_HEADERS
@@ -13,7 +15,19 @@ from covid19.multipart import BODY_TIMEOUT_S
 
 MAX_CONNECTIONS = 256
 HEADER_TIMEOUT_S = 10.0
+MAX_HEADER_BYTES = 1 << 14
+SHUTDOWN_TIMEOUT_S = 3  # for answers that are on their way
 SEND_TIMEOUT_S = 30.0  # until a client has taken what lies ready for it
+
+
+def make_server(app: ASGIApp) -> uvicorn.Server:
+    """A server for an application, with these limits, that logs nothing and believes no proxy."""
+    config = uvicorn.Config(
+        app, http=LimitedConnection, ws="none", lifespan="off", log_config=None, access_log=False, server_header=False,
+        proxy_headers=False, headers=RESPONSE_HEADERS, h11_max_incomplete_event_size=MAX_HEADER_BYTES,
+        timeout_graceful_shutdown=SHUTDOWN_TIMEOUT_S,
+    )  # fmt: skip
+    return uvicorn.Server(config)
 
 
 class LimitedConnection(H11Protocol):

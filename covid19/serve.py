@@ -9,8 +9,8 @@ import logging
 import secrets
 import socket
 import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Sequence
+from contextlib import closing
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from covid19.web import Samples
 
 MAX_SAMPLES = 6
-SHUTDOWN_TIMEOUT_S = 3
 
 
 def serve(
@@ -57,43 +56,25 @@ def serve(
     _check_token(api_token)
     with (
         _listen(host, port, open_to_all=insecure or api_token is not None) as listening,
-        _private_folder() as folder,
-        closing(ModelProcess(model, folder)) as process,
+        tempfile.TemporaryDirectory(prefix="covid19-") as folder,  # for this user alone; no upload is ever there
+        closing(ModelProcess(model, Path(folder))) as process,
     ):
         # The other process loads the model while this one imports the rest.
-        import uvicorn
-
-        from covid19.connection import LimitedConnection
+        from covid19.connection import make_server
         from covid19.decoding import DecodingPool
-        from covid19.guard import RESPONSE_HEADERS, Access, in_address
+        from covid19.guard import Access, in_address
         from covid19.web import make_app
 
         with DecodingPool() as pool:
-            shown = _read_samples(samples, pool)
+            shown = _read_samples(samples, Path(folder), pool)
             classes, about = process.wait()
             port = listening.getsockname()[1]
             access = Access(host, port, {name.lower() for name in allow_hosts}, api_token, secrets.token_urlsafe())
-            config = uvicorn.Config(
-                make_app(process, pool, classes, about, shown, access), http=LimitedConnection, ws="none", lifespan="off",
-                log_config=None, access_log=False, server_header=False, proxy_headers=False, headers=RESPONSE_HEADERS,
-                h11_max_incomplete_event_size=1 << 14, timeout_graceful_shutdown=SHUTDOWN_TIMEOUT_S,
-            )  # fmt: skip
+            server = make_server(make_app(process, pool, classes, about, shown, access))
             # The libraries below log pieces of what they cannot parse: a log must not have the names of patients' files.
             logging.disable()
             say(f"Serving {model} at http://{in_address(host)}:{port} (Ctrl+C ends). {NOTICE}")
-            uvicorn.Server(config).run(sockets=[listening])
-
-
-@contextmanager
-def _private_folder() -> Iterator[Path]:
-    """The one place where this program puts temporary files meanwhile; only this user can read it. No upload is ever there."""
-    before = tempfile.tempdir
-    with tempfile.TemporaryDirectory(prefix="covid19-", ignore_cleanup_errors=True) as folder:
-        tempfile.tempdir = folder
-        try:
-            yield Path(folder)
-        finally:
-            tempfile.tempdir = before
+            server.run(sockets=[listening])
 
 
 def _check_token(api_token: str | None) -> None:
@@ -133,7 +114,7 @@ def _listen(host: str, port: int, open_to_all: bool) -> socket.socket:
     return listening
 
 
-def _read_samples(given: Path | None, pool: DecodingPool) -> Samples:
+def _read_samples(given: Path | None, folder: Path, pool: DecodingPool) -> Samples:
     """The pictures to click: those given, else phantoms. They are read once; one that cannot be is left out with a warning."""
     from covid19.dataset import list_inputs
     from covid19.images import check_regular
@@ -144,7 +125,7 @@ def _read_samples(given: Path | None, pool: DecodingPool) -> Samples:
     from covid19.web import Sample, Samples
 
     if given is None:
-        with tempfile.TemporaryDirectory() as drawn:
+        with tempfile.TemporaryDirectory(dir=folder) as drawn:
             write_sample(Path(drawn), count=MAX_SAMPLES // 2, size=256, seed=0)
             contents = [(path.name, path.parent.name, path.read_bytes()) for path in map(Path, list_inputs([Path(drawn)]))]
         title = "Or choose a phantom, drawn by this program"

@@ -138,7 +138,8 @@ def _answer_pictures(pipe: Connection, model: Path) -> None:
     for name in ("SIGINT", "SIGHUP"):  # they go to the whole terminal; the page ends this process
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), signal.SIG_IGN)
-    threading.Thread(target=_end_with_parent, args=(model.parent,), daemon=True).start()
+    watching = threading.Thread(target=_end_with_parent, args=(model.parent,), daemon=True)
+    watching.start()
     tempfile.tempdir = str(model.parent)  # loading unpacks the model
     from covid19.backend import import_keras
 
@@ -161,8 +162,8 @@ def _answer_pictures(pipe: Connection, model: Path) -> None:
             except ValueError as error:  # numbers that are no answer
                 reply = str(error)
             pipe.send(reply)
-        except (EOFError, OSError):
-            return
+        except (EOFError, OSError):  # the page's process is gone
+            watching.join()
 
 
 def _end_with_parent(folder: Path) -> None:

@@ -123,6 +123,7 @@ function showProgress(files) {
   const bar = make("progress", "", [], { max: String(files.length), "aria-label": "Files answered" });
   const text = make("p", "", files.length === 1 ? `Reading ${files[0].name} …` : `Reading ${files.length} files …`);
   show(make("div", "waiting", [text, bar]));
+  find("answer").scrollIntoView({ block: "nearest" }); // a sample that was clicked may be far below on a small screen
   return (count) => {
     if (files.length > 1) {
       bar.value = count;
