@@ -36,8 +36,10 @@ def read_upload(content: bytes) -> Upload:
     """Decode a file.
 
     Raises:
-        ValueError: it cannot be decoded, see `images.decode_bytes`.
+        ValueError: it is empty or cannot be decoded, see `images.decode_bytes`.
     """
+    if not content:
+        raise ValueError("the file is empty")
     image, negative = decode_bytes(content)
     return Upload(as_picture(image, negative).pixels, _preview(image, negative))
 

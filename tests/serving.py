@@ -33,7 +33,14 @@ CHROMIUM_FLAGS = [
     "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-component-update",
     "--disable-sync",
 ]  # fmt: skip
-ABOUT = {"positive": "covid", "threshold": None, "base": "random", "cross_validation": None, "audit": None, "notice": covid19.NOTICE}
+ABOUT = {
+    "positive": "covid",
+    "threshold": None,
+    "base": "random",
+    "cross_validation": None,
+    "audit": None,
+    "notice": covid19.NOTICE,
+}
 # `covid19 serve`, with every request and the status of its response written down outside of everything else that it does.
 RECORDING = """
 import os, sys
@@ -63,7 +70,13 @@ class Server:
         self.record.touch()
         program = ["-c", RECORDING] if recorded else ["-m", "covid19"]
         command = [sys.executable, *program, "serve", "-m", str(model), "--port", "0", *flags]
-        environment = {**os.environ, "TMPDIR": str(folder), "PYTHONPATH": str(PROJECT), "RECORD": str(self.record), **environment}
+        environment = {
+            **os.environ,
+            "TMPDIR": str(folder),
+            "PYTHONPATH": str(PROJECT),
+            "RECORD": str(self.record),
+            **environment,
+        }
         self.process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         self.greeting = self.process.stdout.readline()
         self.url = re.search(r"http://[^ ]+:\d+", self.greeting)[0]
@@ -103,6 +116,14 @@ def wait_until(done: Any, seconds: float = 15.0) -> bool:
     return bool(found)
 
 
+def is_alive(process: int) -> bool:
+    """Whether a process runs; one that has ended and that nobody has asked about does not."""
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
 def token_of(url: str) -> str:
     """The token in the page's HTML."""
     return re.search(r'name="page-token" content="([^"]+)"', httpx.get(url).text)[1]
@@ -131,7 +152,9 @@ def serving(model: Any, **access: Any) -> Iterator[SimpleNamespace]:
     """The application around a model, in a thread of this process."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
         port = listening.getsockname()[1]
-        allowed = Access(**{"host": "127.0.0.1", "port": port, "names": (), "api_token": None, "page_token": secrets.token_hex()} | access)
+        allowed = Access(
+            **{"host": "127.0.0.1", "port": port, "names": (), "api_token": None, "page_token": secrets.token_hex()} | access
+        )
         pool: Any = SimpleNamespace(run=run_here)
         app = make_app(model, pool, ["covid", "normal"], ABOUT, Samples("Or choose a sample", []), allowed)
         server = make_server(app)
