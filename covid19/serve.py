@@ -73,6 +73,7 @@ def serve(
             server = make_server(make_app(process, pool, classes, about, shown, access))
             # The libraries below log pieces of what they cannot parse: a log must not have the names of patients' files.
             logging.disable()
+            listening.listen()  # so that whoever reads the next line can ask
             say(f"Serving {model} at http://{in_address(host)}:{port} (Ctrl+C ends). {NOTICE}")
             server.run(sockets=[listening])
 
