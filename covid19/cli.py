@@ -24,7 +24,6 @@ from covid19.settings import Settings
 
 DONE, FAILED, BAD_INPUT, FLAGGED, INTERRUPTED = 0, 1, 2, 3, 130
 STOPPED_BY = 128  # and the signal's number, as shells say it
-UNFINISHED = "outputs that were not finished are as they were"
 
 
 class Terminated(KeyboardInterrupt):
@@ -120,9 +119,9 @@ def _run(arguments: argparse.Namespace, argv: Sequence[str] | None) -> int:
             f"package '{error.name}' is missing; install what this program needs: pip install -r requirements.txt", FAILED
         )
     except KeyboardInterrupt as error:
-        if isinstance(error, Terminated):
-            return _say_error(f"terminated; {UNFINISHED}", STOPPED_BY + error.number)
-        return _say_error(f"interrupted; {UNFINISHED}", INTERRUPTED)
+        code = STOPPED_BY + error.number if isinstance(error, Terminated) else INTERRUPTED
+        word = "interrupted" if code == INTERRUPTED else "terminated"
+        return _say_error(f"{word}; outputs that were not finished are as they were", code)
 
 
 def _terminate(number: int, frame: object) -> NoReturn:

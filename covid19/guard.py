@@ -88,8 +88,8 @@ class Guard:
             return (
                 421,
                 (
-                    "the Host is none of the names that this page listens as: open the address that it printed, or allow the name with "
-                    "--allow-host"
+                    "the Host is none of the names that this page listens as: open the address that it printed, or allow the "
+                    "name with --allow-host"
                 ),
             )
         if headers.get("sec-fetch-site", "none") not in ("same-origin", "none") and not _opens_page(scope, headers):
