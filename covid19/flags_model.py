@@ -54,6 +54,7 @@ def add_serve_flags(parser: argparse.ArgumentParser) -> None:
         help="every request for an answer must carry this token, from the page and from programs; better given in the "
         "environment variable COVID19_API_TOKEN, as other users of this machine can read a command line",
     )
+    add_file_timeout_flag(parser)
     add("--insecure", action="store_true", help="let other machines ask without a token")
     add(
         "--allow-host",

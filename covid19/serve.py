@@ -32,6 +32,7 @@ def serve(
     host: str,
     port: int,
     samples: Path | None,
+    file_timeout: float,
     api_token: str | None = None,
     insecure: bool = False,
     allow_hosts: Sequence[str] = (),
@@ -43,6 +44,7 @@ def serve(
         host: address to listen on.
         port: 0 takes a free one.
         samples: images or a folder of them, to click; None draws phantoms.
+        file_timeout: seconds that decoding one file may take.
         api_token: that every request of the API must carry, or None.
         insecure: whether other machines may ask without a token.
         allow_hosts: names by which others reach the page, beside those that it knows.
@@ -65,7 +67,7 @@ def serve(
         from covid19.guard import Access, in_address
         from covid19.web import make_app
 
-        with DecodingPool() as pool:
+        with DecodingPool(file_timeout) as pool:
             shown = _read_samples(samples, Path(folder), pool)
             classes, about = process.wait()
             port = listening.getsockname()[1]

@@ -148,15 +148,16 @@ class Stub:
 
 
 @contextlib.contextmanager
-def serving(model: Any, **access: Any) -> Iterator[SimpleNamespace]:
+def serving(model: Any, pool: Any = None, **access: Any) -> Iterator[SimpleNamespace]:
     """The application around a model, in a thread of this process."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
         port = listening.getsockname()[1]
         allowed = Access(
             **{"host": "127.0.0.1", "port": port, "names": (), "api_token": None, "page_token": secrets.token_hex()} | access
         )
-        pool: Any = SimpleNamespace(run=run_here)
-        app = make_app(model, pool, ["covid", "normal"], ABOUT, Samples("Or choose a sample", []), allowed)
+        app = make_app(
+            model, pool or SimpleNamespace(run=run_here), ["covid", "normal"], ABOUT, Samples("Or choose a sample", []), allowed
+        )
         server = make_server(app)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
         thread.start()

@@ -15,8 +15,10 @@ import httpx
 import numpy as np
 import pytest
 from conftest import read_records, write_image
+from hanging import read_or_hang
 from serving import CHROMIUM, CHROMIUM_FLAGS, Server, Stub, ask, is_alive, serving, token_of, wait_until
 
+from covid19.decoding import DecodingPool
 from covid19.guard import RESPONSE_HEADERS, Access, Guard
 
 KIND = {"Content-Type": "multipart/form-data; boundary=x"}
@@ -439,6 +441,17 @@ def test_all_requests_together_hold_no_more_than_a_limit_and_give_it_back(low_li
         time.sleep(0.2)
         assert httpx.post(f"{stub.url}/api/predict", content=body, headers=KIND).status_code == 503
     assert wait_until(lambda: httpx.post(f"{stub.url}/api/predict", content=body, headers=KIND).status_code == 200)
+
+
+def test_a_file_that_hangs_or_crashes_a_decoder_costs_only_itself(small, monkeypatch):
+    monkeypatch.setattr("covid19.web.read_upload", read_or_hang)
+    contents = [small.read_bytes(), b"hang", small.read_bytes(), b"crash", small.read_bytes()]
+    with DecodingPool(2.0, processes=2) as pool, serving(Stub(), pool) as page:
+        said = httpx.post(f"{page.url}/api/predict", files=[("files", ("x", one)) for one in contents], timeout=60).json()
+    problems = [answer["problem"] for answer in said["answers"]]
+    assert [answer["label"] for answer in said["answers"]] == ["covid", "", "covid", "", "covid"]
+    assert problems[1].startswith("it took longer than 2 s to read")
+    assert problems[3].startswith("the process that read it crashed")
 
 
 # With a token, and on other addresses than the loopback.
