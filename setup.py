@@ -8,7 +8,7 @@ from setuptools import setup
 here = Path(__file__).parent
 dicom = ["pylibjpeg>=2.1,<3", "pylibjpeg-libjpeg>=2.5,<3", "pylibjpeg-openjpeg>=2.6,<3"]  # compressed DICOM files
 onnx = ["onnx>=1.23,<2", "tf2onnx>=1.17,<2"]
-serve = ["gradio>=6.31,<7"]
+serve = ["starlette>=1.10,<2", "uvicorn>=0.54,<0.55", "python-multipart>=0.0.34,<0.1"]
 cluster = ["ray[client,data]>=2.60,<3", "universal-pathlib>=0.3.10,<0.4"]
 setup(
     name="covid19",
@@ -19,7 +19,7 @@ setup(
     python_requires=">=3.11,<3.14",
     packages=["covid19"],
     py_modules=["train_covid19"],
-    package_data={"covid19": ["py.typed", "templates/*"]},
+    package_data={"covid19": ["py.typed", "templates/*", "static/*"]},
     install_requires=(here / "requirements.txt").read_text().split(),
     extras_require={
         "cluster": cluster,  # --cluster, and addresses such as s3://bucket/xrays
@@ -32,6 +32,7 @@ setup(
             *onnx,
             *serve,
             *cluster,
+            "httpx>=0.28,<0.29",
             "onnxruntime>=1.32,<2",
             "hypothesis>=6.170,<7",
             "playwright>=1.60,<2",

@@ -17,8 +17,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import httpx
 import numpy as np
-from gradio_client import Client, handle_file
 
 from benchmarks.record import provenance, table, write
 from benchmarks.run import PROJECT, phantoms, timed
@@ -44,24 +44,33 @@ def stop(process: subprocess.Popen[str]) -> None:
 
 
 def memory(process: subprocess.Popen[str]) -> float:
-    """MB in use by the server and its worker."""
-    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
-    statuses = (Path(f"/proc/{number}/status").read_text() for number in (process.pid, *children))
+    """MB in use by the server and all processes that it started."""
+    found, ahead = [], [process.pid]
+    while ahead:
+        found.append(ahead.pop())
+        for children in Path(f"/proc/{found[-1]}/task").glob("*/children"):
+            ahead += map(int, children.read_text().split())
+    statuses = (Path(f"/proc/{number}/status").read_text() for number in found)
     return sum(int(re.search(r"VmRSS:\s+(\d+)", status)[1]) for status in statuses) / 1024  # type: ignore[index]
 
 
-def ask(client: Client, path: Path) -> tuple[float, dict[str, Any]]:
+def ask(client: httpx.Client, path: Path) -> tuple[float, dict[str, Any]]:
     """Seconds and the answer."""
     begin = time.perf_counter()
-    said = client.predict([handle_file(str(path))], api_name="/predict")
+    said = client.post("/api/predict", files={"files": (path.name, path.read_bytes())}).raise_for_status().json()
     return time.perf_counter() - begin, said["answers"][0]
+
+
+def connect(url: str) -> httpx.Client:
+    """A client of the page at an address."""
+    return httpx.Client(base_url=url, timeout=120)
 
 
 def load(url: str, images: list[Path], expected: dict[str, dict[str, Any]]) -> tuple[list[float], int]:
     """Seconds of each request of all clients at once, and how many got another answer than their own."""
 
     def one(number: int) -> tuple[list[float], int]:
-        client, seconds, wrong = Client(url, verbose=False), [], 0
+        client, seconds, wrong = connect(url), [], 0
         for turn in range(REQUESTS // CLIENTS):
             path = images[(number + CLIENTS * turn) % len(images)]
             took, answer = ask(client, path)
@@ -88,11 +97,11 @@ def main() -> None:
         for _ in range(STARTS):
             begin = time.perf_counter()
             process, url = start(folder)
-            ask(Client(url, verbose=False), images[0])
+            ask(connect(url), images[0])
             firsts.append(time.perf_counter() - begin)
             stop(process)
         process, url = start(folder)
-        client = Client(url, verbose=False)
+        client = connect(url)
         alone = [ask(client, images[number % len(images)])[0] for number in range(ALONE)]
         before = memory(process)
         seconds, wrong = load(url, images, expected)

@@ -41,12 +41,12 @@ def import_keras() -> None:
 
 @contextmanager
 def _interrupt_held() -> Iterator[None]:
-    """Keep SIGINT and SIGTERM until the end: raised in the middle of TensorFlow's import, it is often swallowed there."""
+    """Keep signals that end a run until the end: raised in the middle of TensorFlow's import, it is often swallowed there."""
     if threading.current_thread() is not threading.main_thread():  # signals are the main thread's
         yield
         return
     received: list[int] = []
-    numbers = (signal.SIGINT, signal.SIGTERM)
+    numbers = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
     previous = [signal.signal(number, lambda number, _: received.append(number)) for number in numbers]
     try:
         yield

@@ -22,11 +22,20 @@ from covid19.flags_data import add_check_flags, add_evaluate_flags, add_prepare_
 from covid19.flags_model import add_export_flags, add_predict_flags, add_serve_flags
 from covid19.settings import Settings
 
-DONE, FAILED, BAD_INPUT, FLAGGED, INTERRUPTED, TERMINATED = 0, 1, 2, 3, 130, 143
+DONE, FAILED, BAD_INPUT, FLAGGED, INTERRUPTED = 0, 1, 2, 3, 130
+STOPPED_BY = 128  # and the signal's number, as shells say it
 
 
 class Terminated(KeyboardInterrupt):
-    """SIGTERM: as an exception, so that what is open is closed and no half file is left."""
+    """SIGTERM or SIGHUP, as an exception, so that what is open is closed and no half file is left.
+
+    Args:
+        number: of the signal.
+    """
+
+    def __init__(self, number: int) -> None:
+        super().__init__()
+        self.number = number
 
 
 class Parser(argparse.ArgumentParser):
@@ -42,7 +51,7 @@ def main(argv: Sequence[str] | None = None, prog: str = "covid19") -> int:
 
     Returns:
         The exit code: 0 done, 1 failure or an unsound data set, 2 usage or bad input, 3 a verdict that --fail-on names,
-        130 interrupted (SIGINT), 143 terminated (SIGTERM).
+        129 hung up (SIGHUP), 130 interrupted (SIGINT), 143 terminated (SIGTERM).
     """
     parser = _parser("Fine-tune a new head on a frozen VGG16 on chest X-rays.", prog)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
@@ -96,6 +105,8 @@ def _run(arguments: argparse.Namespace, argv: Sequence[str] | None) -> int:
         given["command"] = shlex.join([Path(sys.argv[0]).name, *(sys.argv[1:] if argv is None else argv)])
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, _terminate)
+        if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # nohup has it ignored
+            signal.signal(signal.SIGHUP, _terminate)
     try:
         return call(**given) or DONE
     except InputError as error:
@@ -110,7 +121,8 @@ def _run(arguments: argparse.Namespace, argv: Sequence[str] | None) -> int:
             f"package '{error.name}' is missing; install what this program needs: pip install -r requirements.txt", FAILED
         )
     except KeyboardInterrupt as error:
-        word, code = ("terminated", TERMINATED) if isinstance(error, Terminated) else ("interrupted", INTERRUPTED)
+        code = STOPPED_BY + error.number if isinstance(error, Terminated) else INTERRUPTED
+        word = "interrupted" if code == INTERRUPTED else "terminated"
         return _say_error(f"{word}; outputs that were not finished are as they were", code)
 
 
@@ -141,7 +153,7 @@ def _have_a_home() -> None:
 
 
 def _terminate(number: int, frame: object) -> NoReturn:
-    raise Terminated
+    raise Terminated(number)
 
 
 def _say_error(text: str, code: int) -> int:
@@ -172,10 +184,10 @@ def _predict(**given: Any) -> int:
     return DONE if predict(**given) else FAILED
 
 
-def _serve(model: Path, host: str, port: int, samples: Path | None) -> None:
+def _serve(api_token: str | None, **given: Any) -> None:
     from covid19.serve import serve
 
-    serve(model, host, port, samples)
+    serve(api_token=os.environ.get("COVID19_API_TOKEN") if api_token is None else api_token, **given)
 
 
 def _export(model: Path, form: str, output: Path | None) -> None:

@@ -37,7 +37,8 @@ def add_serve_flags(parser: argparse.ArgumentParser) -> None:
     add(
         "--host",
         default="127.0.0.1",
-        help="address to listen on; with 0.0.0.0 the whole network can send images (default %(default)s)",
+        metavar="HOST",
+        help="address to listen on; one that others can reach also needs --api-token or --insecure (default %(default)s)",
     )
     add(
         "--port",
@@ -47,6 +48,22 @@ def add_serve_flags(parser: argparse.ArgumentParser) -> None:
         help="port to listen on; 0 takes a free one (default %(default)s)",
     )
     add("--samples", type=Path, metavar="PATH", help="images, the first six of a folder, to click (default: phantoms)")
+    add(
+        "--api-token",
+        metavar="TOKEN",
+        help="every request for an answer must carry this token, from the page and from programs; better given in the "
+        "environment variable COVID19_API_TOKEN, as other users of this machine can read a command line",
+    )
+    add_file_timeout_flag(parser)
+    add("--insecure", action="store_true", help="let other machines ask without a token")
+    add(
+        "--allow-host",
+        dest="allow_hosts",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="a further name, or NAME:PORT, by which browsers and programs reach the page; may be given several times",
+    )
 
 
 def _add_model_flag(parser: argparse.ArgumentParser) -> None:

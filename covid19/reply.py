@@ -1,40 +1,47 @@
-"""What the page shows of one file: the answer, the picture and where the model looks. A path and a model go in."""
+"""What the page shows of one file: the picture, the model's answer and where the model looks.
+
+`read_upload` runs in a process that decodes, `answer_picture` in the one that holds the model.
+"""
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from covid19.answers import Answer
-from covid19.images import SIDE, Pixels, as_picture, decode
+from covid19.images import SIDE, Pixels, as_picture, decode_bytes
 
 if TYPE_CHECKING:  # the page's own process does without Keras
+    from covid19.answers import Answer
     from covid19.predict import Predictor
 
-PREVIEW = 800  # pixels of the longer side of the picture that is shown
+PREVIEW_SIDE = 800  # pixels of the longer side
 
 
-class Reply(NamedTuple):
-    """What is said and shown of one file.
+class Upload(NamedTuple):
+    """A file that could be read.
 
     Attributes:
-        answer: its `file` is the name alone.
-        picture: as JPEG, in its own proportions; empty for a file that cannot be read.
-        heat: Grad-CAM as PNG with transparency, to be laid over; empty where no label is given.
+        pixels: what the model sees, uint8 RGB (224, 224, 3).
+        preview: what the page shows, JPEG in the picture's own proportions.
     """
 
-    answer: Answer
-    picture: bytes
-    heat: bytes
+    pixels: Pixels
+    preview: bytes
 
 
-def without_answer(path: Path, problem: str) -> Reply:
-    """The reply for a file that cannot be read."""
-    return Reply(Answer(path.name, "", {}, None, problem), b"", b"")
+def read_upload(content: bytes) -> Upload:
+    """Decode a file.
+
+    Raises:
+        ValueError: it is empty or cannot be decoded, see `images.decode_bytes`.
+    """
+    if not content:
+        raise ValueError("the file is empty")
+    image, negative = decode_bytes(content)
+    return Upload(as_picture(image, negative).pixels, _preview(image, negative))
 
 
 def warm_up(predictor: Predictor) -> None:
@@ -42,21 +49,19 @@ def warm_up(predictor: Predictor) -> None:
     predictor.ask([""], np.zeros((1, SIDE, SIDE, 3), np.uint8))
 
 
-def make_reply(predictor: Predictor, path: Path) -> Reply:
-    """Read a file, ask the model and make the pictures."""
-    try:
-        image, negative = decode(path)
-    except OSError as error:
-        return without_answer(path, f"cannot be opened: {error.strerror}")
-    except ValueError as error:
-        return without_answer(path, str(error))
-    (answer,), heat = predictor.ask([path.name], as_picture(image, negative).pixels[None])
-    return Reply(answer, _picture(image, negative), _heat(heat[0]) if answer.label else b"")
+def answer_picture(predictor: Predictor, pixels: Pixels) -> tuple[Answer, bytes]:
+    """Ask a model about a picture, uint8 RGB (224, 224, 3).
+
+    Returns:
+        The answer, without a file's name, and the heat map as PNG with transparency, empty where no label is given.
+    """
+    (answer,), heat = predictor.ask([""], pixels[None])
+    return answer, _heat(heat[0]) if answer.label else b""
 
 
-def _picture(image: Pixels, negative: bool) -> bytes:
+def _preview(image: Pixels, negative: bool) -> bytes:
     height, width = image.shape[:2]
-    scale = min(1.0, PREVIEW / max(height, width))
+    scale = min(1.0, PREVIEW_SIDE / max(height, width))
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
     shown = cv2.resize(image, size, interpolation=cv2.INTER_AREA)[..., ::-1]
     return _encoded(".jpg", 255 - shown if negative else shown)

@@ -1,26 +1,42 @@
-"""A page to drop an X-ray on, and the same for programs: a saved model behind Gradio, on this machine alone unless told.
+"""A page to drop an X-ray on, and the same for programs: a saved model on this machine alone unless told otherwise.
 
-No telemetry, no tunnel, nothing from other machines, no file kept after its answer, no name of a file in a log.
+What is sent is held in memory only, and no name of a file is ever written into a log.
 """
 
 from __future__ import annotations
 
-import os
+import logging
+import secrets
 import socket
 import tempfile
-from contextlib import closing, redirect_stderr
+from collections.abc import Sequence
+from contextlib import closing
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from covid19 import NOTICE
-from covid19.console import say
+from covid19.console import say, warn
 from covid19.errors import InputError
-from covid19.worker import Worker
+from covid19.worker import ModelProcess
 
-SHOWN = 6  # samples
+if TYPE_CHECKING:
+    from covid19.decoding import DecodingPool
+    from covid19.web import Samples
+
+MAX_SAMPLES = 6
 
 
-def serve(model: Path, host: str, port: int, samples: Path | None) -> None:
+def serve(
+    model: Path,
+    host: str,
+    port: int,
+    samples: Path | None,
+    file_timeout: float,
+    api_token: str | None = None,
+    insecure: bool = False,
+    allow_hosts: Sequence[str] = (),
+) -> None:
     """Serve the page until it is stopped.
 
     Args:
@@ -28,40 +44,66 @@ def serve(model: Path, host: str, port: int, samples: Path | None) -> None:
         host: address to listen on.
         port: 0 takes a free one.
         samples: images or a folder of them, to click; None draws phantoms.
+        file_timeout: seconds that decoding one file may take.
+        api_token: that every request of the API must carry, or None.
+        insecure: whether other machines may ask without a token.
+        allow_hosts: names by which others reach the page, beside those that it knows.
 
     Raises:
-        InputError: the model or the samples cannot be used, the address is taken, or Gradio is missing.
+        InputError: the model or the samples cannot be used, the address is taken or not safe to listen on, or a package is
+            missing.
     """
-    if find_spec("gradio") is None:
-        raise InputError("serve needs the package 'gradio': pip install 'covid19[serve]'")
-    if not model.is_file():
-        raise InputError(f"model '{model}' is no file; expected a file that 'covid19 train' wrote: check the path")
+    if find_spec("uvicorn") is None or find_spec("starlette") is None:
+        raise InputError("serve needs the packages 'uvicorn' and 'starlette': pip install 'covid19[serve]'")
+    _check_token(api_token)
     with (
-        _listen(host, port) as listening,
-        closing(Worker(model)) as worker,
-        tempfile.TemporaryDirectory(prefix="covid19-") as folder,
+        _listen(host, port, open_to_all=insecure or api_token is not None) as listening,
+        tempfile.TemporaryDirectory(prefix="covid19-") as folder,  # for this user alone; no upload is ever there
+        closing(ModelProcess(model, Path(folder))) as process,
     ):
-        # The worker loads the model while this process imports Gradio, which reads these: nothing is sent anywhere, and this is
-        # where uploads go.
-        uploads = Path(folder) / "uploads"
-        os.environ |= {"GRADIO_ANALYTICS_ENABLED": "False", "HF_HUB_OFFLINE": "1", "GRADIO_TEMP_DIR": str(uploads)}
-        import uvicorn
-
+        # The other process loads the model while this one imports the rest.
+        from covid19.connection import make_server
+        from covid19.decoding import DecodingPool
+        from covid19.guard import Access, in_address
         from covid19.web import make_app
 
-        app = make_app(worker, _samples(samples, Path(folder)), uploads)
-        config = uvicorn.Config(app, log_level="critical", access_log=False, timeout_graceful_shutdown=3)
-        say(f"Serving {model} at http://{host}:{listening.getsockname()[1]} (Ctrl+C ends). {NOTICE}")
-        # Of a request that fails, Gradio prints all it holds: a log must not have the names of patients' files.
-        with Path(os.devnull).open("w") as nowhere, redirect_stderr(nowhere):
-            uvicorn.Server(config).run(sockets=[listening])
+        with DecodingPool(file_timeout) as pool:
+            shown = _read_samples(samples, Path(folder), pool)
+            classes, about = process.wait()
+            port = listening.getsockname()[1]
+            access = Access(host, port, {name.lower() for name in allow_hosts}, api_token, secrets.token_urlsafe())
+            server = make_server(make_app(process, pool, classes, about, shown, access))
+            # The libraries below log pieces of what they cannot parse: a log must not have the names of patients' files.
+            logging.disable()
+            listening.listen()  # so that whoever reads the next line can ask
+            say(f"Serving {model} at http://{in_address(host)}:{port} (Ctrl+C ends). {NOTICE}")
+            server.run(sockets=[listening])
 
 
-def _listen(host: str, port: int) -> socket.socket:
-    """Take the address before anything slow."""
+def _check_token(api_token: str | None) -> None:
+    if api_token is not None and not (api_token and api_token.isascii() and api_token.isprintable() and " " not in api_token):
+        raise InputError(
+            "the API token is empty or has other characters than visible ASCII; expected one that a header can carry: make one "
+            "with python3 -c 'import secrets; print(secrets.token_urlsafe())'"
+        )
+
+
+def _listen(host: str, port: int, open_to_all: bool) -> socket.socket:
+    """Take the address before anything slow.
+
+    Raises:
+        InputError: other machines could reach it and nobody said that they may, or it cannot be had.
+    """
+    from covid19.guard import is_loopback
+
     listening = None
     try:
         family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        if not open_to_all and not is_loopback(str(address[0])):
+            raise InputError(
+                f"--host {host} lets other machines ask, without a password or encryption; expected --api-token TOKEN (or "
+                "COVID19_API_TOKEN in the environment), which they must then send, or --insecure: add one of them"
+            )
         listening = socket.socket(family, kind)
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind(address)
@@ -75,13 +117,34 @@ def _listen(host: str, port: int) -> socket.socket:
     return listening
 
 
-def _samples(given: Path | None, folder: Path) -> tuple[str, list[tuple[str, str]]]:
-    """What stands above the images to click, and these with their captions: those given, else phantoms."""
+def _read_samples(given: Path | None, folder: Path, pool: DecodingPool) -> Samples:
+    """The pictures to click: those given, else phantoms. They are read once; one that cannot be is left out with a warning."""
     from covid19.dataset import list_inputs
+    from covid19.images import check_regular
+    from covid19.machine import why_unreadable
+    from covid19.multipart import MAX_FILE_BYTES
+    from covid19.reply import read_upload
     from covid19.sample import write_sample
+    from covid19.web import Sample, Samples
 
-    if given:
-        return "or click a sample", [(file, Path(file).name) for file in list_inputs([given])[:SHOWN]]
-    write_sample(folder / "samples", count=SHOWN // 2, size=256, seed=0)
-    drawn = [(file, Path(file).parent.name) for file in list_inputs([folder / "samples"])]
-    return "or click a phantom, drawn by this program", drawn
+    if given is None:
+        with tempfile.TemporaryDirectory(dir=folder) as drawn:
+            write_sample(Path(drawn), count=MAX_SAMPLES // 2, size=256, seed=0)
+            contents = [(path.name, path.parent.name, path.read_bytes()) for path in map(Path, list_inputs([Path(drawn)]))]
+        title = "Or choose a phantom, drawn by this program"
+    else:
+        contents, title = [], "Or choose a sample"
+        for path in map(Path, list_inputs([given])[:MAX_SAMPLES]):
+            try:
+                if check_regular(path) > MAX_FILE_BYTES:
+                    raise ValueError(f"it is larger than {MAX_FILE_BYTES / 1e6:.0f} MB")
+                contents.append((path.name, path.name, path.read_bytes()))
+            except (OSError, ValueError) as error:
+                warn(f"the sample '{path}' is left out: {why_unreadable(error)}")
+    items = []
+    for name, caption, content in contents:
+        try:
+            items.append(Sample(name, caption, content, pool.run(read_upload, content).preview))
+        except (OSError, ValueError) as error:
+            warn(f"the sample '{name}' is left out: {why_unreadable(error)}")
+    return Samples(title, items)

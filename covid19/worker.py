@@ -1,13 +1,16 @@
-"""A model in a process of its own: a file goes in, the answer and its pictures come out.
+"""The model in a process of its own: pictures go in, answers and heat maps come out.
 
-The page stays quick while the base runs, the two start at the same time, and a file that crashes or hangs a decoder costs
-itself and a restart, not the page.
+The process sees no file and no name, only pixels of one size. One that hangs or dies is replaced by another with the same
+model, whose file is read once: what is shown of the model is true of what answers, whatever happens to the file meanwhile.
 """
 
 from __future__ import annotations
 
 import multiprocessing
+import os
+import shutil
 import signal
+import tempfile
 import threading
 import warnings
 from multiprocessing.connection import Connection
@@ -17,87 +20,156 @@ from typing import TYPE_CHECKING, Any
 from covid19.errors import InputError
 
 if TYPE_CHECKING:  # nothing slow here: the process should start at once
-    from covid19.reply import Reply
+    from covid19.answers import Answer
+    from covid19.images import Pixels
 
-PATIENCE = 60.0  # seconds for one file; a radiograph takes less than one
+ANSWER_TIMEOUT_S = 60.0  # for one picture, which takes less than a second
+MAX_MODEL_BYTES = 1 << 29
 
 
-class Worker:
-    """A process that holds a model and answers one file at a time.
+class ModelProcess:
+    """A process that holds a model and answers for one picture at a time.
 
     Args:
-        model: a file that `covid19 train` wrote.
+        model: a file that `covid19 train` wrote; read now, and never again.
+        folder: a private one, where a copy of the model lies while a process loads it; it is removed if this program dies.
+
+    Raises:
+        InputError: the file cannot be read.
     """
 
-    def __init__(self, model: Path) -> None:
-        self._model = model
-        self._turn = threading.Lock()
-        self._begin()
+    def __init__(self, model: Path, folder: Path) -> None:
+        self._model, self._folder = model, folder
+        if not model.is_file():
+            raise InputError(f"model '{model}' is not a file; expected one that 'covid19 train' wrote: check the path")
+        if model.stat().st_size > MAX_MODEL_BYTES:
+            raise InputError(
+                f"model '{model}' has {model.stat().st_size / 1e6:.0f} MB; expected {MAX_MODEL_BYTES / 1e6:.0f} at most, "
+                "as 'covid19 train' writes: check the path"
+            )
+        try:
+            self._content = model.read_bytes()
+        except OSError as error:
+            raise InputError(f"model '{model}' cannot be read ({error.strerror}); expected one that can: check it") from error
+        self._asking, self._replacing = threading.Lock(), threading.Lock()
+        self._closed = False
+        self._start()
 
     def wait(self) -> tuple[list[str], dict[str, Any]]:
-        """Wait until the model is there; give its classes and what is known of it, see `Predictor.about`.
+        """Wait until the model is loaded.
+
+        Returns:
+            Its classes, and what is known of it, see `Predictor.about`.
 
         Raises:
-            InputError: it is no model of this program.
+            InputError: the file is not a model of this program.
         """
         try:
             greeting = self._pipe.recv()
-        except EOFError:
+        except (EOFError, OSError):
             raise InputError(f"model '{self._model}' could not be loaded; expected a whole file and enough memory") from None
-        if isinstance(greeting, InputError):
-            raise greeting
+        finally:
+            self._copy.unlink(missing_ok=True)
+        if isinstance(greeting, str):
+            raise InputError(greeting.replace(str(self._copy), str(self._model)))
         return greeting  # type: ignore[no-any-return]  # a pipe carries anything
 
-    def ask(self, path: Path) -> Reply:
-        """Answer for a file, when those before it are answered."""
-        from covid19.reply import without_answer
+    def ask(self, pixels: Pixels) -> tuple[Answer, bytes]:
+        """Answer for a picture, when those before it are answered.
 
-        with self._turn:
-            problem = "it took too long to read"
+        Args:
+            pixels: uint8 RGB (224, 224, 3).
+
+        Returns:
+            The answer, for a file without a name, and the heat map as PNG, empty where there is no label.
+
+        Raises:
+            ValueError: the model has no answer, took too long, or its process died.
+        """
+        with self._asking:
+            problem = f"the model took longer than {ANSWER_TIMEOUT_S:g} s to answer: send it again"
             try:
-                self._pipe.send(path)
-                if self._pipe.poll(PATIENCE):
-                    return self._pipe.recv()  # type: ignore[no-any-return]
+                self._pipe.send(pixels)
+                if self._pipe.poll(ANSWER_TIMEOUT_S):
+                    reply = self._pipe.recv()
+                    if isinstance(reply, str):
+                        raise ValueError(reply)
+                    return reply  # type: ignore[no-any-return]
             except (EOFError, OSError):
-                problem = "it cannot be decoded"
-            self.close()
-            self._begin()
-            self.wait()
-            return without_answer(path, problem)
+                problem = "the model's process ended: send it again"
+            self._replace()
+            raise ValueError(problem)
 
     def close(self) -> None:
         """End the process."""
-        self._process.kill()
-        self._process.join()
-        self._pipe.close()
+        with self._replacing:
+            self._closed = True
+            self._end()
 
-    def _begin(self) -> None:
+    def _replace(self) -> None:
+        with self._replacing:
+            if self._closed:
+                return
+            self._end()
+            self._start()
+        self.wait()
+
+    def _start(self) -> None:
+        handle, name = tempfile.mkstemp(prefix="model-", dir=self._folder)  # readable by this user alone
+        self._copy = Path(name)
+        with os.fdopen(handle, "wb") as file:
+            file.write(self._content)
         spawn = multiprocessing.get_context("spawn")  # a fork would copy the page's threads half-way
         self._pipe, theirs = spawn.Pipe()
-        self._process = spawn.Process(target=_work, args=(theirs, self._model), daemon=True)
+        self._process = spawn.Process(target=_answer_pictures, args=(theirs, self._copy), daemon=True)
         self._process.start()
         theirs.close()  # so that an end of the process is noticed here
 
+    def _end(self) -> None:
+        self._process.kill()
+        self._process.join()
+        self._pipe.close()
+        self._copy.unlink(missing_ok=True)
 
-def _work(pipe: Connection, model: Path) -> None:
+
+def _answer_pictures(pipe: Connection, model: Path) -> None:
     """The process: load, greet, answer until the other side closes."""
-    warnings.simplefilter("ignore")  # of odd files, whose names no log must have
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl+C goes to both; the page ends this one
+    warnings.simplefilter("ignore")
+    for name in ("SIGINT", "SIGHUP"):  # they go to the whole terminal; the page ends this process
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.SIG_IGN)
+    watching = threading.Thread(target=_end_with_parent, args=(model.parent,), daemon=True)
+    watching.start()
+    tempfile.tempdir = str(model.parent)  # loading unpacks the model
     from covid19.backend import import_keras
 
     import_keras()
     from covid19.predict import Predictor
-    from covid19.reply import make_reply, warm_up
+    from covid19.reply import answer_picture, warm_up
 
     try:
         predictor = Predictor(model)
     except InputError as error:
-        pipe.send(error)
+        pipe.send(str(error))
         return
     warm_up(predictor)
     pipe.send((predictor.classes, predictor.about()))
     while True:
         try:
-            pipe.send(make_reply(predictor, pipe.recv()))
-        except (EOFError, BrokenPipeError):
-            return
+            pixels = pipe.recv()
+            try:
+                reply: object = answer_picture(predictor, pixels)
+            except ValueError as error:  # numbers that are no answer
+                reply = str(error)
+            pipe.send(reply)
+        except (EOFError, OSError):  # the page's process is gone
+            watching.join()
+
+
+def _end_with_parent(folder: Path) -> None:
+    """Wait until the page's process is gone, however it ended; then remove what it left, and end."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        shutil.rmtree(folder, ignore_errors=True)
+        os._exit(0)
