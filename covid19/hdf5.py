@@ -1,19 +1,76 @@
-"""Look an HDF5 file over before anything of it is read: it may come from anybody. No attribute is ever read."""
+"""Look an HDF5 file over before anything of it is read: it may come from anybody. No attribute is ever read.
+
+`check_index` looks at the bytes, before the HDF5 library does: that one follows what refers to itself until the memory or the
+stack is full. `list_arrays` looks at the headers of all arrays, before one is read.
+"""
 
 from __future__ import annotations
 
 import itertools
 import math
+import mmap
+import struct
 import zlib
+from collections.abc import Iterator
 
 import h5py
 import numpy as np
 
+# HDF5 File Format Specification Version 3.0: the superblock of version 0 up to its base address, with 8-byte addresses and the
+# usual sizes of nodes, as Keras, h5py and the official weights have it.
+SUPERBLOCK = struct.pack("<8s8BHH4xQ", b"\x89HDF\r\n\x1a\n", 0, 0, 0, 0, 0, 8, 8, 0, 4, 16, 0)
+# Signature and version of what only newer superblocks need: object headers, indexes and heaps of another kind.
+NEWER = (b"OHDR\x02", b"BTHD\x00", b"FRHP\x00", b"FAHD\x00", b"EAHD\x00")
+NODE_KINDS = (0, 1)  # of groups, of chunks
+NODE_ENTRIES = 64  # at most
+NOWHERE = 2**64 - 1  # address of a neighbour that is not there
+NO_FREE_BLOCK = 1  # offset that ends a heap's list of free blocks
+MAX_INDEXES = 10_000  # nodes and heaps in a file
+
 MAX_DEPTH = 12  # groups inside groups; Keras nests five
 MAX_OBJECTS = 1000  # groups and arrays; VGG16 with its top has about 60
-MAX_CHUNKS = 10_000  # of one array
+MAX_CHUNKS = 64  # of one array, as many as one node of the index holds
 MAX_PATH = 1000  # characters
 DEFLATE, SHUFFLE = 1, 2  # registered numbers of the filters that Keras and h5repack use
+
+
+def check_index(content: bytes | mmap.mmap) -> None:
+    """Make sure that no index in a file refers to itself, by allowing only what is too small to need to refer to anything.
+
+    Args:
+        content: all of the file.
+
+    Raises:
+        ValueError: it has an index of more than one node, free blocks that never end, or what only newer files have.
+    """
+    if content[:20] != SUPERBLOCK[:20] or content[24:32] != SUPERBLOCK[24:]:  # between them are flags that nobody reads
+        raise ValueError("it is no HDF5 file of the version that Keras writes")
+    for signature in NEWER:
+        if content.find(signature) >= 0:
+            raise ValueError(f"it holds '{signature[:4].decode()}', which Keras does not write")
+    for at in _find(content, b"TREE"):
+        kind, level, used, left, right = struct.unpack_from("<BBHQQ", content, at + 4)
+        if kind in NODE_KINDS and used <= NODE_ENTRIES and (level or (left, right) != (NOWHERE, NOWHERE)):
+            raise ValueError("it has an index of more than one node")
+    blocks = len(content) // 16  # none is smaller
+    for at in _find(content, b"HEAP\x00"):
+        size, block, start = struct.unpack_from("<QQQ", content, at + 8)
+        while block != NO_FREE_BLOCK and block < size and start + block + 8 <= len(content):
+            blocks -= 1
+            if blocks < 0:
+                raise ValueError("its free blocks refer to each other")
+            (block,) = struct.unpack_from("<Q", content, start + block)
+
+
+def _find(content: bytes | mmap.mmap, signature: bytes) -> Iterator[int]:
+    """Where a signature stands, with enough after it for what it announces."""
+    at = content.find(signature)
+    for _ in range(MAX_INDEXES):
+        if at < 0 or at + 32 > len(content):
+            return
+        yield at
+        at = content.find(signature, at + 1)
+    raise ValueError(f"it has more than {MAX_INDEXES} indexes")
 
 
 def list_arrays(file: h5py.File, max_bytes: int) -> dict[str, h5py.Dataset]:

@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from covid19.errors import InputError
-from covid19.hdf5 import list_arrays
+from covid19.hdf5 import check_index, list_arrays
 from covid19.magnitudes import bound_features, check_head
 from covid19.model_info import parse_info
 from covid19.novelty import KEPT, Familiar
@@ -88,6 +88,7 @@ def read_model(source: Path | bytes, name: str = "") -> ModelFile:
         if len(content) > MAX_FILE_BYTES:
             raise ValueError(TOO_LARGE)
         if content.startswith(HDF5_MAGIC):
+            check_index(content)
             with h5py.File(io.BytesIO(content), "r") as file:
                 arrays = list_arrays(file, MAX_FILE_BYTES)
                 info = parse_info(_take_text(arrays))
@@ -97,7 +98,9 @@ def read_model(source: Path | bytes, name: str = "") -> ModelFile:
             members = _open_archive(content)
             info = parse_info(members[INFO]())
             known = [_parse_array(members[f"{FAMILIAR}/{key}.npy"]()) for key in ("features", "groups")]
-            with h5py.File(io.BytesIO(members[WEIGHTS]()), "r") as file:
+            inner = members[WEIGHTS]()
+            check_index(inner)
+            with h5py.File(io.BytesIO(inner), "r") as file:
                 weights, head = _take_weights(list_arrays(file, MAX_ARRAY_BYTES), _archive_names, info)
         else:
             raise InputError(f"model '{name}' is neither a Keras archive nor HDF5; {EXPECTED}: check the path")

@@ -61,10 +61,12 @@ class Predictor:
         """
         maps = np.asarray(self._base.predict_on_batch(pixels.astype(np.float32) / np.float32(255)), np.float32)
         features = maps.mean(axis=(1, 2))
+        finite = np.isfinite(features).all(axis=1)
+        features = np.where(finite[:, None], features, np.float32(0))
         said = self._heads.probabilities(features)[:, 0]
-        finite = np.isfinite(features).all(axis=1) & np.isfinite(said).all(axis=1)
+        finite &= np.isfinite(said).all(axis=1)
         called = decide(said, self.classes.index(self.info["positive"]), self.info["threshold"])
-        unusual = self._familiar.percentile(np.where(finite[:, None], features, 0))
+        unusual = self._familiar.percentile(features)
         answers, heat = [], np.zeros(maps.shape[:3], np.float32)
         for row, file in enumerate(files):
             if not finite[row]:

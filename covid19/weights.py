@@ -6,6 +6,7 @@ Goes in: the `--weights` flag. Comes out: the arrays of VGG16's 13 convolutions,
 from __future__ import annotations
 
 import hashlib
+import mmap
 import os
 import threading
 import urllib.request
@@ -134,13 +135,15 @@ def read_arrays(path: Path) -> list[Array]:
     """
     import h5py  # 0.2 s that an answer to a usage error need not pay
 
-    from covid19.hdf5 import list_arrays
+    from covid19.hdf5 import check_index, list_arrays
 
     layout = f"the official VGG16 layout without top ({FILE_NAME})"
     if not path.is_file():
         raise InputError(f"--weights '{path}' is no file; expected auto, imagenet, random or a file in {layout}")
     arrays: list[Array] = []
     try:
+        with path.open("rb") as opened, mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ) as content:
+            check_index(content)
         with h5py.File(path, "r") as file:
             listed = list_arrays(file, MOST_BYTES)
             for layer, shape in zip(LAYERS, SHAPES, strict=True):

@@ -25,7 +25,7 @@ import covid19.model
 import covid19.weights
 from covid19.errors import InputError
 from covid19.evaluate import evaluate_model
-from covid19.hdf5 import list_arrays
+from covid19.hdf5 import check_index, list_arrays
 from covid19.model_file import read_model
 from covid19.model_info import parse_info
 from covid19.predict import Predictor
@@ -425,7 +425,7 @@ def long_name(file):
         (text, "'x' holds no numbers"),
         (named_type, "'x' holds no numbers"),
         (wide_chunks, "'x' has chunks larger than itself"),
-        (many_chunks, "'x' has more than 10000 chunks"),
+        (many_chunks, "'x' has more than 64 chunks"),
         (lzf, "'x' is packed with a filter other than gzip and shuffle"),
         (checksums, "'x' is packed with a filter other than gzip and shuffle"),
         (two_gzips, "'x' is packed with a filter other than gzip and shuffle"),
@@ -450,7 +450,7 @@ def test_objects_with_many_names_are_visited_once_and_good_files_pass(tmp_path):
         file["a/again"] = file["a"]  # a cycle
         for number in range(100):
             file[f"a/{number}"] = file["/"]
-        file.create_dataset("packed", data=np.arange(1000.0), chunks=(10,), compression="gzip", shuffle=True)
+        file.create_dataset("packed", data=np.arange(1000.0), chunks=(100,), compression="gzip", shuffle=True)
         arrays = list_arrays(file, 8080)
         assert sorted(name.rsplit("/")[-1] for name in arrays) == ["b", "packed"]
         assert arrays["packed"][999] == 999
@@ -467,6 +467,50 @@ def test_a_model_in_hdf5_with_a_link_is_refused(tmp_path):
 def hdf5_with(change):
     """The bytes of an HDF5 file."""
     return weights_with(change)(b"")
+
+
+def nodes(content):
+    """Where the nodes of indexes stand."""
+    return [at for at in range(len(content)) if content.startswith(b"TREE", at)]
+
+
+def child_of_itself():
+    """An index of a group whose children are the index itself: HDF5 follows it until the stack is full."""
+    content = bytearray(hdf5_with(lambda file: [file.create_group(f"{number}") for number in range(40)]))
+    (node,) = [at for at in nodes(content) if content[at + 6] > 1]
+    content[node + 5] = 1
+    for number in range(content[node + 6]):
+        content[node + 32 + 16 * number : node + 40 + 16 * number] = node.to_bytes(8, "little")
+    return bytes(content)
+
+
+def neighbour_of_itself():
+    """One whose right neighbour is itself: HDF5 never ends."""
+    content = bytearray(hdf5_with(lambda file: file.create_group("a")))
+    node = nodes(content)[0]
+    content[node + 16 : node + 24] = node.to_bytes(8, "little")
+    return bytes(content)
+
+
+def heap_without_end():
+    """A heap whose free block is followed by itself: HDF5 takes all memory."""
+    content = bytearray(hdf5_with(lambda file: file.create_group("a")))
+    heap = content.index(b"HEAP")
+    _, free, start = struct.unpack_from("<QQQ", content, heap + 8)
+    content[start + free : start + free + 8] = free.to_bytes(8, "little")
+    return bytes(content)
+
+
+def newer():
+    """A file of the form that HDF5 writes if it may use all that it knows."""
+    stream = io.BytesIO()
+    with h5py.File(stream, "w", libver="latest") as file:
+        file["a"] = 1.0
+    return stream.getvalue()
+
+
+def test_good_files_of_many_groups_pass():
+    check_index(hdf5_with(lambda file: [file.create_group(f"{number}/inner") for number in range(60)]))
 
 
 def archive(*members, **settings):
@@ -518,8 +562,12 @@ HOSTILE = {
     "depth": (lambda: information(b"[" * 900 + b"]" * 900), "does not say that this program wrote it"),
     "no ASCII": (lambda: information(("\U0001f600" + " " * 10_000_000).encode()), "not in ASCII"),
     "a long number": (lambda: information(b"9" * 5_000_000), "damaged"),
+    "an index below itself": (child_of_itself, "it has an index of more than one node"),
+    "an index beside itself": (neighbour_of_itself, "it has an index of more than one node"),
+    "a heap without end": (heap_without_end, "its free blocks refer to each other"),
+    "newer HDF5": (newer, "it is no HDF5 file of the version that Keras writes"),
     "deep groups": (lambda: hdf5_with(deep), "nested more than 12 deep"),
-    "wide groups": (lambda: hdf5_with(wide), "more than 1000 objects"),
+    "wide groups": (lambda: hdf5_with(wide), "it has an index of more than one node"),
     "wide chunks": (lambda: hdf5_with(wide_chunks), "has chunks larger than itself"),
     "a packed bomb": (lambda: hdf5_with(bomb), "does not unpack to its size"),
 }

@@ -145,7 +145,7 @@ def _no_hdf5(path):
         (_truncate, "truncated"),
         (_drop_layer, "block5_conv3"),
         (_reshape_layer, r"block1_conv1 has shapes \[\(3, 3, 1, 64\), \(64,\)\]"),
-        (_no_hdf5, "file signature not found"),
+        (_no_hdf5, "it is no HDF5 file of the version that Keras writes"),
     ],
 )
 def test_a_wrong_or_truncated_file_is_refused_by_name(official, tmp_path, spoil, reason):
@@ -160,8 +160,8 @@ def write_layout(path, arrays, **storage):
     """Write arrays in the layout of the official file."""
     with h5py.File(path, "w") as file:
         for layer, kernel, bias in zip(LAYERS, arrays[::2], arrays[1::2], strict=True):
-            file.create_dataset(f"{layer}/kernel", data=kernel, **storage)
-            file.create_dataset(f"{layer}/bias", data=bias, **storage)
+            for name, array in (("kernel", kernel), ("bias", bias)):
+                file.create_dataset(f"{layer}/{name}", data=array, chunks=array.shape if storage else None, **storage)
     return path
 
 
@@ -225,6 +225,15 @@ def test_a_file_packed_by_h5repack_is_read_and_a_packed_bomb_is_not(tmp_path):
         file["block1_conv1/bias"].id.write_direct_chunk((0,), zlib.compress(bytes(50_000_000), 9))
     with pytest.raises(InputError, match="a chunk of 'block1_conv1/bias' does not unpack to its size"):
         get_weights(str(path))
+
+
+def test_an_index_that_refers_to_itself_is_refused_before_hdf5_follows_it(official, tmp_path):
+    content = bytearray(official.read_bytes())
+    node = content.index(b"TREE")
+    content[node + 16 : node + 24] = node.to_bytes(8, "little")  # its right neighbour
+    (tmp_path / "mine.h5").write_bytes(content)
+    with pytest.raises(InputError, match="it has an index of more than one node"):
+        get_weights(str(tmp_path / "mine.h5"))
 
 
 def test_a_missing_file_is_refused_by_name():
