@@ -9,13 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from covid19.images import SIDE
-from covid19.weights import Weights
+from covid19.weights import Weights, preprocessing_arrays
 
 Array = NDArray[np.float32]
 
 PREPROCESSING = "preprocessing"  # name of the layer
-# keras.applications.vgg16.preprocess_input in 'caffe' mode: mean of each channel over ImageNet, in RGB order, of 255.
-IMAGENET_MEAN = (123.68, 116.779, 103.939)
 
 
 def build_base(weights: Weights) -> keras.Model:
@@ -32,18 +30,12 @@ def build_base(weights: Weights) -> keras.Model:
 
 def base_of(arrays: Sequence[Array], trained: bool) -> keras.Model:
     """The same of the 26 arrays of `Weights.arrays` alone."""
-    base = empty_base(trained)
-    for layer, start in zip(_convolutions(base), range(0, 26, 2), strict=True):
-        layer.set_weights(list(arrays[start : start + 2]))
-    return base
-
-
-def empty_base(trained: bool) -> keras.Model:
-    """The same with weights still to be set; `trained` says whether they will be trained ones."""
     xray = keras.Input((SIDE, SIDE, 3), name="rgb")
     vgg16 = keras.applications.VGG16(weights=None, include_top=False, input_tensor=_preprocess(xray, trained))
     base = keras.Model(xray, vgg16.output, name="vgg16")
     base.trainable = False
+    for layer, start in zip(_convolutions(base), range(0, 26, 2), strict=True):
+        layer.set_weights(list(arrays[start : start + 2]))
     return base
 
 
@@ -73,8 +65,7 @@ def _preprocess(xray: keras.KerasTensor, trained: bool) -> keras.KerasTensor:
     """
     if not trained:
         return xray
-    kernel = 255 * np.eye(3, dtype=np.float32)[::-1].reshape(1, 1, 3, 3)
     layer = keras.layers.Conv2D(3, 1, name=PREPROCESSING, dtype="float32")
     output = layer(xray)
-    layer.set_weights([kernel, -np.array(IMAGENET_MEAN[::-1], np.float32)])
+    layer.set_weights(list(preprocessing_arrays()))
     return output

@@ -31,7 +31,7 @@ from covid19.errors import InputError
 from covid19.images import Picture, read_picture
 from covid19.machine import BATCH, Forward, Look
 from covid19.settings import FILE_TIMEOUT_S
-from covid19.store import WIDTH
+from covid19.store_rows import WIDTH
 from covid19.stream import Pool, stream
 
 if TYPE_CHECKING:

@@ -62,11 +62,14 @@ def evaluate_model(
     import_keras()
     from covid19.audit import Seen, audited, glimpses_of
     from covid19.augment import View
+    from covid19.base import build_base
     from covid19.features import extract
-    from covid19.head import heads_of, probabilities_of
-    from covid19.loading import load_model
+    from covid19.head import probabilities_of
+    from covid19.loading import heads_in
+    from covid19.model_file import read_model
 
-    trained, info = load_model(model)
+    content = read_model(model)
+    info, base = content.info, content.weights
     if classes != tuple(info["classes"]):
         raise InputError(
             f"--dataset '{dataset}' has the classes {', '.join(classes)}; expected the model's, {', '.join(info['classes'])}: "
@@ -76,10 +79,11 @@ def evaluate_model(
         engine = ThisMachine(decoder.run)
         found, known = _unseen(read_dataset(dataset, classes, Filter(metadata, view), store, engine), info)
         views = [View(record) for record in found.records]
-        features = extract(views, trained.get_layer("vgg16"), info["base"]["digest"], store, engine).features
+        features = extract(views, build_base(base), base.digest, store, engine).features
         at = audited([record.label for record in found.records], Settings.seed)
         probes = probe_inputs(glimpses_of([found.records[i] for i in at], store, engine))
-    said = probabilities_of(heads_of(trained), features, np.arange(len(found.records)))[:, 0]
+    said = probabilities_of(heads_in(content), features, np.arange(len(found.records)))[:, 0]
+    _check_finite(found, said)
     labels = one_hot([record.label for record in found.records], classes)
     result = {
         "command": command,
@@ -95,6 +99,15 @@ def evaluate_model(
         draft.write_text(json_text(result, indent=2) + "\n", encoding="utf-8")
     _say(result, decide(said, classes.index(info["positive"]), info["threshold"]), labels, classes, report)
     return result
+
+
+def _check_finite(dataset: Dataset, said: Array) -> None:
+    """Make sure that every image has its probabilities: from NaN, a class and a report would be made that mean nothing."""
+    if lost := [record.name for record, row in zip(dataset.records, said, strict=True) if not np.isfinite(row).all()]:
+        raise InputError(
+            f"the model gave no number for {len(lost)} images, such as '{lost[0]}'; expected probabilities: try --no-cache, or "
+            "train the model again"
+        )
 
 
 def _numbers(dataset: Dataset, labels: Array, said: Array, seen: Seen, info: dict[str, Any]) -> dict[str, Any]:

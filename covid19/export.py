@@ -19,7 +19,7 @@ from covid19.errors import InputError
 from covid19.head import Heads, heads_of
 from covid19.images import SIDE
 from covid19.loading import load_model
-from covid19.model import INFO
+from covid19.model_file import INFO
 from covid19.outputs import DRAFT_PREFIX, check_outputs, json_text, written_whole
 
 ENDINGS = {"onnx": ".onnx", "savedmodel": "_savedmodel", "litert": ".tflite"}

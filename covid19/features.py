@@ -15,7 +15,8 @@ from covid19.console import Progress, say
 from covid19.errors import InputError
 from covid19.machine import Engine
 from covid19.matrix import Features, new_matrix, put
-from covid19.store import WIDTH, FeatureStore, feature_key
+from covid19.store import FeatureStore, feature_key
+from covid19.store_rows import WIDTH
 
 AT_ONCE = 10_000  # features asked of the store at once, 20 MB
 

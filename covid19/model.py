@@ -13,15 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from covid19.errors import InputError
-from covid19.hdf5 import has_variable_length
+from covid19.model_file import FAMILIAR, INFO
 from covid19.novelty import KEPT, Familiar
 from covid19.outputs import DRAFT_PREFIX, json_text
 from covid19.report import Outcome
 
 Array = NDArray[np.float32]
 TOLERANCES = {"float32": 1e-3, "mixed_float16": 5e-2}  # of probabilities; features may differ by 1 % in the latter
-INFO = "covid19.json"  # member of the archive, data set of an HDF5 file
-FAMILIAR = "familiar"  # folder of the archive, group of an HDF5 file
 
 
 def assemble(base: keras.Model, head: keras.Model) -> keras.Model:
@@ -89,7 +87,6 @@ def save_model(path: Path, model: keras.Model, info: dict[str, Any], known: Fami
             raise OSError(f"the model cannot be written ({error})") from error
         if hdf5:
             with h5py.File(named, "a") as file:
-                _fix_lengths(file)
                 file[INFO] = np.bytes_(text.encode())
                 for name, array in known.arrays().items():
                     file[f"{FAMILIAR}/{name}"] = array
@@ -100,15 +97,3 @@ def save_model(path: Path, model: keras.Model, info: dict[str, Any], known: Fami
                     with archive.open(f"{FAMILIAR}/{name}.npy", "w") as member:
                         np.lib.format.write_array(member, array, allow_pickle=False)
         named.replace(path)
-
-
-def _fix_lengths(file: h5py.File) -> None:
-    """Rewrite the attributes that h5py wrote as text of variable length, which `hdf5.check_attributes` refuses."""
-
-    def fix(_: str, item: h5py.Group | h5py.Dataset) -> None:
-        for key in list(item.attrs):
-            if has_variable_length(item, key):
-                item.attrs[key] = np.char.encode(np.asarray(item.attrs[key], str))
-
-    fix("/", file)
-    file.visititems(fix)

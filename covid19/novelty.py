@@ -39,10 +39,11 @@ class Familiar:
         self._known = self._scaled(features)
         distances = cdist(self._known, self._known)
         distances[groups[:, None] == groups] = np.inf
-        logarithms = np.log(_nearest(distances))
-        usual = logarithms[np.isfinite(logarithms)]
+        nearest = _nearest(distances)
+        usual = np.log(nearest[(nearest > 0) & np.isfinite(nearest)])
         self._sorted, self._count = np.sort(usual), len(usual)
-        self._usual, self._deviation = usual.mean(), max(usual.std(ddof=1), 1e-6)
+        self._usual = usual.mean() if self._count else 0.0
+        self._deviation = max(usual.std(ddof=1), 1e-6) if self._count > 1 else 1e-6
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """What a file must keep to make this again: float16 `features` and int64 `groups`."""
@@ -57,8 +58,14 @@ class Familiar:
         fit too little of its weight.
 
         Args:
-            features: float32 (n, 512).
+            features: float32 (n, 512), finite.
+
+        Returns:
+            float64 (n,), 0 to 100, never NaN; 100 where the training images are of one patient or all the same, so that nothing
+            tells how far from each other they usually are.
         """
+        if not self._count:
+            return np.full(len(features), 100.0)
         distance = np.log(np.maximum(_nearest(cdist(self._scaled(features), self._known)), 1e-9))
         steps = (distance - self._usual) / (self._deviation * np.sqrt(1 + 1 / self._count))
         fitted = student.cdf(steps, max(self._count - 1, 1))
@@ -74,6 +81,9 @@ def is_unlike(pixels: Pixels, percentile: float) -> bool:
 
 
 def _nearest(distances: Floats) -> Floats:
-    """Mean distance to the nearest ones, of each row."""
+    """Mean distance to the nearest ones, of each row; infinite ones do not count unless there are no others."""
     count = min(NEIGHBOURS, distances.shape[1])
-    return np.asarray(np.partition(distances, count - 1, axis=1)[:, :count].mean(axis=1))
+    nearest = np.partition(distances, count - 1, axis=1)[:, :count]
+    finite = np.isfinite(nearest)
+    found = finite.sum(axis=1)
+    return np.asarray(np.where(found, np.where(finite, nearest, 0).sum(axis=1) / np.maximum(found, 1), np.inf))

@@ -22,16 +22,17 @@ from numpy.typing import NDArray
 from covid19 import NOTICE
 from covid19.addresses import as_path
 from covid19.answers import Answer, CsvWriter, JsonWriter, TextWriter, Writer
+from covid19.base import build_base
 from covid19.console import Progress
 from covid19.dataset import list_inputs
 from covid19.decoding import DecodingPool, RunTask, run_here
 from covid19.errors import InputError
 from covid19.explain import gradcam
-from covid19.head import heads_of
 from covid19.images import Pixels, read_picture
-from covid19.loading import load_familiar, load_model
+from covid19.loading import heads_in
 from covid19.machine import BATCH, in_background, why_unreadable
 from covid19.metrics import decide
+from covid19.model_file import read_model
 from covid19.novelty import is_unlike
 from covid19.outputs import PRIVATE_FOLDER, check_outputs, written_whole
 from covid19.settings import FILE_TIMEOUT_S
@@ -39,6 +40,7 @@ from covid19.settings import FILE_TIMEOUT_S
 Array = NDArray[np.float32]
 
 NOT_ALIKE = "not like the training images"
+NO_NUMBER = "the model gave no number"
 ENLARGED = 448  # pixels, of a heat map's picture
 OPACITY = 0.4  # of the heat map over the picture
 OVERLAY_ENDING = "_heatmap.png"
@@ -50,30 +52,42 @@ class Predictor:
     """A saved model, ready to be asked.
 
     Args:
-        path: a file that `covid19 train` wrote.
+        source: path or content of a file that `covid19 train` wrote; it is read once.
+        name: to call the file by in an error; '' takes the path.
 
     Raises:
         InputError: it is no such file.
     """
 
-    def __init__(self, path: Path) -> None:
-        model, self.info = load_model(path)
-        self._familiar = load_familiar(path)
-        self._base, self._heads = model.get_layer("vgg16"), heads_of(model)
+    def __init__(self, source: Path | bytes, name: str = "") -> None:
+        content = read_model(source, name)
+        self.info, self._familiar = content.info, content.familiar
+        self._base, self._heads = build_base(content.weights), heads_in(content)
         self.classes: list[str] = self.info["classes"]
 
     def ask(self, files: Sequence[str], pixels: Pixels) -> tuple[list[Answer], Array]:
-        """Answers for pictures, uint8 RGB (n, 224, 224, 3), and the heat maps of the classes called, float32 (n, 7, 7)."""
+        """Answers for pictures, uint8 RGB (n, 224, 224, 3), and the heat maps of the classes called, float32 (n, 7, 7).
+
+        A picture for which the model gives no finite number gets a problem in place of a label, and an empty heat map.
+        """
         maps = np.asarray(self._base.predict_on_batch(pixels.astype(np.float32) / np.float32(255)), np.float32)
         features = maps.mean(axis=(1, 2))
+        finite = np.isfinite(features).all(axis=1)
+        features = np.where(finite[:, None], features, np.float32(0))
         said = self._heads.probabilities(features)[:, 0]
+        finite &= np.isfinite(said).all(axis=1)
         called = decide(said, self.classes.index(self.info["positive"]), self.info["threshold"])
-        answers, heat = [], np.empty(maps.shape[:3], np.float32)
-        for row, unusual in enumerate(self._familiar.percentile(features).tolist()):
+        unusual = self._familiar.percentile(features)
+        answers, heat = [], np.zeros(maps.shape[:3], np.float32)
+        for row, file in enumerate(files):
+            if not finite[row]:
+                answers.append(Answer(file, "", {}, None, NO_NUMBER))
+                continue
             heat[row] = gradcam(maps[row : row + 1], self._heads, int(called[row]))[0]
             probabilities = dict(zip(self.classes, map(float, said[row]), strict=True))
-            label, problem = ("", NOT_ALIKE) if is_unlike(pixels[row], unusual) else (self.classes[called[row]], "")
-            answers.append(Answer(files[row], label, probabilities, unusual, problem))
+            unlike = is_unlike(pixels[row], float(unusual[row]))
+            label, problem = ("", NOT_ALIKE) if unlike else (self.classes[called[row]], "")
+            answers.append(Answer(file, label, probabilities, float(unusual[row]), problem))
         return answers, heat
 
     def about(self) -> dict[str, Any]:

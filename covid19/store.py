@@ -20,25 +20,17 @@ from numpy.typing import NDArray
 
 from covid19.console import warn
 from covid19.dataset import Facts, Glimpse
+from covid19.store_file import SIDE_FILES, STEPS_BETWEEN_COUNTS, open_database, prepare_file, remove_entry
+from covid19.store_rows import checksum, is_feature, is_row
 
 Array = NDArray[np.float32]
 T = TypeVar("T")
-U = TypeVar("U")
 
 PREPROCESSING_VERSION = 1  # raise it whenever decoding, resizing, rotating or pooling changes a feature
-APPLICATION_ID = 0xC0519  # marks the file as this program's
 FILE_NAME = "features.sqlite"
-WIDTH = 512
 CHUNK = 500  # keys in one query: SQLite's limit on parameters was 999 for long
 DAMAGED = (sqlite3.DatabaseError, UnicodeDecodeError)  # the latter of a message that quotes what is damaged
-PATIENCE = 60.0  # seconds to wait for another run that is writing
-FACTS = (
-    "CREATE TABLE IF NOT EXISTS facts_2 ("  # another number when the columns change
-    "key BLOB PRIMARY KEY, width INTEGER, height INTEGER, hash TEXT, spread REAL, colour REAL, "
-    "file TEXT, border BLOB, thumbnail BLOB)"
-)
-TABLE = "CREATE TABLE IF NOT EXISTS features (key BLOB PRIMARY KEY, feature BLOB NOT NULL, used REAL NOT NULL)"
-INDEX = "CREATE INDEX IF NOT EXISTS by_use ON features (used)"
+MIN_STEPS = 50_000_000  # of SQLite's machine for one action, and one for each byte: pages that refer to each other never end
 
 
 def default_folder() -> Path:
@@ -67,8 +59,10 @@ def facts_key(digest: str) -> bytes:
 class FeatureStore:
     """Features on disk, safe for several runs at once and for a kill at any moment (SQLite's write-ahead log).
 
-    A file that is damaged or not this program's is set aside with a warning and a new one begun. Where the file cannot be
-    written, features live in memory for this run, with a warning. Not for use by two threads at the same moment.
+    The file is not believed: it must be a regular file with exactly this program's tables, or it is set aside with a warning
+    and a new one begun; each row is checked when it is read, and one that fails counts as missing and is removed. Where the
+    file cannot be written, features live in memory for this run, with a warning. Only the user can read it. Not for use by
+    two threads at the same moment.
 
     Args:
         folder: to keep the file in, made if missing; None keeps features for this run only, in a file that SQLite deletes.
@@ -81,11 +75,9 @@ class FeatureStore:
         self._grown = False
         self._path = folder and folder / FILE_NAME
         self._inode = 0
+        self._steps = self._most_steps = 0
         self._passing = ""  # a temporary file, of which little is in memory
-        try:
-            self._database = self._open()
-        except (OSError, sqlite3.OperationalError) as error:
-            self._database = self._in_memory(error)
+        self._database = self._connect()
 
     @property
     def folder(self) -> Path | None:
@@ -98,33 +90,39 @@ class FeatureStore:
 
     def put(self, features: Iterable[tuple[bytes, Array]]) -> None:
         """Keep features, float32 (512,) each; on disk when this returns, so that a stopped run goes on from here."""
-        rows = [(key, np.asarray(feature, "<f4").tobytes(), time.time()) for key, feature in features]
+        packed = [(key, np.asarray(feature, "<f4").tobytes()) for key, feature in features]
+        now = time.time()
+        rows = [(key, feature, now, checksum(key, feature)) for key, feature in packed if is_feature(feature)]
         self._mended(lambda: self._put(rows))
 
     def facts(self, digests: Sequence[str]) -> dict[str, Facts]:
         """What is known of images that were decoded before, by the digest of their file."""
-        return self._told(digests, Facts)
+        return {digest: facts for digest, (facts, _) in self._told(digests).items()}
 
     def glimpses(self, digests: Sequence[str]) -> dict[str, Glimpse]:
         """The same of what decoding told the audit's probes."""
-        return self._told(digests, Glimpse)
+        return {digest: glimpse for digest, (_, glimpse) in self._told(digests).items()}
 
     def known(self) -> frozenset[bytes]:
         """The `facts_key` of every image that was decoded before."""
 
         def find() -> frozenset[bytes]:
-            return frozenset(key for (key,) in self._database.execute("SELECT key FROM facts_2"))
+            return frozenset(key for (key,) in self._database.execute("SELECT key FROM facts_3"))
 
         return self._mended(find) or frozenset()
 
     def put_facts(self, told: Iterable[tuple[str, Facts, Glimpse]]) -> None:
         """Keep what decoding told of images, by the digest of their file; nothing that names a patient."""
-        rows = [(facts_key(digest), *facts, *glimpse) for digest, facts, glimpse in told]
-        marks = ", ".join("?" * (1 + len(Facts._fields) + len(Glimpse._fields)))
+        packed = [
+            (facts_key(digest), facts.width, facts.height, facts.hash, float(facts.spread), float(facts.colour), *glimpse)
+            for digest, facts, glimpse in told
+        ]
+        rows = [(*row, checksum(*row)) for row in packed if is_row(row)]
+        marks = ", ".join("?" * (2 + len(Facts._fields) + len(Glimpse._fields)))
 
         def write() -> None:
             with self._database:
-                self._database.executemany(f"INSERT OR REPLACE INTO facts_2 VALUES ({marks})", rows)
+                self._database.executemany(f"INSERT OR REPLACE INTO facts_3 VALUES ({marks})", rows)
 
         self._mended(write)
 
@@ -136,15 +134,17 @@ class FeatureStore:
         self._mended(self._evict)
         self._database.close()
 
-    def _told(self, digests: Sequence[str], kind: Callable[..., U]) -> dict[str, U]:
+    def _told(self, digests: Sequence[str]) -> dict[str, tuple[Facts, Glimpse]]:
         keys = {facts_key(digest): digest for digest in digests}
-        columns = ", ".join(kind._fields)  # type: ignore[attr-defined]  # of Facts or Glimpse
 
-        def find() -> dict[str, U]:
-            here: dict[str, U] = {}
+        def find() -> dict[str, tuple[Facts, Glimpse]]:
+            here: dict[str, tuple[Facts, Glimpse]] = {}
             for chunk, marks in _chunks(list(keys)):
-                rows = self._database.execute(f"SELECT key, {columns} FROM facts_2 WHERE key IN ({marks})", chunk)
-                here |= {keys[key]: kind(*values) for key, *values in rows}
+                for *row, check in self._database.execute(f"SELECT * FROM facts_3 WHERE key IN ({marks})", chunk).fetchall():
+                    if check == checksum(*row) and is_row(row):
+                        here[keys[row[0]]] = Facts(*row[1:6]), Glimpse(*row[6:])
+                    else:
+                        self._remove("facts_3", row[0])
             return here
 
         return self._mended(find) or {}
@@ -153,27 +153,38 @@ class FeatureStore:
         found: dict[bytes, Array] = {}
         with self._database:
             for chunk, marks in _chunks(keys):
-                rows = self._database.execute(f"SELECT key, feature FROM features WHERE key IN ({marks})", chunk)
-                found |= {key: np.frombuffer(feature, "<f4") for key, feature in rows if len(feature) == 4 * WIDTH}
-                self._database.execute(f"UPDATE features SET used = ? WHERE key IN ({marks})", (time.time(), *chunk))
+                query = f"SELECT key, feature, checksum FROM features_2 WHERE key IN ({marks})"
+                for key, feature, check in self._database.execute(query, chunk).fetchall():
+                    if check == checksum(key, feature) and is_feature(feature):
+                        found[key] = np.frombuffer(feature, "<f4")
+                    else:
+                        self._remove("features_2", key)
+                self._database.execute(f"UPDATE features_2 SET used = ? WHERE key IN ({marks})", (time.time(), *chunk))
         return found
 
-    def _put(self, rows: list[tuple[bytes, bytes, float]]) -> None:
+    def _remove(self, table: str, key: bytes) -> None:
+        """Remove a row that cannot be believed, so that it is made anew."""
         with self._database:
-            self._database.executemany("INSERT OR REPLACE INTO features VALUES (?, ?, ?)", rows)
+            self._database.execute(f"DELETE FROM {table} WHERE key = ?", (key,))
+
+    def _put(self, rows: list[tuple[bytes, bytes, float, bytes]]) -> None:
+        with self._database:
+            self._database.executemany("INSERT OR REPLACE INTO features_2 VALUES (?, ?, ?, ?)", rows)
         if self._path and not self._grown and self._size() > self._limit:
             warn(f"the feature store grows beyond --cache-size ({self._limit / 1e9:g} GB) while this run needs it")
             self._grown = True
 
     def _evict(self) -> None:
         """Bring the file back to its limit, the features that were used longest ago first; what this run has used stays."""
+        this_run = "typeof(used) = 'real' AND used BETWEEN ? AND ?"  # what is no time, or in the future, is nobody's
+        oldest = f"SELECT key FROM features_2 WHERE NOT ({this_run}) ORDER BY used LIMIT 100"
         while self._path and self._size() > self._limit:
             with self._database:
-                oldest = "SELECT key FROM features WHERE used < ? ORDER BY used LIMIT 100"
-                gone = self._database.execute(f"DELETE FROM features WHERE key IN ({oldest})", (self._start,)).rowcount
+                times = (self._start, time.time())
+                gone = self._database.execute(f"DELETE FROM features_2 WHERE key IN ({oldest})", times).rowcount
             if not gone:
                 return
-            self._database.execute("PRAGMA incremental_vacuum").fetchall()
+            self._database.executescript("PRAGMA incremental_vacuum")  # `execute` would give back one page, and stop
 
     def _size(self) -> int:
         """Bytes in use."""
@@ -182,52 +193,38 @@ class FeatureStore:
         )
         return int((pages - free) * size)
 
-    def _open(self) -> sqlite3.Connection:
-        """Connect, and make the table if the file is new; a file that is no store is set aside.
-
-        Raises:
-            OSError: the folder cannot be written.
-            sqlite3.OperationalError: the file cannot be used, and a new one could not be either.
-        """
-        if self._path is not None:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            with self._path.open("ab") as file:
-                self._inode = os.fstat(file.fileno()).st_ino
-        # One thread at a time uses it, but not always the one that opened it: files are read while Keras imports.
-        database = sqlite3.connect(self._path or self._passing, timeout=PATIENCE, check_same_thread=False)
+    def _connect(self) -> sqlite3.Connection:
+        """A database to work with, whatever it takes: the file, a new one where that is no store, or none but in memory."""
         try:
-            # In this order: a run that makes the file at this moment writes its mark first and the tables after.
-            (tables,) = database.execute("SELECT count(*) FROM sqlite_master").fetchone()
-            (mark,) = database.execute("PRAGMA application_id").fetchone()
-            if mark != APPLICATION_ID and (mark or tables):
-                raise sqlite3.DatabaseError("another program's database")
-            if not tables:
-                database.execute("PRAGMA page_size = 16384")  # seven features a page; of 4096 bytes one would fill half of it
-                database.execute("PRAGMA auto_vacuum = INCREMENTAL")
-                database.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-            _use_write_ahead_log(database)
-            database.execute("PRAGMA synchronous = NORMAL")
-            with database:
-                database.execute(TABLE)
-                database.execute(INDEX)
-                database.execute(FACTS)
-        except DAMAGED as error:
-            database.close()
-            if isinstance(error, sqlite3.OperationalError):
-                raise
-            return self._begin_anew(error)
-        return database
+            try:
+                return self._open()
+            except DAMAGED as error:
+                if _is_passing(error):
+                    raise
+                self._set_aside(error)
+                return self._open()
+        except (OSError, *DAMAGED) as error:
+            return self._in_memory(error)
+
+    def _open(self) -> sqlite3.Connection:
+        if self._path is not None:
+            self._inode = prepare_file(self._path, self._path.parent == default_folder())
+        self._steps, self._most_steps = 0, MIN_STEPS + (self._path.stat().st_size if self._path else 0)
+        return open_database(self._path or self._passing, self._count_steps)
+
+    def _count_steps(self) -> bool:
+        """Called by SQLite while it works: whether an action took more steps than the file has cause for, and is to end."""
+        self._steps += STEPS_BETWEEN_COUNTS
+        return self._steps > self._most_steps
 
     def _mended(self, action: Callable[[], T]) -> T | None:
         """Do something with the database; if it fails, go on with a new one, or in memory, and return None."""
+        self._steps = 0
         try:
             return action()
-        except sqlite3.OperationalError as error:  # a full disk, a lock that is never given up
-            self._database.close()
-            self._database = self._in_memory(error)
         except DAMAGED as error:
             self._database.close()
-            self._database = self._begin_anew(error)
+            self._database = self._in_memory(error) if _is_passing(error) else self._begin_anew(error)
         return None
 
     def _in_memory(self, error: Exception) -> sqlite3.Connection:
@@ -237,16 +234,31 @@ class FeatureStore:
         return self._open()
 
     def _begin_anew(self, error: Exception) -> sqlite3.Connection:
-        """Set the file aside under a name of its own and open a new one."""
+        try:
+            self._set_aside(error)
+        except (OSError, *DAMAGED) as problem:
+            return self._in_memory(problem)
+        return self._connect()
+
+    def _set_aside(self, error: Exception) -> None:
+        """Give whatever lies at the path a name of its own.
+
+        Raises:
+            OSError: that cannot be done.
+            sqlite3.DatabaseError: there is no file, so that nothing can be set aside.
+        """
         if self._path is None:
             raise error
-        if self._path.stat().st_ino == self._inode:  # else another run has set it aside already
-            aside = self._path.with_name(f"{self._path.name}.damaged-{time.time_ns()}")
-            warn(f"feature store '{self._path}' cannot be used ({error}): set aside as '{aside.name}', a new one is begun")
-            self._path.replace(aside)
-            for ending in ("-wal", "-shm"):  # they belong to the old file and would spoil the new one
-                Path(f"{self._path}{ending}").unlink(missing_ok=True)
-        return self._open()
+        if self._inode not in (0, os.lstat(self._path).st_ino):
+            return  # another run has set it aside already
+        aside = self._path.with_name(f"{self._path.name}.damaged-{time.time_ns()}")
+        warn(
+            f"feature store '{self._path}' cannot be used ({error}): set aside as '{aside.name}', which may be deleted; a new "
+            "one is begun, and features are computed again"
+        )
+        self._path.rename(aside)
+        for ending in SIDE_FILES:  # they belong to the old file and would spoil the new one
+            remove_entry(Path(f"{self._path}{ending}"))
 
 
 def open_store(cache: bool, cache_dir: Path | None, cache_size: int) -> FeatureStore:
@@ -254,17 +266,9 @@ def open_store(cache: bool, cache_dir: Path | None, cache_size: int) -> FeatureS
     return FeatureStore((cache_dir or default_folder()) if cache else None, cache_size)
 
 
-def _use_write_ahead_log(database: sqlite3.Connection) -> None:
-    """Switch the journal; SQLite does not wait by itself for another run that switches at the same moment."""
-    end = time.monotonic() + PATIENCE
-    while True:
-        try:
-            database.execute("PRAGMA journal_mode = WAL").fetchone()
-            return
-        except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > end:
-                raise
-            time.sleep(0.02)
+def _is_passing(error: Exception) -> bool:
+    """Whether an error, such as of a full disk or of a lock that is never given up, says nothing against the file."""
+    return isinstance(error, sqlite3.OperationalError) and getattr(error, "sqlite_errorcode", 0) != sqlite3.SQLITE_INTERRUPT
 
 
 def _chunks(keys: Sequence[bytes]) -> Iterator[tuple[tuple[bytes, ...], str]]:

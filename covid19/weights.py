@@ -6,11 +6,14 @@ Goes in: the `--weights` flag. Comes out: the arrays of VGG16's 13 convolutions,
 from __future__ import annotations
 
 import hashlib
+import mmap
 import os
 import threading
 import urllib.request
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from http.client import HTTPException
 from itertools import pairwise
 from pathlib import Path
@@ -18,8 +21,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from covid19.console import Progress, say, warn
+from covid19.console import Progress, printable, say, warn
 from covid19.errors import InputError
+from covid19.magnitudes import bound_features
 from covid19.outputs import written_whole
 
 Array = NDArray[np.float32]
@@ -30,7 +34,16 @@ MD5 = "6d6bbae143d832006294945121d1f1fc"  # published with keras.applications
 MOST_BYTES = 1_000_000_000  # of all arrays of a file; with the top, which is left alone, VGG16 has 553 MB
 PATIENCE = 10.0  # seconds until a connection that does not answer is given up
 UNTRAINED = "random"  # origin of weights that were never trained
+IMAGENET = "imagenet"  # origin of the official weights
 UNTRAINED_SEED = 0  # of the untrained draw: always the same, so that features of two runs can be compared
+# `Weights.digest` of the arrays in the official file, and of the untrained draw (where the C library's logarithm rounds
+# otherwise than glibc's, a few of its values differ: `_untrained_digest` asks this machine).
+IMAGENET_DIGEST = "b3cb074cc33d30ac3e18c98d720946b3e4d498a78ae0210196687ec9fd5ed4cb"
+UNTRAINED_DIGEST = "987b448d67fd2dd69cb55f6ab048d6b8573b2c03264baa2f0118f1062823cbfd"
+# keras.applications.vgg16.preprocess_input in 'caffe' mode: mean of each channel over ImageNet, in RGB order, of 255.
+IMAGENET_MEAN = (123.68, 116.779, 103.939)
+LARGEST_PIXEL = 255.0  # magnitude of what the first convolution is shown, with or without preprocessing
+MAX_NAME = 200  # characters of a file's name in an origin
 
 # VGG16 configuration D (Simonyan and Zisserman, arXiv:1409.1556, table 1): channels of each convolution, by block.
 BLOCKS = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512))
@@ -44,8 +57,8 @@ class Weights:
 
     Attributes:
         arrays: kernel, float32 (3, 3, in, out), and bias, float32 (out,), of each of the 13 layers in turn.
-        origin: 'imagenet', 'random', or the name of a file.
-        digest: SHA-256 over origin's preprocessing and all arrays, in hexadecimal.
+        origin: 'imagenet', 'random', or 'file NAME': what the arrays are, whatever the file that they were read from is called.
+        digest: SHA-256 over the preprocessing, by its name, and all arrays, in hexadecimal: all that features depend on.
         warning: why the weights are not the ones asked for, or None.
     """
 
@@ -62,7 +75,7 @@ class Weights:
     @property
     def title(self) -> str:
         """A few words for a plot or a report: 'ImageNet weights', 'untrained', 'weights of FILE'."""
-        named = {"imagenet": "ImageNet weights", UNTRAINED: "untrained, random weights"}
+        named = {IMAGENET: "ImageNet weights", UNTRAINED: "untrained, random weights"}
         return named.get(self.origin, f"weights of {self.origin}")
 
     def as_json(self) -> dict[str, str]:
@@ -80,18 +93,21 @@ def get_weights(wanted: str) -> Weights:
         InputError: the weights cannot be had, or the file is not in the official no-top layout.
     """
     if wanted == UNTRAINED:
-        return weights_of(untrained_arrays(), UNTRAINED)
-    if wanted not in ("auto", "imagenet"):
-        return weights_of(read_arrays(Path(wanted)), Path(wanted).name)
+        return _untrained()
+    if wanted not in ("auto", IMAGENET):
+        return _read_weights(Path(wanted))
     try:
-        return weights_of(read_arrays(_imagenet_file()), "imagenet")
+        weights = _read_weights(_imagenet_file())
+        if weights.origin != IMAGENET:
+            raise OSError("the arrays in the file are not the official ones")
+        return weights
     except OSError as error:
         remedy = f"download {URL} on a machine with internet and put it at '{_cache_path()}', or give its path with --weights"
-        if wanted == "imagenet":
+        if wanted == IMAGENET:
             raise InputError(f"--weights imagenet: no ImageNet weights ({error}); {remedy}") from error
         warning = f"no ImageNet weights ({error}): the base is UNTRAINED, so expect less of the model; {remedy}"
         warn(warning)
-        return weights_of(untrained_arrays(), UNTRAINED, warning)
+        return _untrained(warning)
 
 
 def untrained_arrays() -> list[Array]:
@@ -114,36 +130,78 @@ def read_arrays(path: Path) -> list[Array]:
         The 26 arrays of `Weights.arrays`.
 
     Raises:
-        InputError: the file is missing, truncated, no HDF5, or lacks a layer or a shape of VGG16.
+        InputError: the file is missing, truncated, no HDF5, lacks a layer or a shape of VGG16, or has weights that are not
+            finite or so large that a feature could be infinite.
     """
     import h5py  # 0.2 s that an answer to a usage error need not pay
 
-    from covid19.hdf5 import check_hdf5, datasets_below
+    from covid19.hdf5 import check_index, list_arrays
 
     layout = f"the official VGG16 layout without top ({FILE_NAME})"
     if not path.is_file():
         raise InputError(f"--weights '{path}' is no file; expected auto, imagenet, random or a file in {layout}")
     arrays: list[Array] = []
     try:
+        with path.open("rb") as opened, mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ) as content:
+            check_index(content)
         with h5py.File(path, "r") as file:
-            check_hdf5(file, most=MOST_BYTES)
+            listed = list_arrays(file, MOST_BYTES)
             for layer, shape in zip(LAYERS, SHAPES, strict=True):
-                found = sorted(datasets_below(file[layer]), key=lambda item: -item.ndim)
+                within = [item for name, item in listed.items() if name.startswith(f"{layer}/")]
+                found = sorted(within, key=lambda item: -item.ndim)
                 if [item.shape for item in found] != [shape, shape[3:]]:
                     raise ValueError(f"{layer} has shapes {[item.shape for item in found]}, expected {[shape, shape[3:]]}")
-                arrays += [np.asarray(item, np.float32) for item in found]
-    except (OSError, KeyError, ValueError, TypeError) as error:
+                with np.errstate(over="ignore"):  # infinity is refused below
+                    arrays += [np.asarray(item[()], np.float32) for item in found]
+        bound_features(arrays, LARGEST_PIXEL)
+    except (OSError, KeyError, ValueError, TypeError, RuntimeError, EOFError, zlib.error) as error:
         reason = str(error).strip("'\"").splitlines()[0]
         raise InputError(f"--weights '{path}' cannot be used ({reason}); expected a whole file in {layout}") from error
     return arrays
 
 
-def weights_of(arrays: Sequence[Array], origin: str, warning: str | None = None) -> Weights:
-    """The weights of an origin, with their digest: over the arrays and, since it changes the features, the preprocessing."""
-    digest = hashlib.sha256(b"rgb01" if origin == UNTRAINED else b"caffe")
+def weights_of(arrays: Sequence[Array], name: str, warning: str | None = None) -> Weights:
+    """The weights that some arrays are, told by the arrays themselves.
+
+    Args:
+        arrays: 26, of `Weights.arrays`.
+        name: of the file that they come from; for arrays that are neither the official nor the untrained ones.
+        warning: see `Weights`.
+    """
+    digest = _digest(b"rgb01", arrays)
+    if digest == UNTRAINED_DIGEST or digest == _untrained_digest():
+        return Weights(tuple(arrays), UNTRAINED, digest, warning)
+    digest = _digest(b"caffe", arrays)
+    origin = IMAGENET if digest == IMAGENET_DIGEST else f"file {printable(name)[:MAX_NAME]}"
+    return Weights(tuple(arrays), origin, digest, warning)
+
+
+def preprocessing_arrays() -> tuple[Array, Array]:
+    """Kernel (1, 1, 3, 3) and bias (3,) of VGG16's preprocessing as a 1x1 convolution: RGB in [0, 1] to BGR less mean."""
+    kernel = 255 * np.eye(3, dtype=np.float32)[::-1].reshape(1, 1, 3, 3)
+    return np.ascontiguousarray(kernel), -np.array(IMAGENET_MEAN[::-1], np.float32)
+
+
+def _read_weights(path: Path) -> Weights:
+    return weights_of(read_arrays(path), path.name)
+
+
+def _untrained(warning: str | None = None) -> Weights:
+    arrays = untrained_arrays()
+    return Weights(tuple(arrays), UNTRAINED, _digest(b"rgb01", arrays), warning)
+
+
+@cache
+def _untrained_digest() -> str:
+    """The digest of the draw as this machine makes it."""
+    return _digest(b"rgb01", untrained_arrays())
+
+
+def _digest(preprocessing: bytes, arrays: Sequence[Array]) -> str:
+    digest = hashlib.sha256(preprocessing)
     for array in arrays:
-        digest.update(np.ascontiguousarray(array).tobytes())
-    return Weights(tuple(arrays), origin, digest.hexdigest(), warning)
+        digest.update(np.ascontiguousarray(array, "<f4").tobytes())
+    return digest.hexdigest()
 
 
 def _cache_path() -> Path:

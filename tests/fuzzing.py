@@ -19,11 +19,14 @@ import h5py
 import numpy as np
 from corpus import READ, cases
 
+from covid19 import NOTICE
+from covid19.dataset import Facts, Glimpse
 from covid19.dicom import acquisition, header
 from covid19.errors import InputError
 from covid19.images import file_digest, read_picture
-from covid19.loading import load_familiar, unpack
 from covid19.metadata import read_metadata
+from covid19.model_file import read_model
+from covid19.model_info import PREPROCESSING
 from covid19.novelty import Familiar
 from covid19.probes import file_properties
 from covid19.store import FILE_NAME, FeatureStore, feature_key
@@ -31,16 +34,22 @@ from covid19.store import FILE_NAME, FeatureStore, feature_key
 TABLE = 'patientid,finding,view,filename,age\n1,COVID-19,PA,a.png,54\n2,"SARS, ""x""",AP,b.png,\n3,No Finding,PA,c.png,8\n'
 INFO = {
     "program": "covid19",
+    "notice": NOTICE,
     "classes": ["a", "b"],
     "positive": "a",
-    "base": {"name": "VGG16", "weights": "random", "digest": ""},
+    "preprocessing": PREPROCESSING,
+    "base": {"name": "VGG16", "weights": "random", "digest": "0" * 64},
+    "settings": {},
     "versions": {},
     "trained_on": [],
     "trained_hashes": [],
     "threshold": None,
+    "temperature": 1.0,
     "cross_validation": None,
     "audit": None,
 }
+FACTS = Facts(10, 20, "0f" * 32, 1.5, 0.5)
+GLIMPSE = Glimpse('{"width": 10, "format": "PNG"}', bytes(432), bytes(256))
 SPECIAL = (0, 1, 0x7F, 0x80, 0xFF)
 
 
@@ -97,15 +106,10 @@ def read_table(path: Path) -> None:
         read_metadata(path).of("a.png")
 
 
-def read_model(path: Path) -> None:
-    """A model's file is unpacked or refused by name; its weights go to Keras only after that."""
-    copy = path.parent / "unpacked"
-    copy.mkdir(exist_ok=True)
+def use_model(path: Path) -> None:
+    """A model's file is refused by name: every array that is missing here would be read before any is used."""
     with suppress(InputError):
-        unpack(path, copy)
-    with suppress(InputError):
-        load_familiar(path)
-    shutil.rmtree(copy)
+        read_model(path)
 
 
 def use_store(path: Path) -> None:
@@ -116,8 +120,11 @@ def use_store(path: Path) -> None:
     shutil.move(path, folder / FILE_NAME)
     known, fresh = feature_key("known", 0.0, "base"), feature_key("fresh", 0.0, "base")
     with FeatureStore(folder, 10**9) as store:
-        store.get([known])
-        store.facts(["known"])
+        found = store.get([known])
+        assert all(np.array_equal(feature, np.ones(512)) for feature in found.values())
+        assert store.facts(["known"]).get("known", FACTS) == FACTS
+        assert store.glimpses(["known"]).get("known", GLIMPSE) == GLIMPSE
+        store.known()
         store.put([(fresh, np.ones(512, np.float32))])
 
 
@@ -161,6 +168,7 @@ def stores(folder: Path) -> list[bytes]:
     with FeatureStore(folder, 10**9) as store:
         store.put([(feature_key(str(number), 0.0, "base"), np.full(512, number, np.float32)) for number in range(20)])
         store.put([(feature_key("known", 0.0, "base"), np.ones(512, np.float32))])
+        store.put_facts([("known", FACTS, GLIMPSE)])
     return [(folder / FILE_NAME).read_bytes()]
 
 
@@ -170,6 +178,6 @@ def targets(folder: Path) -> dict[str, tuple[list[bytes], str, Callable[[Path], 
         "images": (images(), "x.png", read_image),
         "DICOM": (dicoms(), "x.dcm", read_dicom),
         "metadata": (tables(), "metadata.csv", read_table),
-        "model files": (models(), "x.model", read_model),
+        "model files": (models(), "x.model", use_model),
         "feature store": (stores(folder), "x.sqlite", use_store),
     }

@@ -2,10 +2,12 @@
 
 import json
 
+import numpy as np
 import pytest
 from conftest import write_noise
 
 from covid19.cli import main
+from covid19.head import Heads
 from covid19.sample import write_sample
 
 
@@ -34,6 +36,14 @@ def test_numbers_drop_and_verdict_are_written_and_said(run, other, tmp_path, cap
     assert "12 images of the other data set" in said
     assert "Verdict on this data set: Audit: " in said
     assert "Research only" in said.splitlines()[-1]
+
+
+def test_a_model_that_gives_no_number_is_an_error_and_no_report(run, other, tmp_path, monkeypatch, capsys):
+    original = Heads.logits
+    monkeypatch.setattr(Heads, "logits", lambda heads, features: np.nan * original(heads, features))
+    code, report = evaluate(run, other, tmp_path)
+    assert (code, report) == (2, None)
+    assert "the model gave no number for 12 images, such as 'covid/" in capsys.readouterr().err
 
 
 def test_images_of_the_training_are_left_out_and_counted(run, tmp_path, capsys):

@@ -17,9 +17,10 @@ from covid19.errors import InputError
 from covid19.features import extract
 from covid19.head import head_model, heads_of, new_heads
 from covid19.images import read_picture
-from covid19.loading import load_familiar, load_head
+from covid19.loading import load_head
 from covid19.machine import ThisMachine, load_batches
 from covid19.model import assemble, check_assembled, save_model
+from covid19.model_file import read_model
 from covid19.novelty import Familiar
 from covid19.store import FeatureStore
 from covid19.weights import Weights, get_weights
@@ -127,7 +128,7 @@ def test_hdf5_is_written_when_the_path_says_so_and_read_whatever_the_name(run, b
     renamed = (tmp_path / name).rename(tmp_path / "renamed.model")
     loaded = covid19.load_model(renamed)
     assert loaded.info == info
-    assert load_familiar(renamed).percentile(FEATURES).tolist() == KNOWN.percentile(FEATURES).tolist()
+    assert read_model(renamed).familiar.percentile(FEATURES).tolist() == KNOWN.percentile(FEATURES).tolist()
     pixels = np.random.default_rng(0).random((1, 224, 224, 3), np.float32)
     np.testing.assert_array_equal(loaded.model.predict_on_batch(pixels), model.predict_on_batch(pixels))
 

@@ -18,9 +18,10 @@ from conftest import PROJECT, read_records, write_image
 import covid19
 from covid19.answers import Answer, CsvWriter, JsonWriter
 from covid19.cli import main
+from covid19.head import Heads
 from covid19.images import read_picture
 from covid19.novelty import Familiar
-from covid19.predict import overlay, overlay_names
+from covid19.predict import Predictor, overlay, overlay_names
 
 
 def ask(run, *arguments):
@@ -96,6 +97,46 @@ def test_nobody_is_measured_by_another_image_of_himself():
     twice = np.concatenate([own, own + generator.normal(0, 0.01, own.shape)]).astype(np.float32)
     fresh = generator.normal(size=(100, 512)).astype(np.float32)
     assert (Familiar(twice, np.tile(np.arange(40), 2)).percentile(fresh) > 99).mean() < 0.1
+
+
+def test_a_model_that_gives_no_number_gives_no_label_but_an_error_for_that_file(run, monkeypatch, capsys):
+    original = Heads.probabilities
+
+    def spoiled(heads, features):
+        said = original(heads, features)
+        said[1] = np.nan
+        return said
+
+    monkeypatch.setattr(Heads, "probabilities", spoiled)
+    assert ask(run, run.settings.dataset / "covid", "--json", "--heatmaps", run.settings.model.parent / "heat") == 1
+    answers = json.loads(capsys.readouterr().out, parse_constant=pytest.fail)["answers"]
+    assert [answer["problem"] for answer in answers] == ["", "the model gave no number", "", "", "", ""]
+    assert (answers[1]["label"], answers[1]["probabilities"], answers[1]["unusual"]) == ("", {}, None)
+    assert ask(run, run.settings.dataset / "covid", "--csv") == 1
+    assert "nan" not in capsys.readouterr().out.lower()
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_features_that_are_no_numbers_are_no_answer(run, monkeypatch, value):
+    predictor = Predictor(run.settings.model)
+    maps = np.ones((2, 7, 7, 512), np.float32)
+    maps[1, 0, 0, 0] = value
+    monkeypatch.setattr(predictor._base, "predict_on_batch", lambda pixels: maps)
+    (first, second), heat = predictor.ask(["a", "b"], np.zeros((2, 224, 224, 3), np.uint8))
+    assert (first.unusual is None, second.problem) == (False, "the model gave no number")
+    assert np.isfinite(heat).all()
+
+
+@pytest.mark.parametrize(
+    "features",
+    [np.ones((4, 512)), np.arange(4)[:, None] * np.ones(512), np.zeros((2, 512))],
+    ids=["all the same", "few", "nothing"],
+)
+@pytest.mark.parametrize("groups", [np.arange(4), np.zeros(4, int)], ids=["patients", "one patient"])
+def test_the_percentile_of_few_images_is_a_number(features, groups):
+    known = Familiar(features.astype(np.float32), groups[: len(features)])
+    percentiles = known.percentile(np.random.default_rng(0).random((3, 512), np.float32))
+    assert ((percentiles >= 0) & (percentiles <= 100)).all()
 
 
 def test_heat_maps_are_laid_over_and_names_do_not_meet(run, tmp_path):

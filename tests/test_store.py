@@ -3,20 +3,27 @@
 import multiprocessing
 import os
 import sqlite3
+import stat
+import struct
 import time
+from contextlib import closing
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 from conftest import read_records, run_command, settings_in
+from corpus import READ, cases
 
 from covid19 import machine
+from covid19 import store as module
 from covid19.augment import views_of
 from covid19.base import build_base
 from covid19.dataset import Facts, Glimpse
 from covid19.features import extract
 from covid19.machine import ThisMachine
 from covid19.store import FILE_NAME, FeatureStore, facts_key, feature_key
+from covid19.store_rows import checksum
 from covid19.train import train
 from covid19.weights import get_weights
 
@@ -41,13 +48,119 @@ def test_features_come_back_bit_equal_in_a_later_run(tmp_path):
         assert equal(store.get([*kept, b"unknown"]), kept)
 
 
+HASH = "0f" * 32
+FACTS = Facts(10, 20, HASH, 1.5, 0.5)
+GLIMPSE = Glimpse('{"width": 10, "mean": 0.5, "format": "PNG"}', bytes(432), bytes(256))
+
+
 def test_facts_come_back_in_a_later_run(tmp_path):
     with FeatureStore(tmp_path, GB) as store:
-        store.put_facts([("ab", Facts(10, 20, "ff", 1.5, 0.5), Glimpse("{}", b"12", b"3"))])
+        store.put_facts([("ab", FACTS, GLIMPSE)])
     with FeatureStore(tmp_path, GB) as store:
-        assert store.facts(["ab", "cd"]) == {"ab": Facts(10, 20, "ff", 1.5, 0.5)}
-        assert store.glimpses(["ab", "cd"]) == {"ab": Glimpse("{}", b"12", b"3")}
+        assert store.facts(["ab", "cd"]) == {"ab": FACTS}
+        assert store.glimpses(["ab", "cd"]) == {"ab": GLIMPSE}
         assert store.known() == {facts_key("ab")}
+
+
+def test_what_decoding_tells_of_files_of_every_kind_is_kept(tmp_path):
+    paths = []
+    for number, (name, (content, expected)) in enumerate(cases().items()):
+        if expected is READ:
+            paths.append(tmp_path / f"{number}{Path(name).suffix}")
+            paths[-1].write_bytes(content)
+    looks = [look for _, look in ThisMachine().look(paths, frozenset())]
+    told = {look.digest: (look.facts, look.glimpse) for look in looks if look.facts}
+    assert len(told) > 20
+    with FeatureStore(None, GB) as store:
+        store.put_facts((digest, *both) for digest, both in told.items())
+        assert store.facts(list(told)) == {digest: facts for digest, (facts, _) in told.items()}
+        assert store.glimpses(list(told)) == {digest: glimpse for digest, (_, glimpse) in told.items()}
+
+
+NAN = np.full(512, np.nan, "<f4").tobytes()
+HUGE = np.full(512, 3e38, "<f4").tobytes()
+
+
+@pytest.mark.parametrize("valid_checksum", [False, True])
+@pytest.mark.parametrize(
+    "value", [None, 1, -1.5, "x" * 2048, b"", bytes(2047), bytes(2052), bytes(600_000), NAN, HUGE, b"\x00\x00\x80\x7f" * 512]
+)
+def test_a_feature_that_cannot_be_believed_is_missing_and_rewritten(tmp_path, value, valid_checksum):
+    kept = some(3)
+    bad, *rest = kept
+    with FeatureStore(tmp_path, GB) as store:
+        store.put(kept.items())
+    check = checksum(bad, value) if valid_checksum else bytes(8)
+    if value is not None:
+        change(tmp_path, "UPDATE features_2 SET feature = ?, checksum = ? WHERE key = ?", (value, check, bad))
+    else:
+        change(tmp_path, "UPDATE features_2 SET checksum = 'none', used = 'never' WHERE key = ?", (bad,))
+    with FeatureStore(tmp_path, GB) as store:
+        assert equal(store.get(list(kept)), {key: kept[key] for key in rest})
+        store.put([(bad, kept[bad])])
+        assert equal(store.get(list(kept)), kept)
+    assert not list(tmp_path.glob("*.damaged-*"))
+
+
+def test_no_feature_that_is_not_finite_is_kept():
+    with FeatureStore(None, GB) as store:
+        store.put([(b"nan", np.full(512, np.nan, np.float32)), (b"good", np.ones(512, np.float32))])
+        assert set(store.get([b"nan", b"good"])) == {b"good"}
+
+
+@pytest.mark.parametrize("valid_checksum", [False, True])
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [
+        *[(side, value) for side in ("width", "height") for value in (0, -1, 10**18, 1.5, "wide", b"\x01", None)],
+        *[("hash", value) for value in ("ff", "g" * 64, b"0" * 64, 7, None, "\ud800".encode(errors="surrogatepass"))],
+        *[(grey, value) for grey in ("spread", "colour") for value in (-1.0, 1e9, float("inf"), "much", b"", None)],
+        *[
+            ("file", value)
+            for value in (
+                None,
+                1,
+                b"{}",
+                "no JSON",
+                "[]",
+                "[" * 10_000,
+                '{"width": NaN}',
+                '{"width": "wide"}',
+                '{"width": null}',
+                '{"width": [1]}',
+                '{"other": 1}',
+                '{"device": 1}',
+                '{"width": ' + "9" * 400 + "}",
+                '{"device": "' + "x" * 20_000 + '"}',
+            )
+        ],
+        *[(picture, value) for picture in ("border", "thumbnail") for value in (b"", bytes(3), "x" * 432, 5, None)],
+    ],
+)
+def test_facts_that_cannot_be_believed_are_missing_and_rewritten(tmp_path, column, value, valid_checksum):
+    with FeatureStore(tmp_path, GB) as store:
+        store.put_facts([("bad", FACTS, GLIMPSE), ("good", FACTS, GLIMPSE)])
+    change(tmp_path, f"UPDATE facts_3 SET {column} = ? WHERE key = ?", (value, facts_key("bad")))
+    if valid_checksum:
+        with closing(sqlite3.connect(tmp_path / FILE_NAME)) as database:
+            try:
+                *row, _ = database.execute("SELECT * FROM facts_3 WHERE key = ?", (facts_key("bad"),)).fetchone()
+            except sqlite3.OperationalError:
+                row = []  # text that is no UTF-8
+        change(tmp_path, "UPDATE facts_3 SET checksum = ? WHERE key = ?", (checksum(*row), facts_key("bad")))
+    with FeatureStore(tmp_path, GB) as store:
+        assert store.facts(["bad", "good"]) == {"good": FACTS}
+        assert store.glimpses(["bad", "good"]) == {"good": GLIMPSE}
+        assert store.known() == {facts_key("good")}
+        store.put_facts([("bad", FACTS, GLIMPSE)])
+        assert store.facts(["bad"]) == {"bad": FACTS}
+    assert not list(tmp_path.glob("*.damaged-*"))
+
+
+def change(folder, statement, values=()):
+    """Change the store's file as another program would."""
+    with closing(sqlite3.connect(folder / FILE_NAME)) as database, database:
+        database.execute(statement, values)
 
 
 def test_a_key_changes_with_each_thing_that_a_feature_depends_on():
@@ -83,7 +196,162 @@ def _foreign(path):
 
 
 def _spoil_schema(path):
-    path.write_bytes(path.read_bytes().replace(b"TABLE features", b"TABLE fea \xa9ures"))  # SQLite's message quotes the byte
+    path.write_bytes(
+        path.read_bytes().replace(b"TABLE features_2", b"TABLE fea \xa9ures_2")
+    )  # SQLite's message quotes the byte
+
+
+def schema_with(*statements):
+    """A function that adds to the schema of the store's file, even what SQLite would refuse."""
+
+    def spoil(path):
+        with closing(sqlite3.connect(path)) as database, database:
+            database.execute("PRAGMA writable_schema = ON")
+            for statement in statements:
+                database.execute(statement)
+
+    return spoil
+
+
+def _endless(path):
+    """Pages of the facts' index that refer to the same page a hundred times each, nine deep: a scan of it would never end."""
+    with closing(sqlite3.connect(path)) as database:
+        (root,) = database.execute("SELECT rootpage FROM sqlite_master WHERE name LIKE 'sqlite_autoindex_facts%'").fetchone()
+        (size,) = database.execute("PRAGMA page_size").fetchone()
+        (last,) = database.execute("PRAGMA page_count").fetchone()
+    entry = b"\x05\x03\x0e\x01K\x01"  # its length; the length of its header, a blob of one byte, a number; these
+    pages = [root, *range(last + 1, last + 10)]
+    content = bytearray(path.read_bytes()) + bytes(9 * size)
+    for page, child in zip(pages, [*pages[1:], None], strict=True):
+        cells = [struct.pack(">I", child) + entry] * 100 if child else [entry]
+        places = [size - sum(map(len, cells[: number + 1])) for number in range(len(cells))]
+        header = struct.pack(">BHHHB", 2 if child else 10, 0, len(cells), places[-1], 0)
+        header += struct.pack(">I", child) if child else b""
+        image = header + b"".join(struct.pack(">H", place) for place in places)
+        content[(page - 1) * size : page * size] = image + bytes(places[-1] - len(image)) + b"".join(cells)
+    content[28:32] = struct.pack(">I", len(content) // size)
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        schema_with("CREATE VIEW loop AS SELECT * FROM loop"),
+        schema_with("CREATE TRIGGER grow AFTER INSERT ON features_2 BEGIN INSERT INTO facts_3 (key) VALUES (random()); END"),
+        schema_with("DROP TABLE facts_3", "CREATE VIEW facts_3 AS SELECT * FROM facts_3"),
+        schema_with("DROP TABLE facts_3"),
+        schema_with("DROP TABLE facts_3", "CREATE TABLE facts_3 (key BLOB PRIMARY KEY)"),
+        schema_with("DROP INDEX by_use"),
+        schema_with("CREATE INDEX more ON facts_3 (hash)"),
+        schema_with("CREATE TABLE more (x)"),
+        schema_with("ALTER TABLE facts_3 ADD COLUMN more AS (width * height)"),
+        schema_with("INSERT INTO sqlite_master VALUES ('table', 'more', 'more', 0, 'CREATE VIRTUAL TABLE more USING csv(x)')"),
+        schema_with("UPDATE sqlite_master SET sql = replace(sql, 'BLOB', 'TEXT')"),
+        schema_with("UPDATE sqlite_master SET sql = 'nonsense'"),
+        schema_with("UPDATE sqlite_master SET rootpage = 1 WHERE name = 'facts_3'"),
+        schema_with(*[f"CREATE TABLE t{number} (x)" for number in range(100)]),
+        schema_with("CREATE TABLE features (key BLOB PRIMARY KEY, feature BLOB NOT NULL, used REAL NOT NULL)"),
+    ],
+)  # fmt: skip
+def test_only_the_schema_written_here_is_accepted(tmp_path, capsys, spoil):
+    with FeatureStore(tmp_path, GB) as store:
+        store.put(some(3).items())
+    spoil(tmp_path / FILE_NAME)
+    with FeatureStore(tmp_path, GB) as store:
+        store.facts(["a"])
+        store.known()
+        assert store.get(list(some(3))) == {}
+        store.put(some(3).items())
+        assert equal(store.get(list(some(3))), some(3))
+    assert capsys.readouterr().err.count("set aside as") == 1
+    with FeatureStore(tmp_path, GB) as store:
+        assert equal(store.get(list(some(3))), some(3))
+
+
+def test_pages_that_refer_to_each_other_are_given_up(tmp_path, capsys, monkeypatch):
+    with FeatureStore(tmp_path, GB) as store:
+        store.put(some(3).items())
+    _endless(tmp_path / FILE_NAME)
+    monkeypatch.setattr(module, "MIN_STEPS", 1_000_000)
+    with FeatureStore(tmp_path, GB) as store:
+        assert store.known() == frozenset()
+        store.put(some(3).items())
+    assert "(interrupted): set aside as" in capsys.readouterr().err
+
+
+def _pipe(path):
+    os.mkfifo(path)
+
+
+def _link_to(target):
+    return lambda path: path.symlink_to(target)
+
+
+@pytest.mark.parametrize("ending", ["", "-wal", "-shm", "-journal"])
+@pytest.mark.parametrize(
+    "make", [_pipe, Path.mkdir, _link_to("/dev/zero"), _link_to("nowhere"), _link_to("mine.txt"), _link_to(".")]
+)
+def test_nothing_but_a_regular_file_is_opened(tmp_path, ending, make):
+    folder = tmp_path / "cache"
+    folder.mkdir()
+    (folder / "mine.txt").write_text("mine")
+    make(folder / f"{FILE_NAME}{ending}")
+    for _ in range(2):
+        with FeatureStore(folder, GB) as store:
+            store.put(some(3).items())
+            assert equal(store.get(list(some(3))), some(3))
+    assert (folder / FILE_NAME).is_file()
+    assert (folder / "mine.txt").read_text() == "mine"
+    assert not (folder / "nowhere").exists()
+
+
+def test_what_cannot_be_set_aside_costs_the_store_not_the_run(tmp_path, capsys, monkeypatch):
+    _pipe(tmp_path / FILE_NAME)
+
+    def refuse(self, target):
+        raise PermissionError("not permitted")
+
+    monkeypatch.setattr(Path, "rename", refuse)
+    with FeatureStore(tmp_path, GB) as store:
+        store.put(some(3).items())
+        assert equal(store.get(list(some(3))), some(3))
+    assert "features of this run are not kept; see --cache-dir" in capsys.readouterr().err
+
+
+def mode(path):
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+def test_the_store_is_private_whatever_the_umask_and_also_one_that_was_not(tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "default_folder", lambda: tmp_path / "cache")
+    before = os.umask(0)
+    try:
+        for _ in range(2):
+            with FeatureStore(tmp_path / "cache", GB) as store:
+                store.put(some(3).items())
+                assert {path.name: mode(path) for path in (tmp_path / "cache").iterdir()} == {
+                    FILE_NAME: 0o600,
+                    f"{FILE_NAME}-wal": 0o600,
+                    f"{FILE_NAME}-shm": 0o600,
+                }
+            assert mode(tmp_path / "cache") == 0o700
+            (tmp_path / "cache").chmod(0o755)
+            (tmp_path / "cache" / FILE_NAME).chmod(0o644)
+            (tmp_path / "cache" / f"{FILE_NAME}-wal").touch(0o666)
+        with FeatureStore(tmp_path / "new" / "cache", GB):
+            assert mode(tmp_path / "new" / "cache") == 0o700
+    finally:
+        os.umask(before)
+
+
+def test_rows_used_in_the_future_or_never_are_not_kept_for_ever(tmp_path):
+    with FeatureStore(tmp_path, GB) as store:
+        store.put(some(600).items())
+    change(tmp_path, "UPDATE features_2 SET used = 1e300 WHERE rowid % 2")
+    change(tmp_path, "UPDATE features_2 SET used = 'never' WHERE rowid % 2 = 0")
+    with FeatureStore(tmp_path, 100_000):
+        pass
+    assert (tmp_path / FILE_NAME).stat().st_size < 200_000
 
 
 @pytest.mark.parametrize("spoil", [_spoil_all, _spoil_middle, _foreign, _spoil_schema])

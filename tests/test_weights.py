@@ -4,14 +4,17 @@ import hashlib
 import http.server
 import socket
 import threading
+import zlib
+from dataclasses import replace
 
 import h5py
 import numpy as np
 import pytest
+from conftest import SHARED
 
 from covid19 import weights as module
 from covid19.errors import InputError
-from covid19.weights import FILE_NAME, SHAPES, get_weights, untrained_arrays
+from covid19.weights import FILE_NAME, LAYERS, SHAPES, get_weights, untrained_arrays, weights_of
 
 
 @pytest.fixture
@@ -30,6 +33,7 @@ def server(official, tmp_path, monkeypatch):
         threading.Thread(target=serving.serve_forever, daemon=True).start()
         monkeypatch.setattr(module, "URL", f"http://127.0.0.1:{serving.server_port}/{FILE_NAME}")
         monkeypatch.setattr(module, "MD5", hashlib.md5(official.read_bytes()).hexdigest())
+        monkeypatch.setattr(module, "IMAGENET_DIGEST", get_weights(str(official)).digest)
         yield serving
         serving.shutdown()
 
@@ -63,7 +67,8 @@ def test_untrained_weights_are_he_normal_and_always_the_same():
 
 def test_a_file_in_the_official_layout_is_read_and_named(official):
     weights = get_weights(str(official))
-    assert weights.origin == FILE_NAME
+    assert weights.origin == f"file {FILE_NAME}"
+    assert weights.title == f"weights of file {FILE_NAME}"
     assert weights.trained
     assert np.array_equal(weights.arrays[0], 2 * untrained_arrays()[0])
     assert weights.digest != get_weights("random").digest
@@ -140,7 +145,7 @@ def _no_hdf5(path):
         (_truncate, "truncated"),
         (_drop_layer, "block5_conv3"),
         (_reshape_layer, r"block1_conv1 has shapes \[\(3, 3, 1, 64\), \(64,\)\]"),
-        (_no_hdf5, "file signature not found"),
+        (_no_hdf5, "it is no HDF5 file of the version that Keras writes"),
     ],
 )
 def test_a_wrong_or_truncated_file_is_refused_by_name(official, tmp_path, spoil, reason):
@@ -149,6 +154,86 @@ def test_a_wrong_or_truncated_file_is_refused_by_name(official, tmp_path, spoil,
     spoil(path)
     with pytest.raises(InputError, match=rf"mine\.h5' cannot be used \(.*{reason}.*expected a whole file in the official"):
         get_weights(str(path))
+
+
+def write_layout(path, arrays, **storage):
+    """Write arrays in the layout of the official file."""
+    with h5py.File(path, "w") as file:
+        for layer, kernel, bias in zip(LAYERS, arrays[::2], arrays[1::2], strict=True):
+            for name, array in (("kernel", kernel), ("bias", bias)):
+                file.create_dataset(f"{layer}/{name}", data=array, chunks=array.shape if storage else None, **storage)
+    return path
+
+
+@pytest.mark.parametrize("name", ["imagenet", "random", "auto", "ImageNet weights"])
+def test_a_files_name_says_nothing_of_its_origin(official, tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / name).write_bytes(official.read_bytes())
+    weights = get_weights(f"./{name}")
+    assert (weights.origin, weights.title) == (f"file {name}", f"weights of file {name}")
+    assert weights.trained
+
+
+def test_the_untrained_draw_and_the_official_arrays_are_known_under_any_name(official, tmp_path, monkeypatch):
+    drawn = get_weights(str(write_layout(tmp_path / "imagenet", untrained_arrays())))
+    assert drawn == replace(get_weights("random"), arrays=drawn.arrays)
+    assert not drawn.trained
+    monkeypatch.setattr(module, "IMAGENET_DIGEST", get_weights(str(official)).digest)
+    assert get_weights(str(official)).origin == "imagenet"
+
+
+def test_a_draw_that_another_c_library_rounds_otherwise_is_known_on_its_own_machine(monkeypatch):
+    monkeypatch.setattr(module, "UNTRAINED_DIGEST", "0" * 64)
+    assert weights_of(untrained_arrays(), "x").origin == "random"
+
+
+@pytest.mark.skipif(not SHARED.is_dir(), reason="needs the official weights")
+def test_the_official_file_is_known_by_its_arrays():
+    weights = get_weights(str(SHARED / "vgg16" / FILE_NAME))
+    assert (weights.origin, weights.digest) == ("imagenet", module.IMAGENET_DIGEST)
+
+
+def test_a_file_name_that_a_terminal_would_obey_is_escaped(official, tmp_path):
+    path = tmp_path / "a\x1b[31m\nb.h5"
+    path.write_bytes(official.read_bytes())
+    assert get_weights(str(path)).origin == "file a\\x1b[31m\\nb.h5"
+
+
+@pytest.mark.parametrize(
+    ("value", "reason"),
+    [
+        (np.nan, "a weight is not finite"),
+        (-np.inf, "a weight is not finite"),
+        (3e38, "its weights are so large that the base could give infinity"),
+        (-1e31, "its weights are so large that the base could give infinity"),
+        (1e300, "a weight is not finite"),
+    ],
+)
+@pytest.mark.parametrize("number", [0, 12, 25])
+def test_weights_that_could_give_infinity_are_refused(tmp_path, value, reason, number):
+    arrays = [array.astype(np.float64) for array in untrained_arrays()]
+    arrays[number].flat[7] = value
+    with pytest.raises(InputError, match=rf"mine\.h5' cannot be used \({reason}\); expected a whole file"):
+        get_weights(str(write_layout(tmp_path / "mine.h5", arrays)))
+
+
+def test_a_file_packed_by_h5repack_is_read_and_a_packed_bomb_is_not(tmp_path):
+    packed = {"compression": "gzip", "compression_opts": 1, "shuffle": True}
+    path = write_layout(tmp_path / "mine.h5", [np.zeros_like(array) for array in untrained_arrays()], **packed)
+    assert not any(array.any() for array in get_weights(str(path)).arrays)
+    with h5py.File(path, "a") as file:
+        file["block1_conv1/bias"].id.write_direct_chunk((0,), zlib.compress(bytes(50_000_000), 9))
+    with pytest.raises(InputError, match="a chunk of 'block1_conv1/bias' does not unpack to its size"):
+        get_weights(str(path))
+
+
+def test_an_index_that_refers_to_itself_is_refused_before_hdf5_follows_it(official, tmp_path):
+    content = bytearray(official.read_bytes())
+    node = content.index(b"TREE")
+    content[node + 16 : node + 24] = node.to_bytes(8, "little")  # its right neighbour
+    (tmp_path / "mine.h5").write_bytes(content)
+    with pytest.raises(InputError, match="it has an index of more than one node"):
+        get_weights(str(tmp_path / "mine.h5"))
 
 
 def test_a_missing_file_is_refused_by_name():
