@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import os
 import pickle
-import tempfile
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -131,10 +129,7 @@ class Asker(Worker):
         import_keras()
         from covid19.predict import Predictor
 
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / "model"
-            path.write_bytes(model)
-            self._predictor = Predictor(path)
+        self._predictor = Predictor(model)
         self._overlays = overlays
         self._decoder = DecodingPool(file_timeout_s, _cores())
 

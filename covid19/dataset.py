@@ -194,6 +194,16 @@ def list_classes(root: Path) -> tuple[str, ...]:
     return classes
 
 
+def inputs_in(root: Path) -> list[Path]:
+    """What a run reads below a data set's root: its folders and its table, as far as they are there.
+
+    Not the root itself: a run that is started in it may write there, and again over its own earlier outputs.
+    """
+    if is_address(root) or not root.is_dir():
+        return []
+    return [*(entry for entry in root.iterdir() if entry.is_dir()), root / "metadata.csv"]
+
+
 def list_images(root: Path, classes: tuple[str, ...]) -> list[Listed]:
     """The image files of each class, folders below it included, sorted by name whatever order the file system gives.
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from covid19 import NOTICE, __version__
 from covid19.backend import import_keras
 from covid19.console import say, warn
-from covid19.dataset import Dataset, check_counts, list_classes
+from covid19.dataset import Dataset, check_counts, inputs_in, list_classes
 from covid19.decoding import DecodingPool
 from covid19.duplicates import near_groups
 from covid19.errors import InputError
@@ -55,7 +55,7 @@ def evaluate_model(
     Raises:
         InputError: model or data set cannot be used, or the classes differ.
     """
-    check_outputs((report,), [path for path in (model, dataset, metadata) if path])
+    check_outputs((report,), [model, *inputs_in(dataset), *([metadata] if metadata else [])])
     if not model.is_file():
         raise InputError(f"--model '{model}' is no file; expected a model that 'covid19 train' wrote: check the path")
     classes = list_classes(dataset)

@@ -58,8 +58,7 @@ def serve(
     _check_token(api_token)
     with (
         _listen(host, port, open_to_all=insecure or api_token is not None) as listening,
-        tempfile.TemporaryDirectory(prefix="covid19-") as folder,  # for this user alone; no upload is ever there
-        closing(ModelProcess(model, Path(folder))) as process,
+        closing(ModelProcess(model)) as process,
     ):
         # The other process loads the model while this one imports the rest.
         from covid19.connection import make_server
@@ -68,7 +67,7 @@ def serve(
         from covid19.web import make_app
 
         with DecodingPool(file_timeout) as pool:
-            shown = _read_samples(samples, Path(folder), pool)
+            shown = _read_samples(samples, pool)
             classes, about = process.wait()
             port = listening.getsockname()[1]
             access = Access(host, port, {name.lower() for name in allow_hosts}, api_token, secrets.token_urlsafe())
@@ -117,7 +116,7 @@ def _listen(host: str, port: int, open_to_all: bool) -> socket.socket:
     return listening
 
 
-def _read_samples(given: Path | None, folder: Path, pool: DecodingPool) -> Samples:
+def _read_samples(given: Path | None, pool: DecodingPool) -> Samples:
     """The pictures to click: those given, else phantoms. They are read once; one that cannot be is left out with a warning."""
     from covid19.dataset import list_inputs
     from covid19.images import check_regular
@@ -128,7 +127,7 @@ def _read_samples(given: Path | None, folder: Path, pool: DecodingPool) -> Sampl
     from covid19.web import Sample, Samples
 
     if given is None:
-        with tempfile.TemporaryDirectory(dir=folder) as drawn:
+        with tempfile.TemporaryDirectory(prefix="covid19-") as drawn:
             write_sample(Path(drawn), count=MAX_SAMPLES // 2, size=256, seed=0)
             contents = [(path.name, path.parent.name, path.read_bytes()) for path in map(Path, list_inputs([Path(drawn)]))]
         title = "Or choose a phantom, drawn by this program"

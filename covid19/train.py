@@ -12,7 +12,7 @@ import numpy as np
 from covid19.augment import View, views_of
 from covid19.backend import import_keras
 from covid19.console import Stopwatch, say, shortened, warn
-from covid19.dataset import Dataset, Record, check_counts, choose_positive, list_classes, list_images
+from covid19.dataset import Dataset, Record, check_counts, choose_positive, inputs_in, list_classes, list_images
 from covid19.decoding import DecodingPool
 from covid19.errors import InputError
 from covid19.images import Read
@@ -228,7 +228,7 @@ def _inputs(settings: Settings) -> list[Path]:
     weights = None if settings.weights in ("auto", "imagenet", UNTRAINED) else Path(settings.weights)
     store = settings.cache_dir and settings.cache_dir / FILE_NAME
     files = [path for path in (settings.start_from, weights, store) if path and path.is_file()]
-    return [*files, *(path for path in (settings.dataset, settings.metadata, settings.lung_masks) if path)]
+    return [*files, *inputs_in(settings.dataset), *(path for path in (settings.metadata, settings.lung_masks) if path)]
 
 
 def _read_while_keras_imports(settings: Settings, classes: tuple[str, ...], store: FeatureStore, engine: Engine) -> Dataset:

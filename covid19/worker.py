@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-import shutil
 import signal
-import tempfile
 import threading
 import warnings
 from multiprocessing.connection import Connection
@@ -32,14 +30,13 @@ class ModelProcess:
 
     Args:
         model: a file that `covid19 train` wrote; read now, and never again.
-        folder: a private one, where a copy of the model lies while a process loads it; it is removed if this program dies.
 
     Raises:
         InputError: the file cannot be read.
     """
 
-    def __init__(self, model: Path, folder: Path) -> None:
-        self._model, self._folder = model, folder
+    def __init__(self, model: Path) -> None:
+        self._model = model
         if not model.is_file():
             raise InputError(f"model '{model}' is not a file; expected one that 'covid19 train' wrote: check the path")
         if model.stat().st_size > MAX_MODEL_BYTES:
@@ -68,10 +65,8 @@ class ModelProcess:
             greeting = self._pipe.recv()
         except (EOFError, OSError):
             raise InputError(f"model '{self._model}' could not be loaded; expected a whole file and enough memory") from None
-        finally:
-            self._copy.unlink(missing_ok=True)
         if isinstance(greeting, str):
-            raise InputError(greeting.replace(str(self._copy), str(self._model)))
+            raise InputError(greeting)
         return greeting  # type: ignore[no-any-return]  # a pipe carries anything
 
     def ask(self, pixels: Pixels) -> tuple[Answer, bytes]:
@@ -115,13 +110,9 @@ class ModelProcess:
         self.wait()
 
     def _start(self) -> None:
-        handle, name = tempfile.mkstemp(prefix="model-", dir=self._folder)  # readable by this user alone
-        self._copy = Path(name)
-        with os.fdopen(handle, "wb") as file:
-            file.write(self._content)
         spawn = multiprocessing.get_context("spawn")  # a fork would copy the page's threads half-way
         self._pipe, theirs = spawn.Pipe()
-        self._process = spawn.Process(target=_answer_pictures, args=(theirs, self._copy), daemon=True)
+        self._process = spawn.Process(target=_answer_pictures, args=(theirs, self._content, str(self._model)), daemon=True)
         self._process.start()
         theirs.close()  # so that an end of the process is noticed here
 
@@ -129,18 +120,15 @@ class ModelProcess:
         self._process.kill()
         self._process.join()
         self._pipe.close()
-        self._copy.unlink(missing_ok=True)
 
 
-def _answer_pictures(pipe: Connection, model: Path) -> None:
+def _answer_pictures(pipe: Connection, model: bytes, name: str) -> None:
     """The process: load, greet, answer until the other side closes."""
     warnings.simplefilter("ignore")
-    for name in ("SIGINT", "SIGHUP"):  # they go to the whole terminal; the page ends this process
-        if hasattr(signal, name):
-            signal.signal(getattr(signal, name), signal.SIG_IGN)
-    watching = threading.Thread(target=_end_with_parent, args=(model.parent,), daemon=True)
-    watching.start()
-    tempfile.tempdir = str(model.parent)  # loading unpacks the model
+    for number in ("SIGINT", "SIGHUP"):  # they go to the whole terminal; the page ends this process
+        if hasattr(signal, number):
+            signal.signal(getattr(signal, number), signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     from covid19.backend import import_keras
 
     import_keras()
@@ -148,7 +136,7 @@ def _answer_pictures(pipe: Connection, model: Path) -> None:
     from covid19.reply import answer_picture, warm_up
 
     try:
-        predictor = Predictor(model)
+        predictor = Predictor(model, name)
     except InputError as error:
         pipe.send(str(error))
         return
@@ -163,13 +151,12 @@ def _answer_pictures(pipe: Connection, model: Path) -> None:
                 reply = str(error)
             pipe.send(reply)
         except (EOFError, OSError):  # the page's process is gone
-            watching.join()
+            return
 
 
-def _end_with_parent(folder: Path) -> None:
-    """Wait until the page's process is gone, however it ended; then remove what it left, and end."""
+def _end_with_parent() -> None:
+    """End this process, whatever it does, when the page's process is gone, however that ended."""
     parent = multiprocessing.parent_process()
     if parent is not None:
         parent.join()
-        shutil.rmtree(folder, ignore_errors=True)
         os._exit(0)

@@ -11,8 +11,10 @@ from conftest import run_command, settings_in, write_image
 
 from covid19 import outputs
 from covid19.cli import main
+from covid19.dataset import inputs_in
 from covid19.errors import InputError
 from covid19.outputs import OutputTransaction, check_outputs, json_text, written_whole
+from covid19.settings import Settings
 from covid19.train import train
 
 
@@ -200,6 +202,15 @@ def test_a_training_run_refuses_an_output_that_is_an_input(data, monkeypatch, ca
     assert main(["train", *given, *flags]) == 2
     assert "it is an input of this run, or in its folder" in capsys.readouterr().err
     assert everything(data) == before
+
+
+def test_a_run_that_was_started_in_its_data_set_may_write_over_its_earlier_outputs(data, monkeypatch):
+    monkeypatch.chdir(data / "data")
+    for name in ("covid19.model", "plot.png", "metrics.json"):
+        Path(name).write_text("earlier")
+    check_outputs(Settings(Path()).outputs(), inputs_in(Path()))
+    with pytest.raises(InputError, match="it is an input of this run"):
+        check_outputs([Path("metadata.csv")], inputs_in(Path()))
 
 
 @pytest.mark.parametrize(
