@@ -2,7 +2,7 @@
 
 import sys
 
-from covid19.cli import main_train
+from covid19.cli.main import main_train
 
 if __name__ == "__main__":
     sys.exit(main_train())

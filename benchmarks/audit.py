@@ -16,16 +16,16 @@ import cv2
 import numpy as np
 
 from benchmarks.record import provenance, table, write
-from covid19.audit import glimpses_of
-from covid19.crossval import make_folds
-from covid19.dataset import list_classes
-from covid19.images import Pixels
-from covid19.judge import SIGNIFICANT, Question, holm, make_probe
-from covid19.machine import ThisMachine
-from covid19.probes import probe_inputs
-from covid19.reading import Filter, read_dataset
-from covid19.sample import write_sample
-from covid19.store import FeatureStore
+from covid19.audit.probes import probe_inputs
+from covid19.audit.run import glimpses_of
+from covid19.audit.verdict import SIGNIFICANT, Question, holm, make_probe
+from covid19.core.executor.machine import ThisMachine
+from covid19.data.build.phantoms import write_sample
+from covid19.data.dataset import list_classes
+from covid19.data.images import Pixels
+from covid19.data.reader import Filter, read_dataset
+from covid19.evaluation.cross_validation import make_folds
+from covid19.features.cache import FeatureStore
 
 SEEDS = 40
 COUNT = 25  # images of each class

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.record import provenance, table, write
-from covid19.metrics import evaluate
+from covid19.evaluation.metrics import evaluate
 
 Array = NDArray[np.float32]
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from benchmarks.record import provenance, table, write
 from benchmarks.run import PROJECT
-from covid19.sample import write_sample
+from covid19.data.build.phantoms import write_sample
 
 
 def main() -> None:

@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.record import provenance, table, write
-from covid19.backend import import_keras
-from covid19.matrix import FeatureFile, put
+from covid19.core.keras_startup import import_keras
+from covid19.features.array_file import FeatureFile, put
 
 VIEWS = 3
 BATCH = 256
@@ -30,8 +30,8 @@ def peak() -> float:
 def main() -> None:
     """Fill a file, train one head for one epoch, and judge every image."""
     import_keras()
-    from covid19.head import new_heads, probabilities_of, train_heads
-    from covid19.settings import Settings
+    from covid19.core.settings import Settings
+    from covid19.model.head import new_heads, probabilities_of, train_heads
 
     images = int(sys.argv[1]) if len(sys.argv) > 1 else 1_000_000
     start = peak()

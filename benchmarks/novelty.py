@@ -15,15 +15,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.record import provenance, table, write
-from covid19.base import build_base, pooled
-from covid19.dataset import list_classes
-from covid19.images import Pixels, read_picture
-from covid19.machine import ThisMachine
-from covid19.novelty import Familiar, is_unlike
-from covid19.predict import list_inputs
-from covid19.reading import Filter, read_dataset
-from covid19.store import open_store
-from covid19.weights import get_weights
+from covid19.core.executor.machine import ThisMachine
+from covid19.data.dataset import list_classes
+from covid19.data.images import Pixels, read_picture
+from covid19.data.reader import Filter, read_dataset
+from covid19.features.backbone.vgg16 import build_base, pooled
+from covid19.features.backbone.weights import get_weights
+from covid19.features.cache import open_store
+from covid19.inference.predictor import list_inputs
+from covid19.model.novelty import Familiar, is_unlike
 
 SEEDS = 20
 DRAWN = 10  # pictures of each kind

@@ -13,9 +13,9 @@ from pathlib import Path
 
 from benchmarks.record import provenance, table, write
 from benchmarks.run import phantoms
-from covid19.augment import View
-from covid19.backend import import_keras
-from covid19.machine import Engine, ThisMachine, open_engine
+from covid19.core.executor.machine import Engine, ThisMachine, open_engine
+from covid19.core.keras_startup import import_keras
+from covid19.features.augmentation import View
 
 COUNT = 800
 REPEATS = 3  # of both in turn: the machine is not equally fast at all times
@@ -23,8 +23,8 @@ REPEATS = 3  # of both in turn: the machine is not equally fast at all times
 
 def rate(engine: Engine, views: Sequence[View]) -> tuple[float, float]:
     """Views per second after start-up, from the first batch that is done to the last; and the seconds to the first."""
-    from covid19.base import build_base
-    from covid19.weights import get_weights
+    from covid19.features.backbone.vgg16 import build_base
+    from covid19.features.backbone.weights import get_weights
 
     base = build_base(get_weights("random"))
     begin = time.perf_counter()
@@ -36,9 +36,9 @@ def rate(engine: Engine, views: Sequence[View]) -> tuple[float, float]:
 def main() -> None:
     """Measure both in turn and write the table."""
     import_keras()
-    from covid19.dataset import list_classes
-    from covid19.reading import Filter, read_dataset
-    from covid19.store import FeatureStore
+    from covid19.data.dataset import list_classes
+    from covid19.data.reader import Filter, read_dataset
+    from covid19.features.cache import FeatureStore
 
     rows = []
     with tempfile.TemporaryDirectory() as name:

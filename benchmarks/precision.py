@@ -12,7 +12,7 @@ import time
 import numpy as np
 
 from benchmarks.record import provenance, table, write
-from covid19.backend import import_keras
+from covid19.core.keras_startup import import_keras
 
 BATCHES = (32, 128)  # images
 
@@ -22,8 +22,8 @@ def main() -> None:
     import_keras()
     import keras
 
-    from covid19.actors import build
-    from covid19.weights import get_weights
+    from covid19.core.executor.ray_actors import build
+    from covid19.features.backbone.weights import get_weights
 
     count = int(sys.argv[1]) if len(sys.argv) > 1 else 8
     arrays = get_weights("random").arrays

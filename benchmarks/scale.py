@@ -21,12 +21,12 @@ import numpy as np
 
 from benchmarks.record import RESULTS, provenance, table, write
 from benchmarks.run import timed
-from covid19.actors import Extractor, Worker
-from covid19.cluster import Cluster
-from covid19.dataset import Facts, Record
-from covid19.machine import Engine
-from covid19.metadata import Entry
-from covid19.stream import Pool
+from covid19.core.executor.machine import Engine
+from covid19.core.executor.ray_actors import Extractor, Worker
+from covid19.core.executor.ray_cluster import Cluster
+from covid19.core.executor.ray_stream import Pool
+from covid19.data.dataset import Facts, Record
+from covid19.data.metadata import Entry
 
 COST = 0.095  # seconds that VGG16 takes for an image on two cores, see `speed.md`
 # Workers, images, seconds an image; without a cost it is the driver's own limit that shows.
@@ -91,16 +91,16 @@ def records(count: int) -> list[Record]:
 
 def cell(workers: int, images: int, seconds: float, folder: Path) -> dict[str, float]:
     """One extraction, with Keras imported as in a run."""
-    from covid19.augment import View
-    from covid19.backend import import_keras
+    from covid19.core.keras_startup import import_keras
+    from covid19.features.augmentation import View
 
     import_keras()
     import ray
 
-    from covid19.base import build_base
-    from covid19.features import extract
-    from covid19.store import FILE_NAME, FeatureStore
-    from covid19.weights import get_weights
+    from covid19.features.backbone.vgg16 import build_base
+    from covid19.features.backbone.weights import get_weights
+    from covid19.features.cache import FILE_NAME, FeatureStore
+    from covid19.features.extraction import extract
 
     where = {"num_cpus": workers, "include_dashboard": False}
     ray.init(address="local", logging_level=logging.ERROR, log_to_driver=False, **where)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from covid19.backend import import_keras
+from covid19.core.keras_startup import import_keras
 
 TURNS = 40
 
@@ -18,9 +18,9 @@ TURNS = 40
 def main() -> None:
     """Take turns, since the machine's speed changes within seconds."""
     import_keras()
-    from covid19.images import read_picture
-    from covid19.loading import load_model
-    from covid19.predict import Predictor
+    from covid19.data.images import read_picture
+    from covid19.inference.predictor import Predictor
+    from covid19.model.load import load_model
 
     model, path = Path(sys.argv[1]), Path(sys.argv[2])
     predictor, base = Predictor(model), load_model(model).model.get_layer("vgg16")

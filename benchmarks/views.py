@@ -15,15 +15,15 @@ from scipy.special import softmax
 from sklearn.metrics import roc_auc_score
 
 from benchmarks.record import provenance, table, write
-from covid19.augment import views_of
-from covid19.backend import import_keras
-from covid19.dataset import choose_positive, list_classes
-from covid19.machine import open_engine
-from covid19.metrics import one_hot
-from covid19.reading import Filter, read_dataset
-from covid19.settings import Settings
-from covid19.store import FeatureStore, default_folder
-from covid19.weights import get_weights
+from covid19.core.executor.machine import open_engine
+from covid19.core.keras_startup import import_keras
+from covid19.core.settings import Settings
+from covid19.data.dataset import choose_positive, list_classes
+from covid19.data.reader import Filter, read_dataset
+from covid19.evaluation.metrics import one_hot
+from covid19.features.augmentation import views_of
+from covid19.features.backbone.weights import get_weights
+from covid19.features.cache import FeatureStore, default_folder
 
 VIEWS = (0, 1, 2, 3, 4, 6, 10, 25)
 FOLDS, REPEATS = 5, 20
@@ -56,9 +56,9 @@ def main() -> None:
 
 def measure(dataset: Path) -> dict[int, NDArray[np.float64]]:
     """The out-of-fold AUC of each repeat, by number of views."""
-    from covid19.base import build_base
-    from covid19.crossval import cross_validate, make_folds
-    from covid19.features import extract
+    from covid19.evaluation.cross_validation import cross_validate, make_folds
+    from covid19.features.backbone.vgg16 import build_base
+    from covid19.features.extraction import extract
 
     settings = Settings(dataset, views=VIEWS[-1])
     weights = get_weights("random")

@@ -15,7 +15,7 @@ __version__ = "0.1.0"
 NOTICE = "Research only: this is not a medical device and must never be used to diagnose or treat anybody."
 
 if TYPE_CHECKING:
-    from covid19.loading import load_model as load_model
+    from covid19.model.load import load_model as load_model
 
 __all__ = ["NOTICE", "__version__", "load_model"]
 
@@ -24,9 +24,9 @@ def __getattr__(name: str) -> Any:
     """Import `load_model` on first use: it brings in Keras, which costs seconds."""
     if name != "load_model":
         raise AttributeError(f"module 'covid19' has no attribute {name!r}")
-    from covid19.backend import import_keras
+    from covid19.core.keras_startup import import_keras
 
     import_keras()
-    from covid19.loading import load_model
+    from covid19.model.load import load_model
 
     return load_model

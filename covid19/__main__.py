@@ -2,7 +2,7 @@
 
 import sys
 
-from covid19.cli import main
+from covid19.cli.main import main
 
 if __name__ == "__main__":
     sys.exit(main(prog="python3 -m covid19"))

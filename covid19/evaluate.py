@@ -11,22 +11,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from covid19 import NOTICE, __version__
-from covid19.backend import import_keras
-from covid19.console import say, warn
-from covid19.dataset import Dataset, check_counts, inputs_in, list_classes
-from covid19.decoding import DecodingPool
-from covid19.duplicates import near_groups
-from covid19.errors import InputError
-from covid19.machine import ThisMachine
-from covid19.metrics import decide, evaluate, one_hot
-from covid19.outputs import check_outputs, json_text, written_whole
-from covid19.probes import probe_inputs
-from covid19.reading import Filter, read_dataset, warn_of_skipped
-from covid19.settings import FILE_TIMEOUT_S, Settings
-from covid19.store import open_store
+from covid19.audit.probes import probe_inputs
+from covid19.core.console import say, warn
+from covid19.core.errors import InputError
+from covid19.core.executor.machine import ThisMachine
+from covid19.core.executor.processes import DecodingPool
+from covid19.core.keras_startup import import_keras
+from covid19.core.outputs import check_outputs, json_text, written_whole
+from covid19.core.settings import FILE_TIMEOUT_S, Settings
+from covid19.data.dataset import Dataset, check_counts, inputs_in, list_classes
+from covid19.data.duplicates import near_groups
+from covid19.data.reader import Filter, read_dataset, warn_of_skipped
+from covid19.evaluation.metrics import decide, evaluate, one_hot
+from covid19.features.cache import open_store
 
 if TYPE_CHECKING:
-    from covid19.audit import Seen
+    from covid19.audit.run import Seen
 
 Array = NDArray[np.float32]
 
@@ -60,13 +60,13 @@ def evaluate_model(
         raise InputError(f"--model '{model}' is no file; expected a model that 'covid19 train' wrote: check the path")
     classes = list_classes(dataset)
     import_keras()
-    from covid19.audit import Seen, audited, glimpses_of
-    from covid19.augment import View
-    from covid19.base import build_base
-    from covid19.features import extract
-    from covid19.head import probabilities_of
-    from covid19.loading import heads_in
-    from covid19.model_file import read_model
+    from covid19.audit.run import Seen, audited, glimpses_of
+    from covid19.features.augmentation import View
+    from covid19.features.backbone.vgg16 import build_base
+    from covid19.features.extraction import extract
+    from covid19.model.file import read_model
+    from covid19.model.head import probabilities_of
+    from covid19.model.load import heads_in
 
     content = read_model(model)
     info, base = content.info, content.weights
@@ -112,9 +112,9 @@ def _check_finite(dataset: Dataset, said: Array) -> None:
 
 def _numbers(dataset: Dataset, labels: Array, said: Array, seen: Seen, info: dict[str, Any]) -> dict[str, Any]:
     """The report's `test`, `predictions`, `internal`, `drop` and `audit`."""
-    from covid19.audit import audit
-    from covid19.crossval import make_folds
-    from covid19.estimate import Estimate
+    from covid19.audit.run import audit
+    from covid19.evaluation.cross_validation import make_folds
+    from covid19.evaluation.estimate import Estimate
 
     groups, settings, internal = [record.group for record in dataset.records], Settings(dataset.root), info["cross_validation"]
     test = evaluate(labels, said, dataset.classes, info["positive"], groups, info["threshold"])
@@ -156,8 +156,8 @@ def _unseen(dataset: Dataset, info: dict[str, Any]) -> tuple[Dataset, int]:
 
 
 def _say(result: dict[str, Any], called: Any, labels: Any, classes: tuple[str, ...], report: Path) -> None:
-    from covid19.judge import explain_verdict
-    from covid19.report import describe_test
+    from covid19.audit.verdict import explain_verdict
+    from covid19.report.summary import describe_test
 
     test, internal, drop = result["test"], result["internal"], result["drop"]
     say(describe_test(labels, called, classes, test, "images of the other data set"))

@@ -9,29 +9,29 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from covid19.augment import View, views_of
-from covid19.backend import import_keras
-from covid19.console import Stopwatch, say, shortened, warn
-from covid19.dataset import Dataset, Record, check_counts, choose_positive, inputs_in, list_classes, list_images
-from covid19.decoding import DecodingPool
-from covid19.errors import InputError
-from covid19.images import Read
-from covid19.lungs import find_masks
-from covid19.machine import Engine, load_batches, open_engine
-from covid19.matrix import Features
-from covid19.metrics import decide, evaluate, one_hot
-from covid19.outputs import OutputTransaction, check_outputs, json_text
-from covid19.probes import probe_inputs
-from covid19.reading import Filter, read_dataset, warn_of_skipped
-from covid19.settings import Settings
-from covid19.split import Split, stratified_split
-from covid19.store import FILE_NAME, FeatureStore, open_store
-from covid19.weights import UNTRAINED, Weights, get_weights
+from covid19.audit.probes import probe_inputs
+from covid19.core.console import Stopwatch, say, shortened, warn
+from covid19.core.errors import InputError
+from covid19.core.executor.machine import Engine, load_batches, open_engine
+from covid19.core.executor.processes import DecodingPool
+from covid19.core.keras_startup import import_keras
+from covid19.core.outputs import OutputTransaction, check_outputs, json_text
+from covid19.core.settings import Settings
+from covid19.data.dataset import Dataset, Record, check_counts, choose_positive, inputs_in, list_classes, list_images
+from covid19.data.images import Read
+from covid19.data.lungs import find_masks
+from covid19.data.reader import Filter, read_dataset, warn_of_skipped
+from covid19.data.split import Split, stratified_split
+from covid19.evaluation.metrics import decide, evaluate, one_hot
+from covid19.features.array_file import Features
+from covid19.features.augmentation import View, views_of
+from covid19.features.backbone.weights import UNTRAINED, Weights, get_weights
+from covid19.features.cache import FILE_NAME, FeatureStore, open_store
 
 if TYPE_CHECKING:
-    from covid19.audit import Seen
-    from covid19.features import Extracted
-    from covid19.report import Outcome
+    from covid19.audit.run import Seen
+    from covid19.features.extraction import Extracted
+    from covid19.report.summary import Outcome
 
 MAX_CLASSES = 1000
 PICTURES_CHECKED = 2  # run through the assembled model, as proof
@@ -66,13 +66,13 @@ def _train(settings: Settings, decoder: DecodingPool) -> dict[str, Any]:
         with watch("read"):
             dataset = _read_while_keras_imports(settings, classes, store, engine)  # 1. gather, 2. decode and resize
         # Not at the top: these import Keras, which takes seconds, and every check above answers at once.
-        from covid19.audit import audit, lungs_looked_at
-        from covid19.base import build_base
-        from covid19.estimate import estimate
-        from covid19.head import head_model, new_heads, train_heads
-        from covid19.loading import load_head
-        from covid19.model import assemble
-        from covid19.report import Outcome, describe_test
+        from covid19.audit.run import audit, lungs_looked_at
+        from covid19.evaluation.estimate import estimate
+        from covid19.features.backbone.vgg16 import build_base
+        from covid19.model.head import head_model, new_heads, train_heads
+        from covid19.model.load import load_head
+        from covid19.model.save import assemble
+        from covid19.report.summary import Outcome, describe_test
 
         base = build_base(weights)  # 3. base, which takes pixels in [0, 1]
         with watch("extract"):  # 4. split, 5. augment, 6. run the base
@@ -117,8 +117,8 @@ def _see(
     dataset: Dataset, base: Any, weights: Weights, store: FeatureStore, engine: Engine, settings: Settings
 ) -> _Sight:  # fmt: skip
     """Split, draw views and run the base over them; an image that cannot be read again is left out, as if it never could."""
-    from covid19.audit import Seen, audited, glimpses_of, hidden_features
-    from covid19.features import UnreadableError, extract
+    from covid19.audit.run import Seen, audited, glimpses_of, hidden_features
+    from covid19.features.extraction import UnreadableError, extract
 
     while True:
         split = _split(dataset, settings)
@@ -143,8 +143,8 @@ def _predict(
     heads: Any, model: Any, extracted: Extracted, test: Any, records: Sequence[Record], read: Read
 ) -> Any:  # fmt: skip
     """What the head says of the test images' features, proven on a few to be what the model says: (n, classes)."""
-    from covid19.head import probabilities_of
-    from covid19.model import check_assembled
+    from covid19.model.head import probabilities_of
+    from covid19.model.save import check_assembled
 
     probabilities = probabilities_of(heads, extracted.features, test)[:, 0]
     tried = [View(records[i]) for i in test[:PICTURES_CHECKED]]
@@ -156,11 +156,11 @@ def _predict(
 
 def _write(settings: Settings, found: Outcome, model: Any, read: Read, watch: Stopwatch) -> dict[str, Any]:
     """Write plot, page, model and report, all or none, and print the summary; return the report."""
-    from covid19.model import familiar, save_model
-    from covid19.model_info import model_info
-    from covid19.page import write_page
-    from covid19.plots import plot_history
-    from covid19.report import make_report, summarise
+    from covid19.model.info import model_info
+    from covid19.model.save import familiar, save_model
+    from covid19.report.html import write_page
+    from covid19.report.plots import plot_history
+    from covid19.report.summary import make_report, summarise
 
     with OutputTransaction() as outputs:
         with watch("write"):
@@ -178,8 +178,8 @@ def _write(settings: Settings, found: Outcome, model: Any, read: Read, watch: St
 
 def _untrained_features(records: Sequence[Record], weights: Weights, store: FeatureStore, engine: Engine) -> Features | None:
     """What a base that was never trained sees, float32 (images, 1, 512): shows what training it adds. None if it is that."""
-    from covid19.base import build_base
-    from covid19.features import extract
+    from covid19.features.backbone.vgg16 import build_base
+    from covid19.features.extraction import extract
 
     if not weights.trained:
         return None
@@ -210,7 +210,7 @@ def _check(settings: Settings) -> tuple[tuple[str, ...], str]:
 
 
 def _check_names(root: Path, classes: tuple[str, ...]) -> None:
-    """Refuse classes that no model's file can carry, before one is trained, see `model_info.check_info`."""
+    """Refuse classes that no model's file can carry, before one is trained, see `info.check_info`."""
     if len(classes) > MAX_CLASSES:
         raise InputError(
             f"--dataset '{root}' holds {len(classes)} folders; expected one for each class, {MAX_CLASSES} at most: give the "

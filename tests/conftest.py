@@ -16,19 +16,19 @@ import h5py
 import numpy as np
 import pytest
 
-from covid19.backend import import_keras
+from covid19.core.keras_startup import import_keras
 
 import_keras()
 
-from covid19.dataset import Dataset, Record, list_classes  # noqa: E402
-from covid19.decoding import RunTask, run_here  # noqa: E402
-from covid19.machine import ThisMachine  # noqa: E402
-from covid19.reading import Filter, read_dataset  # noqa: E402
-from covid19.sample import write_sample  # noqa: E402
-from covid19.settings import Settings  # noqa: E402
-from covid19.store import FeatureStore  # noqa: E402
+from covid19.core.executor.machine import ThisMachine  # noqa: E402
+from covid19.core.executor.processes import RunTask, run_here  # noqa: E402
+from covid19.core.settings import Settings  # noqa: E402
+from covid19.data.build.phantoms import write_sample  # noqa: E402
+from covid19.data.dataset import Dataset, Record, list_classes  # noqa: E402
+from covid19.data.reader import Filter, read_dataset  # noqa: E402
+from covid19.features.backbone.weights import FILE_NAME, LAYERS, untrained_arrays  # noqa: E402
+from covid19.features.cache import FeatureStore  # noqa: E402
 from covid19.train import train  # noqa: E402
-from covid19.weights import FILE_NAME, LAYERS, untrained_arrays  # noqa: E402
 
 PROJECT = Path(__file__).parent.parent
 SHARED = PROJECT.parent / "shared" / "data"

@@ -20,16 +20,16 @@ import numpy as np
 from corpus import READ, cases
 
 from covid19 import NOTICE
-from covid19.dataset import Facts, Glimpse
-from covid19.dicom import acquisition, header
-from covid19.errors import InputError
-from covid19.images import file_digest, read_picture
-from covid19.metadata import read_metadata
-from covid19.model_file import read_model
-from covid19.model_info import PREPROCESSING
-from covid19.novelty import Familiar
-from covid19.probes import file_properties
-from covid19.store import FILE_NAME, FeatureStore, feature_key
+from covid19.audit.probes import file_properties
+from covid19.core.errors import InputError
+from covid19.data.dataset import Facts, Glimpse
+from covid19.data.dicom import acquisition, header
+from covid19.data.images import file_digest, read_picture
+from covid19.data.metadata import read_metadata
+from covid19.features.cache import FILE_NAME, FeatureStore, feature_key
+from covid19.model.file import read_model
+from covid19.model.info import PREPROCESSING
+from covid19.model.novelty import Familiar
 
 TABLE = 'patientid,finding,view,filename,age\n1,COVID-19,PA,a.png,54\n2,"SARS, ""x""",AP,b.png,\n3,No Finding,PA,c.png,8\n'
 INFO = {

@@ -3,7 +3,7 @@
 import os
 import time
 
-from covid19.reply import Upload, read_upload
+from covid19.inference.server.uploads import Upload, read_upload
 
 
 def read_or_hang(content: bytes) -> Upload:

@@ -22,11 +22,11 @@ import httpx
 from conftest import PROJECT
 
 import covid19
-from covid19.answers import Answer
-from covid19.connection import make_server
-from covid19.decoding import run_here
-from covid19.guard import Access
-from covid19.web import Samples, make_app
+from covid19.core.executor.processes import run_here
+from covid19.inference.server.app import Samples, make_app
+from covid19.inference.server.connection import make_server
+from covid19.inference.server.guard import Access
+from covid19.inference.writers import Answer
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 CHROMIUM_FLAGS = [
@@ -44,8 +44,8 @@ ABOUT = {
 # `covid19 serve`, with every request and the status of its response written down outside of everything else that it does.
 RECORDING = """
 import os, sys
-import covid19.web
-from covid19.cli import main
+import covid19.inference.server.app
+from covid19.cli.main import main
 make_app = covid19.web.make_app
 def make_recorded(*arguments):
     app = make_app(*arguments)

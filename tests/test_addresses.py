@@ -7,11 +7,11 @@ import fsspec
 import pytest
 from conftest import read, run_command
 
-from covid19 import addresses
-from covid19.addresses import as_path, list_files, on_disk
-from covid19.dataset import list_inputs
-from covid19.errors import InputError
-from covid19.images import read_picture
+from covid19.core import addresses
+from covid19.core.addresses import as_path, list_files, on_disk
+from covid19.core.errors import InputError
+from covid19.data.dataset import list_inputs
+from covid19.data.images import read_picture
 
 
 @pytest.fixture(scope="module")

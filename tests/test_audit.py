@@ -9,19 +9,19 @@ from conftest import read, read_records, settings_in, write_image
 from PIL import Image
 from sklearn.metrics import roc_auc_score
 
-from covid19 import audit
-from covid19.audit import covers_of, glimpses_of
-from covid19.cli import main
-from covid19.crossval import make_folds
-from covid19.errors import InputError
-from covid19.images import Picture
-from covid19.judge import Probe, Question, aucs_of, explain_verdict, holm, judge, make_probe, ridge_scores
-from covid19.lungs import box_mask, find_masks, hide, share_inside
-from covid19.machine import ThisMachine
-from covid19.probes import border_ring, file_properties, probe_inputs, thumbnail
-from covid19.sample import write_sample
-from covid19.sources import describe_sources
-from covid19.store import FeatureStore
+from covid19.audit import run as audit
+from covid19.audit.probes import border_ring, file_properties, probe_inputs, thumbnail
+from covid19.audit.run import covers_of, glimpses_of
+from covid19.audit.sources import describe_sources
+from covid19.audit.verdict import Probe, Question, aucs_of, explain_verdict, holm, judge, make_probe, ridge_scores
+from covid19.cli.main import main
+from covid19.core.errors import InputError
+from covid19.core.executor.machine import ThisMachine
+from covid19.data.build.phantoms import write_sample
+from covid19.data.images import Picture
+from covid19.data.lungs import box_mask, find_masks, hide, share_inside
+from covid19.evaluation.cross_validation import make_folds
+from covid19.features.cache import FeatureStore
 from covid19.train import train
 
 
@@ -119,7 +119,7 @@ def test_the_probe_that_explains_is_named_before_better_ones_that_cannot():
 def test_many_images_are_permuted_less_often(monkeypatch):
     asked = question()
     for many, permutations in ((60, 999), (59, 199)):
-        monkeypatch.setattr("covid19.judge.MANY", many)
+        monkeypatch.setattr("covid19.audit.verdict.MANY", many)
         assert make_probe("telling", asked.positive[:, None] * 9.0, asked).p_value == pytest.approx(1 / (1 + permutations))
 
 

@@ -5,7 +5,7 @@ import hashlib
 import numpy as np
 import pytest
 
-from covid19.augment import rotate, rotation_angle
+from covid19.features.augmentation import rotate, rotation_angle
 
 DIGEST = "ab" * 32
 

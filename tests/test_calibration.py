@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from covid19.calibration import choose_threshold, fit_temperature, log_loss, operating_points, reliability
-from covid19.metrics import one_hot, proportion
+from covid19.evaluation.calibration import choose_threshold, fit_temperature, log_loss, operating_points, reliability
+from covid19.evaluation.metrics import one_hot, proportion
 
 CLASSES = ("covid", "normal")
 

@@ -9,14 +9,14 @@ import pytest
 from conftest import SHARED, write_image
 from sklearn.datasets import load_sample_images
 
-from covid19.check import check, describe, guess_by_source
-from covid19.cli import main
-from covid19.dataset import Facts, Record
-from covid19.images import colourfulness
-from covid19.metadata import Entry
-from covid19.reading import Filter
-from covid19.sample import draw_phantom
-from covid19.store import FeatureStore
+from covid19.cli.main import main
+from covid19.data.build.phantoms import draw_phantom
+from covid19.data.check import check, describe, guess_by_source
+from covid19.data.dataset import Facts, Record
+from covid19.data.images import colourfulness
+from covid19.data.metadata import Entry
+from covid19.data.reader import Filter
+from covid19.features.cache import FeatureStore
 
 
 def phantom(seed, size=256):

@@ -12,7 +12,7 @@ import pytest
 from conftest import PROJECT, run_command, write_noise
 
 import covid19
-from covid19.cli import main, main_train
+from covid19.cli.main import main, main_train
 
 SCRIPT = PROJECT / "train_covid19.py"
 
@@ -32,7 +32,7 @@ def one_line(text):
 def test_help_and_usage_errors_import_nothing_heavy(tmp_path):
     for arguments in ("['train', '--help']", "['train']", "['--version']", "['train', '-d', 'x', '--epochs', '0']"):
         program = (
-            "import sys\nfrom covid19.cli import main\n"
+            "import sys\nfrom covid19.cli.main import main\n"
             f"try:\n    main({arguments})\nexcept SystemExit:\n    pass\n"
             "heavy = {'tensorflow', 'keras', 'numpy', 'cv2', 'sklearn', 'scipy', 'matplotlib'} & set(sys.modules)\n"
             "sys.exit(' '.join(heavy) or None)"
@@ -55,7 +55,18 @@ def test_help_names_every_flag_with_its_default(capsys):
         "--fail-on {explained,present}",
     ):  # fmt: skip
         assert flag in text
-    for default in ("covid19.model", "plot.png", "metrics.json", "0.001", "25", "(default 8)", "0.2", "42", "15.0", "auto"):
+    for default in (
+        "covid19.model",
+        "plot.png",
+        "metrics.json",
+        "0.001",
+        "25",
+        "(default 8)",
+        "0.2",
+        "42",
+        "15.0",
+        "auto",
+    ):
         assert default in text
     assert covid19.NOTICE in text
 

@@ -16,18 +16,18 @@ import numpy as np
 import pytest
 from conftest import PROJECT, read_records, run_command
 
-from covid19.actors import Chooser, Failed, build, choose_precision
-from covid19.augment import View
-from covid19.base import base_arrays, build_base
-from covid19.cluster import Cluster, open_cluster, plan
-from covid19.decoding import DecodingPool
-from covid19.errors import InputError
-from covid19.images import read_picture
-from covid19.machine import forward, load_batches
-from covid19.sample import write_sample
-from covid19.store import FILE_NAME
-from covid19.stream import Pool
-from covid19.weights import get_weights
+from covid19.core.errors import InputError
+from covid19.core.executor.machine import forward, load_batches
+from covid19.core.executor.processes import DecodingPool
+from covid19.core.executor.ray_actors import Chooser, Failed, build, choose_precision
+from covid19.core.executor.ray_cluster import Cluster, open_cluster, plan
+from covid19.core.executor.ray_stream import Pool
+from covid19.data.build.phantoms import write_sample
+from covid19.data.images import read_picture
+from covid19.features.augmentation import View
+from covid19.features.backbone.vgg16 import base_arrays, build_base
+from covid19.features.backbone.weights import get_weights
+from covid19.features.cache import FILE_NAME
 
 # Ray leaves files, sockets and processes to the garbage collector.
 pytestmark = [

@@ -13,7 +13,7 @@ import pytest
 from conftest import PROJECT
 
 import covid19
-from covid19.store import FILE_NAME, FeatureStore
+from covid19.features.cache import FILE_NAME, FeatureStore
 
 OUTPUTS = ("covid19.model", "metrics.json", "metrics.html", "plot.png")
 QUICK = ("-e", "2", "--folds", "0", "--views", "0", "--weights", "random", "--no-audit")

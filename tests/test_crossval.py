@@ -5,15 +5,15 @@ import pytest
 from conftest import PROJECT, read, settings_in
 from scipy.special import softmax
 
-from covid19.augment import View
-from covid19.base import build_base
-from covid19.crossval import cross_validate, make_folds
-from covid19.features import extract
-from covid19.machine import ThisMachine
-from covid19.metrics import evaluate, one_hot
-from covid19.settings import Settings
-from covid19.store import FeatureStore
-from covid19.weights import get_weights
+from covid19.core.executor.machine import ThisMachine
+from covid19.core.settings import Settings
+from covid19.evaluation.cross_validation import cross_validate, make_folds
+from covid19.evaluation.metrics import evaluate, one_hot
+from covid19.features.augmentation import View
+from covid19.features.backbone.vgg16 import build_base
+from covid19.features.backbone.weights import get_weights
+from covid19.features.cache import FeatureStore
+from covid19.features.extraction import extract
 
 LABELS = [0] * 12 + [1] * 14
 GROUPS = [n // 2 for n in range(12)] + [100 + n // 3 for n in range(14)]

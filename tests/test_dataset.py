@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from conftest import read, reasons, write_image, write_noise
 
-from covid19.dataset import choose_positive, list_classes
-from covid19.errors import InputError
-from covid19.scanning import measure
-from covid19.store import FeatureStore
+from covid19.core.errors import InputError
+from covid19.data.dataset import choose_positive, list_classes
+from covid19.data.scan import measure
+from covid19.features.cache import FeatureStore
 
 
 def test_records_are_sorted_whatever_the_order_of_the_file_system(tmp_path):

@@ -9,9 +9,9 @@ import pytest
 from conftest import run_command, write_image
 from corpus import png_header
 
-from covid19.decoding import MEMORY_BYTES, DecodingPool
-from covid19.images import read_picture
-from covid19.sample import write_sample
+from covid19.core.executor.processes import MEMORY_BYTES, DecodingPool
+from covid19.data.build.phantoms import write_sample
+from covid19.data.images import read_picture
 
 
 @pytest.fixture(scope="module")

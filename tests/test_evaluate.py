@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from conftest import write_noise
 
-from covid19.cli import main
-from covid19.head import Heads
-from covid19.sample import write_sample
+from covid19.cli.main import main
+from covid19.data.build.phantoms import write_sample
+from covid19.model.head import Heads
 
 
 @pytest.fixture(scope="module")

@@ -3,8 +3,8 @@
 import numpy as np
 import tensorflow as tf
 
-from covid19.explain import gradcam
-from covid19.head import head_model, new_heads
+from covid19.model.gradcam import gradcam
+from covid19.model.head import head_model, new_heads
 
 
 def test_the_closed_form_is_the_gradient_tapes():

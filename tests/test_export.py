@@ -11,8 +11,8 @@ import tensorflow as tf
 from conftest import write_image
 
 import covid19
-from covid19.cli import main
-from covid19.export import export
+from covid19.cli.main import main
+from covid19.model.export import export
 
 PIXELS = np.random.default_rng(0).random((3, 224, 224, 3), np.float32)
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from conftest import settings_in
 
-from covid19.errors import InputError
-from covid19.head import Heads, head_model, heads_of, new_heads, train_heads
+from covid19.core.errors import InputError
+from covid19.model.head import Heads, head_model, heads_of, new_heads, train_heads
 
 
 def separable(count, strength=1.0, seed=0):
@@ -77,7 +77,7 @@ def test_a_head_learns_the_same_in_company_as_alone(tmp_path):
     alone = new_heads(features[:, :1], members[:1], 2, 0)
     pair = Heads(*(np.concatenate([array, array]) for array in vars(alone).values()))
     dropout = pytest.MonkeyPatch()
-    dropout.setattr("covid19.head.DROPOUT", 0.0)
+    dropout.setattr("covid19.model.head.DROPOUT", 0.0)
     with dropout.context():
         one, _ = train_heads(alone, features[:, :1], labels, members[:1], settings)
         two, _ = train_heads(pair, features[:, :1], labels, members, settings)
@@ -105,7 +105,7 @@ def test_a_rare_class_weighs_as_much_as_a_common_one(tmp_path):
 def test_the_rate_decays_so_that_the_last_epochs_hardly_move(tmp_path, monkeypatch):
     features, labels = separable(24)
     rates = []
-    from covid19 import head as module
+    from covid19.model import head as module
 
     build = module._stack
 

@@ -9,10 +9,10 @@ import pytest
 from conftest import read, reasons, run_command, write_image
 from corpus import READ, cases, write_corpus
 
-from covid19.decoding import DecodingPool
-from covid19.images import read_picture
-from covid19.reply import read_upload
-from covid19.sample import write_sample
+from covid19.core.executor.processes import DecodingPool
+from covid19.data.build.phantoms import write_sample
+from covid19.data.images import read_picture
+from covid19.inference.server.uploads import read_upload
 
 STRETCHED = ("16 bits.png", "16 bits.tiff", "float.tiff")
 

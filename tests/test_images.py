@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from conftest import write_image
 
-from covid19.images import file_digest, read_picture, resize
+from covid19.data.images import file_digest, read_picture, resize
 
 
 def test_a_pure_red_file_reads_as_rgb_red(tmp_path):

@@ -17,18 +17,18 @@ import pytest
 from conftest import PROJECT
 
 import covid19
-import covid19.base
-import covid19.cli
-import covid19.head
-import covid19.loading
-import covid19.model
-import covid19.weights
-from covid19.errors import InputError
+import covid19.features.backbone.vgg16
+import covid19.features.backbone.weights
+import covid19.model.head
+import covid19.model.load
+import covid19.model.save
+from covid19.cli.main import main
+from covid19.core.errors import InputError
+from covid19.core.hdf5 import check_index, list_arrays
 from covid19.evaluate import evaluate_model
-from covid19.hdf5 import check_index, list_arrays
-from covid19.model_file import read_model
-from covid19.model_info import parse_info
-from covid19.predict import Predictor
+from covid19.inference.predictor import Predictor
+from covid19.model.file import read_model
+from covid19.model.info import parse_info
 
 
 def rewrite(source, target, changes):
@@ -299,7 +299,7 @@ def test_every_command_refuses_bad_information_in_one_line(run, info, tmp_path, 
         ["train", "-d", data, "--weights=random", "--no-cache", "--from", bad, "-m", tmp_path / "m", "-r", tmp_path / "r.json",
          "-p", tmp_path / "p.png"],
     ):  # fmt: skip
-        assert covid19.cli.main(list(map(str, command))) == 2
+        assert main(list(map(str, command))) == 2
         assert "its 'cross_validation' is not what this program writes" in capsys.readouterr().err.splitlines()[-1]
 
 
@@ -574,7 +574,7 @@ HOSTILE = {
 READER = """
 import resource, sys
 from pathlib import Path
-from covid19.model_file import read_model
+from covid19.model.file import read_model
 virtual = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
 resource.setrlimit(resource.RLIMIT_AS, (virtual + 250_000_000,) * 2)
 for path in sys.argv[1:]:

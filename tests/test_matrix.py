@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 from conftest import settings_in
 
-from covid19 import matrix
-from covid19.head import new_heads, probabilities_of, train_heads
-from covid19.matrix import FeatureFile, new_matrix, put
-from covid19.metrics import one_hot
-from covid19.settings import Settings
+from covid19.core.settings import Settings
+from covid19.evaluation.metrics import one_hot
+from covid19.features import array_file as matrix
+from covid19.features.array_file import FeatureFile, new_matrix, put
+from covid19.model.head import new_heads, probabilities_of, train_heads
 from covid19.train import train
 
 

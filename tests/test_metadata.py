@@ -3,8 +3,8 @@
 import pytest
 from conftest import SHARED
 
-from covid19.errors import InputError
-from covid19.metadata import Entry, is_covid, read_metadata
+from covid19.core.errors import InputError
+from covid19.data.metadata import Entry, is_covid, read_metadata
 
 
 def table(tmp_path, text, encoding="utf-8"):

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from sklearn import metrics
 
-from covid19 import bootstrap
-from covid19.bootstrap import Ranking
-from covid19.metrics import decide, evaluate, one_hot, predictive_values, proportion
-from covid19.report import describe_test
+from covid19.evaluation import bootstrap
+from covid19.evaluation.bootstrap import Ranking
+from covid19.evaluation.metrics import decide, evaluate, one_hot, predictive_values, proportion
+from covid19.report.summary import describe_test
 
 CLASSES = ("covid", "normal")
 

@@ -11,19 +11,19 @@ import pytest
 from conftest import read_records
 
 import covid19
-from covid19.augment import views_of
-from covid19.base import build_base
-from covid19.errors import InputError
-from covid19.features import extract
-from covid19.head import head_model, heads_of, new_heads
-from covid19.images import read_picture
-from covid19.loading import load_head
-from covid19.machine import ThisMachine, load_batches
-from covid19.model import assemble, check_assembled, save_model
-from covid19.model_file import read_model
-from covid19.novelty import Familiar
-from covid19.store import FeatureStore
-from covid19.weights import Weights, get_weights
+from covid19.core.errors import InputError
+from covid19.core.executor.machine import ThisMachine, load_batches
+from covid19.data.images import read_picture
+from covid19.features.augmentation import views_of
+from covid19.features.backbone.vgg16 import build_base
+from covid19.features.backbone.weights import Weights, get_weights
+from covid19.features.cache import FeatureStore
+from covid19.features.extraction import extract
+from covid19.model.file import read_model
+from covid19.model.head import head_model, heads_of, new_heads
+from covid19.model.load import load_head
+from covid19.model.novelty import Familiar
+from covid19.model.save import assemble, check_assembled, save_model
 
 FEATURES = np.random.default_rng(2).normal(size=(8, 512)).astype(np.float32)
 KNOWN = Familiar(FEATURES, np.arange(8))

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from conftest import run_command, settings_in, write_image
 
-from covid19 import outputs
-from covid19.cli import main
-from covid19.dataset import inputs_in
-from covid19.errors import InputError
-from covid19.outputs import OutputTransaction, check_outputs, json_text, written_whole
-from covid19.settings import Settings
+from covid19.cli.main import main
+from covid19.core import outputs
+from covid19.core.errors import InputError
+from covid19.core.outputs import OutputTransaction, check_outputs, json_text, written_whole
+from covid19.core.settings import Settings
+from covid19.data.dataset import inputs_in
 from covid19.train import train
 
 
@@ -140,7 +140,7 @@ def test_a_run_writes_all_outputs_or_none_and_those_with_patients_for_the_user_a
         return replace(path, target)
 
     settings = settings_in(tmp_path, run.settings.dataset, epochs=1, views=0, folds=0)
-    monkeypatch.setattr("covid19.model.Path.replace", replace)
+    monkeypatch.setattr("covid19.model.save.Path.replace", replace)
     monkeypatch.setattr(outputs.Path, "replace", full)
     with pytest.raises(OSError, match="No space left"):
         train(settings)

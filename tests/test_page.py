@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 from conftest import settings_in, write_noise
 
-from covid19.card import model_card
-from covid19.report import verdict
+from covid19.report.checklist import model_card
+from covid19.report.summary import verdict
 from covid19.train import train
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")

@@ -18,8 +18,8 @@ from conftest import read_records, write_image
 from hanging import read_or_hang
 from serving import CHROMIUM, CHROMIUM_FLAGS, Server, Stub, ask, is_alive, serving, token_of, wait_until
 
-from covid19.decoding import DecodingPool
-from covid19.guard import RESPONSE_HEADERS, Access, Guard
+from covid19.core.executor.processes import DecodingPool
+from covid19.inference.server.guard import RESPONSE_HEADERS, Access, Guard
 
 KIND = {"Content-Type": "multipart/form-data; boundary=x"}
 ANSWER = Stub().ask(None)[0]
@@ -444,7 +444,7 @@ def test_all_requests_together_hold_no_more_than_a_limit_and_give_it_back(low_li
 
 
 def test_a_file_that_hangs_or_crashes_a_decoder_costs_only_itself(small, monkeypatch):
-    monkeypatch.setattr("covid19.web.read_upload", read_or_hang)
+    monkeypatch.setattr("covid19.inference.server.app.read_upload", read_or_hang)
     contents = [small.read_bytes(), b"hang", small.read_bytes(), b"crash", small.read_bytes()]
     with DecodingPool(2.0, processes=2) as pool, serving(Stub(), pool) as page:
         said = httpx.post(f"{page.url}/api/predict", files=[("files", ("x", one)) for one in contents], timeout=60).json()

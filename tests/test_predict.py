@@ -16,12 +16,12 @@ import pytest
 from conftest import PROJECT, read_records, write_image
 
 import covid19
-from covid19.answers import Answer, CsvWriter, JsonWriter
-from covid19.cli import main
-from covid19.head import Heads
-from covid19.images import read_picture
-from covid19.novelty import Familiar
-from covid19.predict import Predictor, overlay, overlay_names
+from covid19.cli.main import main
+from covid19.data.images import read_picture
+from covid19.inference.predictor import Predictor, overlay, overlay_names
+from covid19.inference.writers import Answer, CsvWriter, JsonWriter
+from covid19.model.head import Heads
+from covid19.model.novelty import Familiar
 
 
 def ask(run, *arguments):

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 from conftest import SHARED, read_records, run_command, write_image
 
-from covid19.cli import main
-from covid19.download import COLLECTION_URL, fetch_collection, fetch_kaggle
-from covid19.errors import InputError
+from covid19.cli.main import main
+from covid19.core.errors import InputError
+from covid19.data.build.download import COLLECTION_URL, fetch_collection, fetch_kaggle
 
 TABLE = """patientid,age,finding,view,modality,folder,filename,doi,url,license
 1,50,COVID-19,PA,X-ray,images,a.png,10/a,,CC BY
@@ -193,8 +193,10 @@ def test_a_table_that_is_a_link_out_of_the_collection_is_refused(tmp_path, colle
 
 
 def test_a_file_that_grows_or_changes_its_kind_while_it_is_copied_is_refused(tmp_path, collection, monkeypatch, capsys):
-    monkeypatch.setattr("covid19.prepare._is_inside", lambda path, collection: True)  # as if it had changed just afterwards
-    monkeypatch.setattr("covid19.prepare.MOST_BYTES", 100)
+    monkeypatch.setattr(
+        "covid19.data.build.prepare._is_inside", lambda path, collection: True
+    )  # as if it had changed just afterwards
+    monkeypatch.setattr("covid19.data.build.prepare.MOST_BYTES", 100)
     assert main(["prepare", str(tmp_path / "out"), "--collection", str(collection)]) == 2
     assert "grows while it is copied" in capsys.readouterr().err
     (collection / "images/a.png").unlink()

@@ -12,14 +12,14 @@ from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.pixels.decoders import JPEG2000LosslessDecoder
 from pydicom.uid import ExplicitVRLittleEndian, JPEG2000Lossless, RLELossless, generate_uid
 
-from covid19.duplicates import near_groups, perceptual_hash
-from covid19.errors import InputError
-from covid19.images import read_picture
-from covid19.machine import ThisMachine
-from covid19.patients import find_patient
-from covid19.reading import Filter, survey, warn_of_skipped
-from covid19.sample import draw_phantom
-from covid19.store import FeatureStore
+from covid19.core.errors import InputError
+from covid19.core.executor.machine import ThisMachine
+from covid19.data.build.phantoms import draw_phantom
+from covid19.data.duplicates import near_groups, perceptual_hash
+from covid19.data.images import read_picture
+from covid19.data.patients import find_patient
+from covid19.data.reader import Filter, survey, warn_of_skipped
+from covid19.features.cache import FeatureStore
 from covid19.train import train
 
 
@@ -201,7 +201,7 @@ def test_hashes_that_share_a_band_are_compared_with_a_bounded_number(monkeypatch
     compared = []
     count = np.bitwise_count
     monkeypatch.setattr(np, "bitwise_count", lambda words: compared.append(len(words)) or count(words))
-    monkeypatch.setattr("covid19.duplicates.MAX_NEIGHBOURS", 50)
+    monkeypatch.setattr("covid19.data.duplicates.MAX_NEIGHBOURS", 50)
     groups = near_groups(hex_of(bits))
     assert np.array_equal(groups[2900:], groups[:100])
     assert len(set(groups.tolist())) == 2900

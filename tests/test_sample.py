@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from conftest import read_records
 
-from covid19.errors import InputError
-from covid19.sample import draw_phantom, write_sample
+from covid19.core.errors import InputError
+from covid19.data.build.phantoms import draw_phantom, write_sample
 
 
 def digests(folder):

@@ -16,9 +16,9 @@ from corpus import png_header
 from serving import CHROMIUM, CHROMIUM_FLAGS, Server, Stub, ask, is_alive, serving, wait_until
 
 import covid19
-from covid19.cli import main
-from covid19.images import SIDE
-from covid19.worker import ModelProcess
+from covid19.cli.main import main
+from covid19.data.images import SIDE
+from covid19.inference.server.model_process import ModelProcess
 
 
 @pytest.fixture(scope="module")
@@ -257,7 +257,7 @@ def test_a_model_process_that_ends_or_hangs_costs_one_answer_and_the_file_is_rea
         again, heat = process.ask(pixels)
         assert again == first
         assert isinstance(heat, bytes)
-        monkeypatch.setattr("covid19.worker.ANSWER_TIMEOUT_S", 0.0)
+        monkeypatch.setattr("covid19.inference.server.model_process.ANSWER_TIMEOUT_S", 0.0)
         with pytest.raises(ValueError, match="the model took longer than 0 s to answer: send it again"):
             process.ask(pixels)
         monkeypatch.undo()

@@ -13,8 +13,8 @@ from PIL import Image
 from pydicom.encaps import encapsulate
 from pydicom.uid import JPEG2000Lossless, JPEGBaseline8Bit, JPEGLSLossless, RLELossless
 
-from covid19.dicom import header, read_dicom
-from covid19.images import MAX_JPEG_SCANS, check_size, decode_bytes, to_8_bits
+from covid19.data.dicom import header, read_dicom
+from covid19.data.images import MAX_JPEG_SCANS, check_size, decode_bytes, to_8_bits
 
 
 def compressed(syntax, frame, **tags):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from conftest import SHARED, read
 
-from covid19.split import stratified_split
+from covid19.data.split import stratified_split
 
 
 def test_fifty_images_give_forty_and_ten_with_five_of_each_class():

@@ -15,17 +15,17 @@ import pytest
 from conftest import read_records, run_command, settings_in
 from corpus import READ, cases
 
-from covid19 import machine
-from covid19 import store as module
-from covid19.augment import views_of
-from covid19.base import build_base
-from covid19.dataset import Facts, Glimpse
-from covid19.features import extract
-from covid19.machine import ThisMachine
-from covid19.store import FILE_NAME, FeatureStore, facts_key, feature_key
-from covid19.store_rows import checksum
+from covid19.core.executor import machine
+from covid19.core.executor.machine import ThisMachine
+from covid19.data.dataset import Facts, Glimpse
+from covid19.features import cache as module
+from covid19.features.augmentation import views_of
+from covid19.features.backbone.vgg16 import build_base
+from covid19.features.backbone.weights import get_weights
+from covid19.features.cache import FILE_NAME, FeatureStore, facts_key, feature_key
+from covid19.features.cache_rows import checksum
+from covid19.features.extraction import extract
 from covid19.train import train
-from covid19.weights import get_weights
 
 GB = 10**9
 

@@ -10,9 +10,9 @@ import pytest
 from conftest import SHARED, run_command, settings_in, write_noise
 
 import covid19
-from covid19 import machine
-from covid19.errors import InputError
-from covid19.images import read_picture
+from covid19.core.errors import InputError
+from covid19.core.executor import machine
+from covid19.data.images import read_picture
 from covid19.train import train
 
 

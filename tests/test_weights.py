@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 from conftest import SHARED
 
-from covid19 import weights as module
-from covid19.errors import InputError
-from covid19.weights import FILE_NAME, LAYERS, SHAPES, get_weights, untrained_arrays, weights_of
+from covid19.core.errors import InputError
+from covid19.features.backbone import weights as module
+from covid19.features.backbone.weights import FILE_NAME, LAYERS, SHAPES, get_weights, untrained_arrays, weights_of
 
 
 @pytest.fixture

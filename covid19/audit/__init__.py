@@ -1,0 +1,1 @@
+"""The shortcut audit: probes, sources, the verdict and the run of all together."""

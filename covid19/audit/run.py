@@ -1,0 +1,222 @@
+"""The shortcut audit of one run: probes that see no lung, sources, and where the model looks; the report's `audit` comes out.
+
+The quick audit is part of every training run and needs no run of the base; `covid19 audit` adds what does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import softmax
+
+from covid19.audit.sources import describe_sources
+from covid19.audit.verdict import Question, judge, make_probe
+from covid19.core.console import shortened, warn
+from covid19.core.executor.machine import Engine, load_batches
+from covid19.core.settings import Settings
+from covid19.data.dataset import Dataset, Glimpse, Record
+from covid19.data.images import Read, read_picture
+from covid19.data.lungs import Cover, cover_of, find_masks, share_inside, usable_masks
+from covid19.data.split import Split
+from covid19.evaluation.cross_validation import Fold, cross_validate
+from covid19.evaluation.estimate import Estimate
+from covid19.features.augmentation import View
+from covid19.features.backbone.vgg16 import build_base
+from covid19.features.backbone.weights import Weights, get_weights
+from covid19.features.cache import FeatureStore
+from covid19.features.extraction import extract
+from covid19.model.gradcam import gradcam
+from covid19.model.head import Features, Heads, new_heads, train_heads
+
+Array = NDArray[np.float32]
+Members = NDArray[np.intp]
+
+MOST = 20_000  # images that are audited: of 10,000 a class an AUC's standard error is below 0.005, and all fits into memory
+
+
+class Seen(NamedTuple):
+    """What the audit looks at: all images, or `MOST` of them.
+
+    Attributes:
+        at: their positions, sorted, (m,).
+        features: of the images as they are, float32 (m, 512).
+        untrained: the same of a base that was never trained, or None if the run's base is that.
+        hidden: of the images with their lungs hidden, (m, 512) by the probe's name; empty in the quick audit.
+        probes: what the cheap probes see, float64 (m, numbers) by name; see `probes.probe_inputs`.
+    """
+
+    at: Members
+    features: Array
+    untrained: Array | None
+    hidden: dict[str, Array]
+    probes: dict[str, NDArray[np.float64]]
+
+
+def audited(labels: Sequence[str], seed: int) -> Members:
+    """The positions of the images to audit: all, or of more than `MOST` an equal share of each class, drawn by a seed."""
+    if len(labels) <= MOST:
+        return np.arange(len(labels))
+    classes, label = np.unique(labels, return_inverse=True)
+    order = np.random.default_rng(seed).permutation(len(labels))
+    return np.sort(np.concatenate([order[label[order] == own][: MOST // len(classes)] for own in range(len(classes))]))
+
+
+def glimpses_of(records: Sequence[Record], store: FeatureStore, engine: Engine) -> list[Glimpse]:
+    """What decoding told the probes: from the store, or where that was begun anew meanwhile by a second look."""
+    known = store.glimpses([record.digest for record in records])
+    lost = [record for record in records if record.digest not in known]
+    looks = engine.look([record.path for record in lost], frozenset())
+    known |= {lost[number].digest: look.glimpse for number, look in looks if look.glimpse}
+    return [known[record.digest] for record in records]
+
+
+def audit(
+    dataset: Dataset, positive: str, labels: Array, estimate: Estimate, seen: Seen, settings: Settings
+) -> dict[str, Any] | None:
+    """Probe the data set by the run's own folds.
+
+    Args:
+        dataset: of the run.
+        positive: the positive class; all others together are the other side.
+        labels: one-hot, float32 (n, classes).
+        estimate: its probabilities are out of fold, or of a model that never saw the images.
+        seen: what the base saw.
+        settings: audit, seed, lung_box and those of the head.
+
+    Returns:
+        What `judge` returns, `sources`, and room for `lungs`; None without an audit, or without cross-validation.
+    """
+    index = dataset.classes.index(positive)
+    if estimate.probabilities is None or settings.audit == "none":
+        return None
+    records = [dataset.records[i] for i in seen.at]
+    said, labels = estimate.probabilities[seen.at], labels[seen.at]
+    divisions = _within(estimate.divisions, seen.at, len(dataset.records))
+    question = Question(labels.argmax(axis=1) == index, [record.group for record in records], divisions, settings.seed)
+    probes = [
+        make_probe(name, inputs, question, lung_blind=name != "thumbnail") for name, inputs in seen.probes.items()
+    ]  # fmt: skip
+
+    def retrained(features: Array) -> NDArray[np.float64]:
+        logits = cross_validate(features[:, None], labels, divisions, settings)
+        return np.asarray(softmax(logits, axis=2).mean(axis=0)[:, index], float)
+
+    for name, features in seen.hidden.items():
+        probes.append(make_probe(name, features.astype(float), question, scores=retrained(features)))
+    if settings.audit == "full" and seen.untrained is not None:
+        inputs, scores = seen.untrained.astype(float), retrained(seen.untrained)
+        probes.append(make_probe("untrained base", inputs, question, lung_blind=False, scores=scores))
+    sources = describe_sources(records, seen.features, question.positive, divisions)
+    return judge(probes, said[:, index].astype(float), question) | {
+        "images": len(records), "sources": sources, "lungs": None,
+    }  # fmt: skip
+
+
+def _within(divisions: Sequence[Sequence[Fold]], at: Members, count: int) -> Sequence[Sequence[Fold]]:
+    """The same folds among the images at some positions."""
+    place = np.full(count, -1)
+    place[at] = np.arange(len(at))
+    return [[Fold(*(own[own >= 0] for own in (place[fold.train], place[fold.held_out]))) for fold in one] for one in divisions]
+
+
+def covers_of(
+    records: Sequence[Record], settings: Settings, read: Read = read_picture, tell: bool = False
+) -> dict[str, list[Cover]]:
+    """What hides the lungs of each image, by the probe's name: the box, and the masks if there are any.
+
+    Args:
+        records: the images.
+        settings: lung_box, lung_masks.
+        read: decodes a mask's file.
+        tell: warn of masks that do not say where the lungs are.
+
+    Raises:
+        InputError: the folder of masks holds none.
+    """
+    masks = find_masks(settings.lung_masks)
+    named = {"lungs hidden (box)": [cover_of(record.path, settings.lung_box, {}) for record in records]}
+    usable, lines = usable_masks(masks, {record.path.stem for record in records}, read)
+    for line in shortened(lines) if tell else ():
+        warn(line)
+    if usable:
+        named["lungs hidden (masks)"] = [cover_of(record.path, settings.lung_box, usable) for record in records]
+    return named
+
+
+def hidden_features(
+    records: Sequence[Record], base: keras.Model, weights: Weights, store: FeatureStore, engine: Engine, settings: Settings
+) -> dict[str, Array]:
+    """What the base sees with the lungs hidden, float32 (n, 512) by the probe's name; nothing in the quick audit."""
+    if settings.audit != "full":
+        return {}
+    return {
+        name: extract([View(record, cover=cover) for record, cover in zip(records, covers, strict=True)], base,
+                      weights.digest, store, engine).features[np.arange(len(records)), 0]
+        for name, covers in covers_of(records, settings, engine.read, tell=True).items()
+    }  # fmt: skip
+
+
+def lungs_looked_at(
+    dataset: Dataset,
+    split: Split,
+    labels: Array,
+    base: keras.Model,
+    heads: Heads,
+    untrained: Features | None,
+    read: Read,
+    settings: Settings,
+) -> dict[str, Any]:
+    """How much of the model's Grad-CAM lies on the lungs of the held-out images, and the same of a head on an untrained base.
+
+    The second is the check of Adebayo et al. (NeurIPS 2018): where weights that were never trained look, training has not led.
+
+    Returns:
+        What `_where_it_looks` returns, and `untrained`, the same by class, or None if the run's base is that.
+    """
+    tested = [dataset.records[i] for i in split.test]
+    tested = [tested[i] for i in audited([record.label for record in tested], settings.seed)]
+    found = _where_it_looks(tested, dataset.classes, base, heads, read, settings)
+    if untrained is None:
+        return found | {"untrained": None}
+    members = [np.array(split.train)]
+    fresh = new_heads(untrained, members, len(dataset.classes), settings.seed)
+    theirs, _ = train_heads(fresh, untrained, labels, members, settings)
+    looked = _where_it_looks(tested, dataset.classes, build_base(get_weights("random")), theirs, read, settings)
+    return found | {"untrained": looked["by_class"]}
+
+
+def _where_it_looks(
+    records: Sequence[Record], classes: Sequence[str], base: keras.Model, heads: Heads, read: Read, settings: Settings
+) -> dict[str, Any]:
+    """Share of the Grad-CAM mass for each image's own class that lies on the lungs, the mean by class.
+
+    Args:
+        records: the held-out images.
+        classes: in the order of the head's outputs.
+        base: whose feature maps the head's weights are laid over.
+        heads: whose first head is explained.
+        read: decodes a file.
+        settings: lung_box, lung_masks.
+
+    Returns:
+        `by_class`, and `area`, the share that would lie there by chance.
+    """
+    covers = list(covers_of(records, settings, read).values())[-1]
+    flags = np.stack([cover.flags(read) for cover in covers])
+    shares = np.full(len(records), np.nan)
+    for batch in load_batches([View(record) for record in records], read):
+        if not batch.positions:
+            continue
+        maps = np.asarray(base.predict_on_batch(batch.as_floats()), np.float32)
+        for column, name in enumerate(classes):
+            own = [row for row, position in enumerate(batch.positions) if records[position].label == name]
+            if own:
+                images = [batch.positions[row] for row in own]
+                shares[images] = share_inside(gradcam(maps[own], heads, column), flags[images])
+    labels = np.array([record.label for record in records])
+    by_class = {name: float(np.nanmean(own)) for name in classes if np.isfinite(own := shares[labels == name]).any()}
+    return {"by_class": by_class, "area": float(flags.mean())}

@@ -1,0 +1,236 @@
+"""The shortcut audit: can the classes be told apart without the lungs, and does the model do better than that?
+
+What probes see, and what the model said out of fold, goes in; the report's `audit`, with a verdict in one word, comes out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import rankdata
+from sklearn.linear_model import Ridge
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from covid19.data.dataset import FEW
+from covid19.evaluation.bootstrap import Ranking, intervals
+from covid19.evaluation.cross_validation import Fold
+
+Floats = NDArray[np.float64]
+Flags = NDArray[np.bool_]
+
+SIGNIFICANT = 0.05
+NEAR = 0.05  # AUC below the model's within which a probe explains the score
+PERMUTATIONS = 999
+FEWER = 199  # permutations of more than MANY images
+MANY = 2000
+FILES = "file properties"  # the probe of what a network cannot see
+
+
+class Probe(NamedTuple):
+    """One way of looking at the images.
+
+    Attributes:
+        name: in words.
+        lung_blind: whether it can see no lung.
+        scores: out of fold, higher for the positive class, (n,).
+        p_value: of the permutation test, not corrected; None for a probe that may see lungs.
+    """
+
+    name: str
+    lung_blind: bool
+    scores: Floats
+    p_value: float | None
+
+
+class Question(NamedTuple):
+    """What every probe is asked.
+
+    Attributes:
+        positive: bool (n,).
+        groups: of each image, the same for one patient's.
+        divisions: the run's own folds.
+        seed: of the permutations.
+    """
+
+    positive: Flags
+    groups: Sequence[int]
+    divisions: Sequence[Sequence[Fold]]
+    seed: int
+
+
+def make_probe(
+    name: str,
+    inputs: Floats,
+    question: Question,
+    lung_blind: bool = True,
+    scores: Floats | None = None,
+) -> Probe:
+    """Score a probe out of fold and, if it is lung-blind, test whether that could be chance.
+
+    The test (Ojala and Garriga, JMLR 11:1833, 2010) gives each patient another's label and does the whole cross-validation
+    again. A ridge regression takes all labels at once, so 999 permutations cost little more than one.
+
+    Args:
+        name, lung_blind: of the probe.
+        inputs: what it sees of each image, (n, numbers).
+        question: labels, patients and folds.
+        scores: out of fold by another classifier, for the AUC; None takes the ridge regression's.
+    """
+    labels = _permuted(question) if lung_blind else question.positive[:, None].astype(float)
+    said = ridge_scores(inputs, labels, question.divisions)
+    p_value = None
+    if lung_blind:
+        aucs = aucs_of(said, labels)
+        p_value = float((aucs >= aucs[0] - 1e-12).mean())
+    return Probe(name, lung_blind, said[:, 0] if scores is None else scores, p_value)
+
+
+def ridge(inputs: Floats, targets: Floats, held_out: Floats) -> Floats:
+    """What a ridge regression of targets (n, k) on standardised inputs (n, numbers) says of held-out ones: (m, k)."""
+    model = make_pipeline(StandardScaler(), Ridge(alpha=inputs.shape[1])).fit(inputs, targets)
+    return np.asarray(model.predict(held_out)).reshape(len(held_out), -1)
+
+
+def ridge_scores(inputs: Floats, targets: Floats, divisions: Sequence[Sequence[Fold]]) -> Floats:
+    """Out-of-fold scores of a ridge regression on standardised inputs, the sum over the repeats.
+
+    Args:
+        inputs: (n, numbers).
+        targets: (n, k), each column by itself.
+        divisions: repeats of folds.
+
+    Returns:
+        (n, k), less the training part's mean, which is lower where more of a class is held out.
+    """
+    scores = np.zeros_like(targets)
+    for division in divisions:
+        for fold in division:
+            said = ridge(inputs[fold.train], targets[fold.train], inputs[fold.held_out])
+            scores[fold.held_out] += said - targets[fold.train].mean(axis=0)
+    return scores
+
+
+def _permuted(question: Question) -> Floats:
+    """Labels (n, 1 + permutations): the true ones, then each patient with another's.
+
+    A patient with images of both classes keeps them, and the labels change places among these images.
+    """
+    positive, generator = question.positive.astype(float), np.random.default_rng(question.seed)
+    member = np.unique(np.asarray(question.groups), return_inverse=True)[1]
+    share = np.bincount(member, positive) / np.bincount(member)
+    pure = np.flatnonzero((share == 0) | (share == 1))
+    mixed = np.flatnonzero(~np.isin(member, pure))
+    by_patient = mixed[np.argsort(member[mixed], kind="stable")]
+    columns = [positive]
+    for _ in range(PERMUTATIONS if len(member) <= MANY else FEWER):
+        of_patient = share.copy()
+        of_patient[pure] = generator.permutation(share[pure])
+        labels = of_patient[member]
+        labels[by_patient] = positive[mixed[np.lexsort((generator.random(len(mixed)), member[mixed]))]]
+        columns.append(labels)
+    return np.stack(columns, axis=1)
+
+
+def aucs_of(scores: Floats, labels: Floats) -> Floats:
+    """ROC AUC of each column of scores (n, k) by its own labels (n, k), 0 or 1: (k,).
+
+    From ranks (Hanley and McNeil, Radiology 143:29, 1982).
+    """
+    positives = labels.sum(axis=0)
+    above = (rankdata(scores, axis=0) * labels).sum(axis=0) - positives * (positives + 1) / 2
+    return np.asarray(above / (positives * (len(labels) - positives)))
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """P-values corrected for their number (Holm, Scand. J. Statist. 6:65, 1979), in the order given."""
+    order = np.argsort(p_values)
+    steps = np.asarray(p_values)[order] * np.arange(len(order), 0, -1)
+    corrected = np.empty(len(order))
+    corrected[order] = np.maximum.accumulate(steps).clip(max=1)
+    return corrected.tolist()
+
+
+def judge(probes: Sequence[Probe], model: Floats, question: Question) -> dict[str, Any]:
+    """Weigh the probes against the model.
+
+    Args:
+        probes: from `make_probe`, some of them lung-blind.
+        model: the model's scores out of fold, (n,).
+        question: labels, patients and folds.
+
+    Returns:
+        `verdict`: explained, present, none-found or too-few; `probes` [{name, auc, low, high, p_value (Holm-corrected),
+        lung_blind}]; `model_auc`, with the ends of its interval in `model`; `patients_in_smaller_class`; and
+        `margin` {probe, value, low, high}, the model's AUC less that of the best lung-blind probe, the one that decides.
+    """
+    positive, groups = question.positive, question.groups
+    blind = [probe for probe in probes if probe.lung_blind]
+    corrected = dict(zip((p.name for p in blind), holm([p.p_value for p in blind if p.p_value is not None]), strict=True))
+    rankings = {probe.name: Ranking(probe.scores, positive) for probe in probes} | {"the model": Ranking(model, positive)}
+    limits = intervals(
+        lambda weights: {name: ranking.roc_auc(weights) for name, ranking in rankings.items()}, groups, positive.tolist()
+    )
+    once = np.ones((1, len(positive)))
+    aucs = {name: float(ranking.roc_auc(once)[0]) for name, ranking in rankings.items()}
+    guilty = [probe for probe in blind if corrected[probe.name] < SIGNIFICANT]
+    # A network sees pixels, no files: what the file tells is a warning about the data, not an explanation of the score.
+    explaining = [p for p in guilty if p.name != FILES and aucs["the model"] - aucs[p.name] <= NEAR]
+    best = max(explaining or guilty or blind, key=lambda probe: aucs[probe.name]).name
+    fewest = min(len(set(np.asarray(groups)[side])) for side in (positive, ~positive))
+    verdict = "explained" if explaining else "present" if guilty else "too-few" if fewest < FEW else "none-found"
+    return {
+        "verdict": verdict,
+        "probes": [
+            {
+                "name": probe.name,
+                "auc": aucs[probe.name],
+                "low": limits[probe.name][0],
+                "high": limits[probe.name][1],
+                "p_value": corrected.get(probe.name),
+                "lung_blind": probe.lung_blind,
+            }
+            for probe in probes
+        ],
+        "model_auc": aucs["the model"],
+        "model": {"low": limits["the model"][0], "high": limits["the model"][1]},
+        "margin": {"probe": best, **_margin(rankings["the model"], rankings[best], positive, groups)},
+        "patients_in_smaller_class": fewest,
+    }
+
+
+def _margin(model: Ranking, probe: Ranking, positive: Flags, groups: Sequence[int]) -> dict[str, float]:
+    """The difference of two AUCs with its 95 % interval, both of the same patients in each resample."""
+
+    def halved(weights: Floats) -> dict[str, Floats]:  # to (0, 1), where `intervals` lives
+        return {"margin": (1 + model.roc_auc(weights) - probe.roc_auc(weights)) / 2}
+
+    value = float(halved(np.ones((1, len(positive))))["margin"][0])
+    low, high = intervals(halved, groups, positive.tolist())["margin"]
+    return {name: 2 * share - 1 for name, share in (("value", value), ("low", low), ("high", high))}
+
+
+def explain_verdict(audit: dict[str, Any] | None) -> str:
+    """The verdict in plain words: what was found, what it means, what to do."""
+    if audit is None:
+        return "Whether the score needs the lungs was not tested."
+    verdict, margin = audit["verdict"], audit["margin"]
+    probes = {probe["name"]: probe for probe in audit["probes"]}
+    best, blind = probes[margin["probe"]], [name for name, probe in probes.items() if probe["lung_blind"]]
+    if verdict == "none-found":
+        found = f"Probes that see no lung ({', '.join(blind)}) do no better than chance."
+        return f"Audit: {verdict}. {found} Other shortcuts may exist: test on another hospital's images."
+    if verdict == "too-few":
+        found = (
+            f"No probe stands out, but with {audit['patients_in_smaller_class']} patients in the smaller class nothing can be"
+        )
+        return f"Audit: {verdict}. {found} concluded about shortcuts."
+    found = f"By {best['name']} alone the AUC is {best['auc']:.2f} ({best['low']:.2f} to {best['high']:.2f}), by the model"
+    meaning = "the score needs no lungs" if verdict == "explained" else "the classes differ in more than the lungs"
+    if all(probes[name]["p_value"] >= SIGNIFICANT for name in blind if name != FILES):
+        meaning += ", though in the files, which a network on pixels may not see"
+    advice = "Take controls from the same source, crop to the lungs, and test on another hospital's images."
+    return f"Audit: {verdict}. {found} {audit['model_auc']:.2f}: {meaning}. {advice}"

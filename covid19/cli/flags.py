@@ -1,0 +1,187 @@
+"""The flags of the commands that train, train and audit, and their help texts. Defaults come from `Settings`."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from covid19.cli.flags_data import add_cluster_flag, add_data_flags, add_fail_flag
+from covid19.cli.values import address, box, degrees, folds, rate, share, threshold_rule, whole
+from covid19.core.settings import Settings
+
+DATASET = "folder with one folder of images for each class, or an address of one that fsspec knows, such as s3://bucket/xrays"
+
+
+def add_train_flags(parser: argparse.ArgumentParser) -> None:
+    """The flags of the train command."""
+    add = parser.add_argument
+    add("-d", "--dataset", type=address, required=True, metavar="DIR", help=DATASET)
+    add(
+        "-m",
+        "--model",
+        type=Path,
+        default=Settings.model,
+        metavar="FILE",
+        help="model to write; HDF5 if it ends in .h5 or .hdf5, else a Keras archive (default %(default)s)",
+    )
+    add(
+        "-p",
+        "--plot",
+        type=Path,
+        default=Settings.plot,
+        metavar="FILE",
+        help="plot of loss and accuracy by epoch to write, PNG (default %(default)s)",
+    )
+    add(
+        "-r",
+        "--report",
+        type=Path,
+        default=Settings.report,
+        metavar="FILE",
+        help="metrics report to write, JSON (default %(default)s)",
+    )
+    _add_run_flags(parser)
+    add(
+        "--no-audit",
+        dest="audit",
+        action="store_const",
+        const="none",
+        default=Settings.audit,
+        help="leave out the probes that look for shortcuts",
+    )
+
+
+def add_audit_flags(parser: argparse.ArgumentParser) -> None:
+    """The flags of the audit command: those of a training run, without model and plot."""
+    add = parser.add_argument
+    add("-d", "--dataset", type=address, required=True, metavar="DIR", help=DATASET)
+    add(
+        "-r",
+        "--report",
+        type=Path,
+        default=Path("audit.json"),
+        metavar="FILE",
+        help="report to write, JSON; the page is written beside it (default %(default)s)",
+    )
+    add(
+        "--lung-box",
+        type=box,
+        default=Settings.lung_box,
+        metavar="L,T,R,B",
+        help="left, top, right and bottom of the box that hides the lungs, as shares of the picture "
+        "(default 0.12,0.15,0.88,0.85)",
+    )
+    add("--lung-masks", type=Path, metavar="DIR", help="masks of the lungs, named as their image and _mask, used as well")
+    parser.set_defaults(audit="full", model=None, plot=None)
+    _add_run_flags(parser)
+
+
+def _add_run_flags(parser: argparse.ArgumentParser) -> None:
+    """The flags that a training run and an audit share."""
+    add = parser.add_argument
+    add(
+        "-lr",
+        "--learning-rate",
+        "--learning",
+        type=rate,
+        default=Settings.learning_rate,
+        metavar="RATE",
+        help="Adam's first learning rate; it decays to 0 over the epochs (default %(default)s)",
+    )
+    add(
+        "-e",
+        "--epochs",
+        "--epoch",
+        type=whole(1),
+        default=Settings.epochs,
+        metavar="N",
+        help="passes over the training images (default %(default)s)",
+    )
+    add(
+        "-bs",
+        "--batch-size",
+        "--batchsize",
+        type=whole(1),
+        default=Settings.batch_size,
+        metavar="N",
+        help="images in one training step of the head (default %(default)s)",
+    )
+    add(
+        "--test-size",
+        type=share,
+        default=Settings.test_size,
+        metavar="SHARE",
+        help="share of each class held out for the test, between 0 and 1 (default %(default)s)",
+    )
+    add(
+        "--seed",
+        type=whole(0, 2**32 - 2),
+        default=Settings.seed,
+        metavar="N",
+        help="seed of the split, the rotations and the training (default %(default)s)",
+    )
+    add(
+        "--views",
+        type=whole(0, 1000),
+        default=Settings.views,
+        metavar="N",
+        help="rotated views of each training image beside the image itself; "
+        "each costs one run of the base (default %(default)s)",
+    )
+    add(
+        "--rotation",
+        type=degrees,
+        default=Settings.rotation,
+        metavar="DEG",
+        help="largest rotation of a view, degrees either way (default %(default)s)",
+    )
+    add(
+        "--weights",
+        default=Settings.weights,
+        metavar="auto|imagenet|random|FILE",
+        help="weights of the base: auto = ImageNet, or untrained with a warning where it cannot be had; "
+        "imagenet = that or fail; random = untrained; or a file in the official VGG16 layout without top "
+        "(default %(default)s)",
+    )
+    add(
+        "--positive",
+        metavar="CLASS",
+        help="positive class, whose recall is the sensitivity (default: the one whose name contains 'covid', else the first)",
+    )
+    add(
+        "--from",
+        dest="start_from",
+        type=Path,
+        metavar="MODEL",
+        help="start from the head of an earlier model of the same classes and base",
+    )
+    add("--folds", type=folds, default=Settings.folds, metavar="N", help="parts of the cross-validation; 0 does without it")
+    add("--repeats", type=whole(1, 1000), default=Settings.repeats, metavar="N", help="cross-validations, each divided anew")
+    add(
+        "--threshold",
+        type=threshold_rule,
+        default=Settings.threshold,
+        metavar="RULE",
+        help="when the positive class is called: argmax (it is the likeliest), youden, or the threshold that reaches a wanted "
+        "sensitivity or specificity out of fold, such as sens=0.95 or spec=0.95 (default %(default)s)",
+    )
+    add(
+        "--prevalence",
+        type=share,
+        metavar="SHARE",
+        help="share of the positive class among the patients to come, for predictive values (default: the test part's own)",
+    )
+    add(
+        "--no-groups",
+        dest="groups",
+        action="store_false",
+        help="split by image, so that a patient may stand on both sides: the plain split of the original analysis",
+    )
+    add(
+        "--allow-conflicts",
+        action="store_true",
+        help="drop images that lie under two classes, rather than refuse the dataset",
+    )
+    add_fail_flag(parser)
+    add_data_flags(parser)
+    add_cluster_flag(parser)

@@ -1,0 +1,1 @@
+"""Where work runs: this machine, processes that can be ended, or a Ray cluster."""

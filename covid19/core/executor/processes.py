@@ -1,0 +1,133 @@
+"""Processes that decode files, so that a file that hangs, crashes or takes too much memory costs only itself.
+
+A function of this package and its arguments go in; what it returns comes out. Only the child processes decode the content of
+files that may come from anybody.
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import logging
+import multiprocessing
+import os
+import warnings
+from collections.abc import Callable
+from concurrent.futures import TimeoutError as TimedOutError
+from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Protocol, TypeVar
+
+from pebble import ProcessExpired, ProcessPool
+
+from covid19.core.errors import InputError
+from covid19.core.settings import FILE_TIMEOUT_S
+
+T = TypeVar("T")
+
+MEMORY_BYTES = 2_500_000_000  # that one process may take for one file, beyond what it takes for itself
+GRACE_S = 5.0  # after which a process ends by itself whose limit nobody enforced
+MAX_PROCESSES = 8  # enough to feed a GPU; each may take the memory above
+
+
+class RunTask(Protocol):
+    """Runs a function of this package on arguments: here and now (`run_here`), or in a process of its own."""
+
+    def __call__(self, task: Callable[..., T], *arguments: Any) -> T:
+        """Return what the task returns, and raise what it raises."""
+
+
+def run_here(task: Callable[..., T], *arguments: Any) -> T:
+    """Run a task in this process, without a limit."""
+    return task(*arguments)
+
+
+class DecodingPool:
+    """Child processes, each with a limit on the time and the memory that one file may take.
+
+    A process that passes a limit or crashes is ended and replaced; the others go on. The processes are started with the first
+    task, and end with this process, however it ends. Safe for use by several threads.
+
+    Args:
+        timeout_s: seconds that one task may take.
+        processes: how many tasks run at once; None takes as many as there are cores and memory for, at most `MAX_PROCESSES`.
+    """
+
+    def __init__(self, timeout_s: float = FILE_TIMEOUT_S, processes: int | None = None) -> None:
+        self.timeout_s = timeout_s
+        # Not a fork of this process, which has threads; the fork server is started once and imports what decoding needs.
+        server = "forkserver" in multiprocessing.get_all_start_methods()
+        context = multiprocessing.get_context("forkserver" if server else "spawn")
+        if server:
+            context.set_forkserver_preload(["covid19.data.scan"])
+        self._pool = ProcessPool(processes or _default_processes(), initializer=_set_up, context=context)
+
+    def run(self, task: Callable[..., T], *arguments: Any) -> T:
+        """Run a task in one of the processes and wait for it.
+
+        Args:
+            task: a function of a module, which the process imports.
+            arguments: of the task; they are pickled, as is what it returns.
+
+        Raises:
+            ValueError: the task took too long, took too much memory, or ended its process.
+            InputError: the processes cannot be started.
+            Exception: whatever the task raises.
+        """
+        future = self._pool.schedule(_run_with_deadline, args=(self.timeout_s, task, *arguments), timeout=self.timeout_s)
+        try:
+            return future.result()  # type: ignore[no-any-return]  # pebble's future does not know the type
+        except TimedOutError as error:
+            raise ValueError(f"it took longer than {self.timeout_s:g} s to read (--file-timeout)") from error
+        except MemoryError as error:
+            raise ValueError(f"it would take more than {MEMORY_BYTES / 1e9:g} GB of memory") from error
+        except ProcessExpired as error:
+            raise ValueError("the process that read it crashed: the file is damaged, or takes too much memory") from error
+        except BrokenProcessPool as error:
+            raise InputError(f"the processes that read files cannot be started ({error}); expected room for them") from error
+
+    def close(self) -> None:
+        """End the processes, also those that are busy."""
+        self._pool.stop()  # type: ignore[no-untyped-call]
+        self._pool.join()
+
+    def __enter__(self) -> DecodingPool:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+
+def _run_with_deadline(timeout_s: float, task: Callable[..., T], *arguments: Any) -> T:
+    """Run a task, and end this process some seconds after the limit if its parent, which was to do that, has been killed."""
+    with Path(os.devnull).open("w", encoding="ascii") as nowhere:
+        faulthandler.dump_traceback_later(timeout_s + GRACE_S, exit=True, file=nowhere)
+        try:
+            return task(*arguments)
+        finally:
+            faulthandler.cancel_dump_traceback_later()
+
+
+def _default_processes() -> int:
+    cores = os.cpu_count() or 1
+    try:
+        memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, ValueError, OSError):  # Windows does not say
+        memory = MEMORY_BYTES * cores
+    return max(1, min(cores, MAX_PROCESSES, memory // MEMORY_BYTES))
+
+
+def _set_up() -> None:
+    """Make this process silent, and let it take `MEMORY_BYTES` more than it has now; only Linux says how much that is."""
+    warnings.simplefilter("ignore")  # of odd files, of which the parent says itself what is wrong
+    logging.disable()
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)  # decoders in C write there
+    os.close(nowhere)
+    try:
+        import resource
+
+        now = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0]) * resource.getpagesize()
+        resource.setrlimit(resource.RLIMIT_AS, (now + MEMORY_BYTES, now + MEMORY_BYTES))
+    except (ImportError, OSError, ValueError):
+        return

@@ -1,0 +1,195 @@
+"""Items out to workers on a Ray cluster, through Ray Data, and what they made back: batches, back-pressure, and no item lost.
+
+Ray Data runs in an actor on the head node rather than here, so that a client from outside (`ray://`) can use it too.
+"""
+
+from __future__ import annotations
+
+import pickle
+from collections import deque
+from collections.abc import Callable, Generator, Iterator, Sequence
+from itertools import islice
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from covid19 import __version__
+from covid19.core.addresses import reason
+from covid19.core.console import warn
+from covid19.core.errors import InputError
+from covid19.core.executor.machine import BATCH
+from covid19.core.executor.ray_actors import Failed, Worker
+
+BLOCKS = 16  # that each actor should get at the least, so that all end at about the same time
+ROWS = 8 * BATCH  # items of a block at the most: what a node that dies may cost
+AHEAD = 8  # answers asked for before they are needed
+AT_ONCE = 10_000  # items sent at once
+DEADLY = "each worker of the cluster that read it died"
+REMEDY = (
+    f"expected covid19 {__version__} and its packages on every node, and 2 GB of memory for each actor: install them there, "
+    "and see Ray's logs on the nodes"
+)
+# Items of a block in each round, and how often a block is tried again whose worker dies. What did not come back goes out again
+# in ever smaller company, until what ends its worker is alone. Twice alone, since a node may die just then.
+ROUNDS = ((ROWS, 3), (8, 1), (1, 1), (1, 1))
+
+
+class Pool(NamedTuple):
+    """Which actors a cluster has room for: how many, and the cores and GPUs of each."""
+
+    actors: int
+    cores: float
+    gpus: int
+
+
+class Task(NamedTuple):
+    """What a `Streamer` is to run.
+
+    Attributes:
+        worker: the class of the actors; its module is to be had on every node.
+        pool: how many of them.
+        ordered: whether to keep the items' order.
+        retries: of a block whose worker dies.
+        version: of this program where the run began.
+    """
+
+    worker: type[Worker]
+    pool: Pool
+    ordered: bool
+    retries: int
+    version: str
+
+
+def stream(
+    worker: type[Worker], arguments: list[Any], count: int, item: Callable[[int], Any], pool: Pool, ordered: bool = False
+) -> Generator[tuple[int, Any]]:
+    """What the workers made of each item, by its position; `Failed` of one that none could do.
+
+    Args:
+        worker: the class of the actors, of those in `ray_actors.py`.
+        arguments: of its constructor, the same for all.
+        count: of the items.
+        item: from a position, anything that can be pickled.
+        pool: of the workers.
+        ordered: whether to keep the items' order; those that had to be done again come last.
+
+    Raises:
+        InputError: the cluster cannot do it at all.
+    """
+    import ray
+
+    shared = ray.put(arguments)  # held here: an actor that is started anew asks for it again
+    del arguments  # the base's weights, 59 MB
+    left, good, bad = np.arange(count), 0, 0
+    for number, (most, retries) in enumerate(ROUNDS):
+        if not len(left):
+            return
+        if number:
+            warn(f"workers of the cluster were lost: {len(left)} of {count} items are done again")
+        rows = min(most, max(1, len(left) // (pool.actors * BLOCKS * BATCH)) * BATCH)
+        wanted = pool._replace(actors=min(pool.actors, -(-len(left) // rows)))
+        done = np.zeros(count, bool)
+        for position, said in _round([shared], left, item, rows, Task(worker, wanted, ordered, retries, __version__)):
+            done[position] = True
+            good, bad = good + (not isinstance(said, Failed)), bad + isinstance(said, Failed)
+            if bad == ROWS and not good:
+                raise InputError(f"the cluster fails at everything ({said.why}); {REMEDY}")
+            yield position, said
+        left = left[~done[left]]
+    if len(left) == count > ROWS:
+        raise InputError(f"every worker of the cluster died; {REMEDY}")
+    yield from ((int(position), Failed(DEADLY)) for position in left)
+
+
+def _round(
+    shared: list[Any], left: Any, item: Callable[[int], Any], rows: int, task: Task
+) -> Iterator[tuple[int, Any]]:  # fmt: skip
+    """Send the items that are left, once, and yield what comes back."""
+    import ray
+
+    # On the head, whose end is the cluster's; without a core of its own, since it only hands on.
+    streamer: Any = ray.remote(Streamer).options(num_cpus=0, resources={"node:__internal_head__": 0.001}).remote()
+    try:
+        for start in range(0, len(left), AT_ONCE):
+            sent = [(int(position), pickle.dumps(item(position))) for position in left[start : start + AT_ONCE]]
+            ray.get(streamer.feed.remote(sent, rows))
+        ray.get(streamer.start.remote(task, shared))
+        waiting = deque(streamer.next.remote() for _ in range(AHEAD))
+        while block := ray.get(waiting.popleft()):
+            waiting.append(streamer.next.remote())
+            yield from ((position, pickle.loads(said)) for position, said in block)  # of this program's own workers
+    except (ray.exceptions.RayError, ModuleNotFoundError) as error:
+        raise InputError(f"the cluster failed ({reason(getattr(error, 'cause', None) or error)}); {REMEDY}") from error
+    finally:
+        if ray.is_initialized():
+            ray.kill(streamer)
+
+
+class Streamer:
+    """An actor on the head node that runs one round through Ray Data; it takes items in blocks and gives back blocks."""
+
+    def __init__(self) -> None:
+        self._blocks: list[Any] = []
+        self._done: Iterator[tuple[int, bytes]] = iter(())
+
+    def feed(self, items: Sequence[tuple[int, bytes]], rows: int) -> None:
+        """Take items, by position and pickled, into blocks of some rows."""
+        import pyarrow
+
+        for start in range(0, len(items), rows):
+            positions, pickled = zip(*items[start : start + rows], strict=True)
+            self._blocks.append(pyarrow.table({"position": positions, "item": pyarrow.array(pickled, pyarrow.binary())}))
+
+    def start(self, task: Task, shared: list[Any]) -> None:
+        """Begin.
+
+        Args:
+            task: what to run.
+            shared: a reference to the arguments of the workers, in a list so that Ray passes it on as it is.
+
+        Raises:
+            RuntimeError: this program has another version here.
+        """
+        import logging
+
+        import ray.data
+
+        if task.version != __version__:
+            raise RuntimeError(f"covid19 {__version__} on the cluster, {task.version} where the run began")
+        logging.getLogger("ray.data").setLevel(logging.ERROR)
+        context = ray.data.DataContext.get_current()
+        context.enable_progress_bars = context.print_on_execution_start = False
+        context.max_errored_blocks = -1  # what is lost is done again in the next round
+        context.execution_options.preserve_order = task.ordered
+        actors, cores, gpus = task.pool
+        done = ray.data.from_arrow(self._blocks).map_batches(
+            task.worker,
+            fn_constructor_args=(shared,),
+            batch_size=None,  # a block
+            batch_format="pyarrow",
+            zero_copy_batch=True,
+            num_cpus=cores,
+            num_gpus=gpus or None,
+            max_restarts=-1,
+            max_task_retries=task.retries,
+            compute=ray.data.ActorPoolStrategy(
+                min_size=1, max_size=actors, initial_size=actors,
+                # One block is decoded while the base is busy with another.
+                max_concurrent_calls_per_actor=task.worker.AT_ONCE, enable_true_multi_threading=task.worker.AT_ONCE > 1,
+            ),
+        )  # fmt: skip
+        self._blocks = []
+        blocks = done.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0)
+        self._done = (row for block in blocks for row in _rows(block))
+
+    def next(self) -> list[tuple[int, bytes]]:
+        """The next that are done: positions and what was made of each, pickled; none at the end.
+
+        As many as Ray sends in a message: of more than 100 KB it makes shared memory, which grows with what was ever received.
+        """
+        return list(islice(self._done, BATCH))
+
+
+def _rows(block: Any) -> Iterator[tuple[int, bytes]]:
+    """Of an Arrow table, each row's position and what was made of it."""
+    return zip(block["position"].to_pylist(), block["said"].to_pylist(), strict=True)

@@ -1,0 +1,258 @@
+"""Writing results safely: paths are tried before the work begins, files appear whole, together and for the right eyes.
+
+Who may read what is written, unless a file of that name exists, whose permissions are kept:
+
+- Reports (`metrics.json`, `metrics.html`, `audit.*`, `evaluation.json`) name files, which name patients, and show pictures:
+  the user alone (0600).
+- Models hold digests and features of the training images, and paths: the user alone. Exported models hold none of these and
+  are made to be passed on: as the user's file mode mask says.
+- Heat maps are patients' pictures: the user alone, in a folder of the user's alone (0700) if it is made for them.
+- `plot.png` and the ImageNet weights hold nothing of a patient: as the mask says.
+- A data set that `prepare` or `sample` builds is made of published images or of drawn ones: as the mask says.
+- What is printed is for whoever reads the terminal or the file that the shell made for it.
+
+Drafts lie in a hidden folder beside their target (`.covid19-*`, 0700). One that a SIGKILL or a power cut leaves may be deleted.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import stat
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Any, NamedTuple
+
+from covid19.core.addresses import is_address
+from covid19.core.errors import InputError
+
+DRAFT_PREFIX = ".covid19-"
+PRIVATE_FILE, PRIVATE_FOLDER = 0o600, 0o700
+
+
+def check_outputs(outputs: Iterable[Path], inputs: Iterable[Path] = ()) -> None:
+    """Make sure, before anything slow, that each output can be written and destroys no input.
+
+    Args:
+        outputs: the files that the run will write.
+        inputs: the files and folders that it reads; those that do not exist and addresses elsewhere are passed over. In a
+            folder, no file that exists may be written.
+
+    Raises:
+        InputError: an output is a folder or no regular file, its folder is missing or not writable, two outputs are the same,
+            or one is an input, by its path or through a link.
+    """
+    outputs = list(outputs)
+    seen: set[Path] = set()
+    for path in outputs:
+        _check_kind(path)
+        if path.resolve() in seen:
+            raise InputError(f"two outputs are the same file '{path}'; give each its own path")
+        seen.add(path.resolve())
+        try:
+            with tempfile.TemporaryFile(dir=path.parent):
+                pass
+        except OSError as error:
+            raise InputError(
+                f"cannot write '{path}': {error.strerror} in folder '{path.parent}'; "
+                "expected a folder that exists and can be written: create it or give another path"
+            ) from error
+    _check_inputs_stay(outputs, [path for path in inputs if not is_address(path)])
+
+
+def _check_kind(path: Path) -> None:
+    """Refuse what exists and cannot be replaced by a file, and a name that the file system does not take."""
+    try:
+        mode = path.stat().st_mode
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise InputError(
+            f"cannot write '{str(path)[:200]}': {error.strerror}; expected a path in a folder that exists: give another"
+        ) from error
+    if stat.S_ISDIR(mode):
+        raise InputError(f"cannot write '{path}': it is a folder, expected a file's path; add a file name")
+    if not stat.S_ISREG(mode):
+        raise InputError(f"cannot write '{path}': it is no regular file, expected a new or an ordinary file; give another path")
+
+
+def _check_inputs_stay(outputs: Iterable[Path], inputs: Iterable[Path]) -> None:
+    """Refuse an output that is an input: a new file is none, whatever its path."""
+    existing = {identity: path for path in outputs if (identity := _identity(path))}
+    if not existing:
+        return
+    inodes = {inode for _, inode in existing}
+    by_path = {path.resolve(): path for path in existing.values()}
+    for given in inputs:
+        place = Path(os.path.realpath(given))  # `resolve` raises where links lead in a circle
+        inside = by_path.get(place)
+        if not inside and given.is_dir():
+            inside = next((path for resolved, path in by_path.items() if resolved.is_relative_to(place)), None)
+        linked = (existing[own] for file in _files_of(given, inodes) if (own := _identity(file)) in existing)
+        output = inside or next(linked, None)
+        if output:
+            raise InputError(
+                f"cannot write '{output}': it is an input of this run, or in its folder '{given}'; expected a path that holds "
+                "nothing the run reads: give another"
+            )
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """Device and inode, the same for all links to one file; None if there is none."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
+
+
+def _files_of(given: Path, inodes: set[int]) -> Iterator[Path]:
+    """The file itself, or of a folder those below it that may be one of some inodes; class folders may be links.
+
+    A directory lists inodes, so that of a million images none need be asked for.
+    """
+    if not given.is_dir():
+        yield given
+        return
+    with os.scandir(given) as entries:
+        linked = [entry.path for entry in entries if entry.is_symlink() and entry.is_dir()]
+    for top in (given, *map(Path, linked)):
+        waiting = [str(top)]
+        while waiting:
+            try:
+                with os.scandir(waiting.pop()) as entries:
+                    for entry in entries:
+                        if entry.is_dir(follow_symlinks=False):
+                            waiting.append(entry.path)
+                        elif entry.is_symlink() or entry.inode() in inodes:
+                            yield Path(entry.path)
+            except OSError:  # one that may not be read is reported by whoever reads it
+                continue
+
+
+class _Output(NamedTuple):
+    """A target, the private folder beside it with its draft, and whether it is for the user alone."""
+
+    target: Path
+    folder: Path
+    private: bool
+
+    @property
+    def draft(self) -> Path:
+        """Where it is written first, with the target's own name."""
+        return self.folder / "new" / self.target.name
+
+    @property
+    def backup(self) -> Path:
+        """What stood at the target, until all outputs are in place."""
+        return self.folder / "old" / self.target.name
+
+
+class OutputTransaction:
+    """Outputs that appear together: drafts are written, and at the end of the `with` block all are moved into place.
+
+    If anything fails, on the way or between two moves, every target is as it was. A kill between two moves can leave some
+    targets new and others old, each of them whole.
+
+        with OutputTransaction() as outputs:
+            outputs.draft(path).write_text(text)
+    """
+
+    def __init__(self) -> None:
+        self._outputs: list[_Output] = []
+
+    def draft(self, target: Path, private: bool = True) -> Path:
+        """A path to write to, which does not exist yet, of the target's name; a folder may be made there too.
+
+        Args:
+            target: where it will be moved to.
+            private: whether the user alone may read it; a target that exists keeps its permissions.
+
+        Raises:
+            OSError: the target's folder cannot be written.
+        """
+        output = _Output(target, Path(tempfile.mkdtemp(prefix=DRAFT_PREFIX, dir=target.parent)), private)
+        self._outputs.append(output)
+        output.draft.parent.mkdir()
+        output.backup.parent.mkdir()
+        return output.draft
+
+    def __enter__(self) -> OutputTransaction:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        try:
+            if kind is None:
+                self._move_all()
+        finally:
+            for output in self._outputs:
+                shutil.rmtree(output.folder, ignore_errors=True)
+
+    def _move_all(self) -> None:
+        for output in self._outputs:
+            _finish(output)
+            _keep(output)
+        try:
+            for output in self._outputs:
+                output.draft.replace(output.target)
+        except BaseException:
+            for output in reversed(self._outputs):
+                _put_back(output)
+            raise
+
+
+def _finish(output: _Output) -> None:
+    """Give a draft its permissions and bring it to the disk."""
+    files = [output.draft, *output.draft.rglob("*")] if output.draft.is_dir() else [output.draft]
+    for file in files:
+        if output.private:
+            file.chmod(PRIVATE_FOLDER if file.is_dir() else PRIVATE_FILE)
+        if file.is_file():
+            with file.open("rb") as stream:
+                os.fsync(stream.fileno())
+    if output.target.is_file():
+        output.draft.chmod(stat.S_IMODE(output.target.stat().st_mode) & 0o777)
+
+
+def _keep(output: _Output) -> None:
+    """Keep what stands at the target under a second name; it stays in its place as well."""
+    if not os.path.lexists(output.target):
+        return
+    try:
+        os.link(output.target, output.backup, follow_symlinks=False)
+    except OSError:  # a file system without hard links
+        shutil.copy2(output.target, output.backup, follow_symlinks=False)
+
+
+def _put_back(output: _Output) -> None:
+    """Undo a move, if it was done."""
+    if os.path.lexists(output.draft):
+        return
+    if os.path.lexists(output.backup):
+        output.backup.replace(output.target)
+    elif output.target.is_dir():
+        shutil.rmtree(output.target, ignore_errors=True)
+    else:
+        output.target.unlink(missing_ok=True)
+
+
+@contextmanager
+def written_whole(target: Path, private: bool = False) -> Iterator[Path]:
+    """A draft for one file, moved into place at the end, so that a crash never leaves half a file or destroys the last one."""
+    with OutputTransaction() as outputs:
+        yield outputs.draft(target, private)
+
+
+def json_text(value: Any, indent: int | None = None) -> str:
+    r"""Text in JSON that is valid in every encoding, and reads back to the same names even where these are no text.
+
+    Whatever is not ASCII is written as `\u` and four digits: a name that is not UTF-8, a sign that a terminal would obey.
+
+    Raises:
+        ValueError: a number is not finite, for which JSON has no word.
+    """
+    return json.dumps(value, indent=indent, allow_nan=False)

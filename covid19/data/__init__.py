@@ -1,0 +1,1 @@
+"""Files to records: images, DICOM, metadata, patients, duplicates, the split, lungs and the scan of a data set."""

@@ -1,0 +1,1 @@
+"""Making data sets: from published collections, and of phantoms."""

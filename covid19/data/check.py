@@ -1,0 +1,265 @@
+"""Look a data set over without training: counts, what is wrong with it, and whether its sources give the classes away.
+
+A folder goes in, findings come out. A *problem* makes a run unsound: it would be refused, or its score would mean nothing.
+A *warning* is something to know before the score is believed.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from covid19.core.console import printable, shortened
+from covid19.core.executor.machine import ThisMachine
+from covid19.core.executor.processes import DecodingPool
+from covid19.core.settings import FILE_TIMEOUT_S
+from covid19.data.dataset import FEW, Dataset, Record, list_classes
+from covid19.data.images import COLOURFUL, FLAT, SIDE
+from covid19.data.patients import KAGGLE
+from covid19.data.reader import Filter, describe_conflict, survey
+from covid19.features.cache import FeatureStore
+
+Finding = dict[str, Any]
+
+ADULT = 18  # years
+MAX_AGE = 150  # years: a larger number in the table is no age
+SHUFFLES = 1000
+GIVEN_AWAY = 0.8  # share of the way from chance to certainty at which the source tells the class
+DETAILS = {
+    "small": f"smaller than the {SIDE} pixels that the base sees",
+    "flat": "nearly one shade",
+    "colourful": "colourful, like a photograph",
+}
+
+
+def check(root: Path, wanted: Filter, store: FeatureStore, file_timeout_s: float = FILE_TIMEOUT_S) -> Finding:
+    """Look over a data set's files, metadata and classes.
+
+    Args:
+        root: folder with one folder of images for each class.
+        wanted: as for a training run; images under two classes are reported, not refused.
+        store: knows the images that were decoded before.
+        file_timeout_s: seconds that reading one file may take.
+
+    Returns:
+        JSON values: `root`, `sound`, `problems`, `warnings`, `classes` (counts of each), `views`, `patients_by_rule`,
+        `sources` {`table`: images by source and class, `guess`: see `guess_by_source`}, `metadata`, `files` [{path, why}].
+
+    Raises:
+        InputError: there are no class folders, or the table cannot be read.
+    """
+    classes = list_classes(root)
+    with DecodingPool(file_timeout_s) as decoder:
+        dataset = survey(root, classes, wanted, store, ThisMachine(decoder.run))
+    files = [{"path": skipped.path, "why": skipped.reason} for skipped in dataset.skipped]
+    files += [{"path": record.name, "why": DETAILS[kind]} for record in dataset.records for kind in _oddities(record)]
+    described = dataset.as_json()
+    counts = _count_classes(dataset)
+    named = [record for record in dataset.records if record.entry.source]
+    sources = {"table": _by_source(named, dataset.classes), "guess": guess_by_source(named)}
+    problems = _problems(dataset, counts, sources["guess"])
+    return {
+        "root": str(root),
+        "sound": not problems,
+        "problems": problems,
+        "warnings": _warnings(dataset, counts, sources["guess"]),
+        "classes": counts,
+        **{key: described[key] for key in ("views", "patients_by_rule", "metadata")},
+        "sources": sources,
+        "files": files,
+    }
+
+
+def guess_by_source(records: Sequence[Record]) -> Finding | None:
+    """How well the source alone tells the class: each image is given the most frequent class of its source.
+
+    Small sources are right by themselves, so chance is what the same guess gets when the classes are dealt anew to the groups.
+
+    Args:
+        records: images whose source is known.
+
+    Returns:
+        `accuracy`, its mean by `chance` and the `p_value` of a permutation test (Phipson and Smyth, Stat. Appl. Genet. Mol.
+        Biol. 9:39, 2010), over so many `images`; None where fewer than two classes have a source, or all have the same one.
+    """
+    labels, label = np.unique([record.label for record in records], return_inverse=True)
+    sources, source = np.unique([record.entry.source for record in records], return_inverse=True)
+    if min(len(labels), len(sources)) < 2:
+        return None
+    _, first, group = np.unique([record.group for record in records], return_index=True, return_inverse=True)
+
+    def accuracy(classes: Any) -> float:
+        table = np.bincount(source * len(labels) + classes, minlength=len(sources) * len(labels))
+        return float(table.reshape(len(sources), -1).max(axis=1).sum() / len(records))
+
+    generator = np.random.default_rng(0)
+    found = accuracy(label)
+    dealt = [accuracy(generator.permutation(label[first])[group]) for _ in range(SHUFFLES)]
+    above = sum(value >= found - 1e-12 for value in dealt)
+    chance = float(np.mean(dealt))
+    return {"accuracy": found, "chance": chance, "p_value": (above + 1) / (SHUFFLES + 1), "images": len(records)}
+
+
+def _oddities(record: Record) -> list[str]:
+    facts = record.facts
+    found = {
+        "small": min(facts.width, facts.height) < SIDE,
+        "flat": facts.spread < FLAT,
+        "colourful": facts.colour >= COLOURFUL,
+    }
+    return [kind for kind, odd in found.items() if odd]
+
+
+def _count_classes(dataset: Dataset) -> dict[str, dict[str, int]]:
+    """What there is of each class."""
+    exact, near = Counter(record.digest for record in dataset.records), Counter(dataset.near)
+    duplicates: dict[str, Counter[str]] = defaultdict(Counter)
+    records: dict[str, list[Record]] = {label: [] for label in dataset.classes}
+    for record, number in zip(dataset.records, dataset.near, strict=True):
+        records[record.label].append(record)
+        duplicates[record.label].update(exact=exact[record.digest] > 1, near=near[number] > 1)
+    skipped: dict[str, Counter[str]] = defaultdict(Counter)
+    for item in dataset.skipped:
+        skipped[item.path.partition("/")[0]][item.kind] += item.kind != "stray"
+    return {label: _count(own, skipped[label], duplicates[label]) for label, own in records.items()}
+
+
+def _count(records: Sequence[Record], skipped: Counter[str], duplicates: Counter[str]) -> dict[str, int]:
+    """What there is of one class, given how many files were left out by kind, and how many images have duplicates."""
+    odd = Counter(kind for record in records for kind in _oddities(record))
+    ages = [_is_child(record) for record in records]
+    return {
+        "files": len(records) + sum(skipped.values()),
+        "unreadable": skipped["unreadable"],
+        "other view": skipped["view"],
+        "under two classes": skipped["conflict"],
+        "images": len(records),
+        "patients": len({record.patient for record in records}),
+        "patient unknown": sum(record.rule == "none" for record in records),
+        "view unknown": sum(not record.view for record in records),
+        "exact duplicates": duplicates["exact"],
+        "near duplicates": duplicates["near"] - duplicates["exact"],
+        **{kind: odd[kind] for kind in DETAILS},
+        "of children": ages.count(True),
+        "of adults": ages.count(False),
+        "licence stated": sum(bool(record.entry.license) for record in records),
+    }
+
+
+def _is_child(record: Record) -> bool | None:
+    """Whether the patient is a child, None if nothing tells; Kaggle's pneumonia set is of children of one to five years."""
+    try:
+        age = float(record.entry.age)
+    except ValueError:
+        age = math.nan
+    if 0 <= age <= MAX_AGE:
+        return age < ADULT
+    return True if record.entry.source == KAGGLE else None
+
+
+def _by_source(records: Sequence[Record], classes: Sequence[str]) -> dict[str, dict[str, int]]:
+    """Images by source and class, the largest source first."""
+    cells = Counter((record.entry.source, record.label) for record in records)
+    total = Counter(record.entry.source for record in records)
+    return {source: {label: cells[source, label] for label in classes} for source, _ in total.most_common()}
+
+
+def _problems(dataset: Dataset, classes: dict[str, dict[str, int]], guess: Finding | None) -> list[str]:
+    """What makes a run on this data set unsound."""
+    found = shortened([describe_conflict(names) for names in dataset.conflicts], "more images under two classes")
+    groups: dict[str, set[int]] = defaultdict(set)
+    for record in dataset.records:
+        groups[record.label].add(record.group)
+    small = []
+    for label, counts in classes.items():
+        if counts["images"] < 2:
+            small.append(f"class '{label}' has {counts['images']} usable images; a run needs two")
+        elif len(groups[label]) < 2:
+            small.append(f"all images of class '{label}' are of one patient or of one picture: none can be held out")
+    found += shortened(small, "more such classes")
+    if guess and guess["accuracy"] - guess["chance"] >= GIVEN_AWAY * (1 - guess["chance"]):
+        found.append(
+            f"the source alone tells the class with accuracy {guess['accuracy']:.3f} (by chance {guess['chance']:.3f}): a "
+            "model can score so without looking at the lungs; take controls from the same sources (covid19 prepare --controls "
+            "same-source)"
+        )
+    return found
+
+
+def _warnings(dataset: Dataset, classes: dict[str, dict[str, int]], guess: Finding | None) -> list[str]:
+    """What to know before a score on this data set is believed."""
+
+    def total(key: str) -> int:
+        return sum(counts[key] for counts in classes.values())
+
+    images = total("images")
+    strays = sum(skipped.kind == "stray" for skipped in dataset.skipped)
+    texts = {
+        "file(s) cannot be read and are left out": total("unreadable"),
+        "file(s) lie in no class folder and are left out": strays,
+        "image(s) have another view and are left out": total("other view"),
+        f"of {images} images have no known patient: each counts as a patient of its own": total("patient unknown"),
+        f"of {images} images have no known view: they are taken for PA": total("view unknown"),
+        **{f"image(s) are {text}": total(kind) for kind, text in DETAILS.items()},
+        f"of {images} images have no stated licence: ask before they are passed on": images - total("licence stated"),
+        "image(s) have rows that contradict each other in the metadata": len((dataset.metadata or {}).get("conflicts", ())),
+    }
+    found = [f"{count} {text}" for text, count in texts.items() if count]
+    children = {label: counts["of children"] / max(counts["images"], 1) for label, counts in classes.items()}
+    young, old = max(children, key=lambda name: children[name]), min(children, key=lambda name: children[name])
+    if children[young] - children[old] >= 0.5:
+        found.append(
+            f"class '{young}' is of children and class '{old}' is not (Kaggle's pneumonia set is of children of one to five "
+            "years, the COVID-19 sets are of adults): a model can tell them by age"
+        )
+    few = shortened([f"'{label}' ({counts['patients']})" for label, counts in classes.items() if counts["patients"] < FEW])
+    if few:
+        found.append(f"fewer than {FEW} patients of class {' and '.join(few)}: little can be concluded")
+    if guess and guess["p_value"] < 0.05 and guess["accuracy"] - guess["chance"] < GIVEN_AWAY * (1 - guess["chance"]):
+        found.append(f"the source hints at the class: accuracy {guess['accuracy']:.3f}, by chance {guess['chance']:.3f}")
+    return found
+
+
+def describe(findings: Finding) -> str:
+    """The findings as text for a terminal: counts by class, sources by class, problems, warnings."""
+    labels = list(findings["classes"])
+    rows = [[name, *(str(findings["classes"][label][name]) for label in labels)] for name in findings["classes"][labels[0]]]
+    lines = [*_table(["", *labels], rows), ""]
+    lines.append("views: " + ", ".join(f"{view} {count}" for view, count in findings["views"].items()))
+    lines.append("patients known by: " + ", ".join(f"{rule} {count}" for rule, count in findings["patients_by_rule"].items()))
+    if metadata := findings["metadata"]:
+        lines.append(
+            f"metadata: {metadata['rows']} rows, {metadata['matched']} images matched, {metadata['without_file']} files not "
+            f"here, {len(metadata['conflicts'])} with contradicting rows"
+        )
+    table, guess = findings["sources"]["table"], findings["sources"]["guess"]
+    if table:
+        shown = [[source[:48], *(str(counts[label]) for label in labels)] for source, counts in list(table.items())[:12]]
+        lines += ["", *_table(["source", *labels], shown)]
+        if len(table) > len(shown):
+            lines.append(f"... and {len(table) - len(shown)} smaller sources")
+    if guess:
+        lines.append(
+            f"guess the class from the source: accuracy {guess['accuracy']:.3f}, by chance {guess['chance']:.3f} "
+            f"(p = {guess['p_value']:.3f}, {guess['images']} images)"
+        )
+    for kind in ("problems", "warnings"):
+        lines += ["", *(f"{kind[:-1]}: {text}" for text in findings[kind])] if findings[kind] else []
+    files = [f"{printable(file['path'])}: {file['why']}" for file in findings["files"]]
+    lines += [f"  {line}" for line in shortened(files, "more files (all of them with --json)")]
+    verdict = "No problem found that makes a run unsound." if findings["sound"] else "Unsound: mend the problems before a run."
+    return "\n".join([*lines, "", verdict])
+
+
+def _table(head: list[str], rows: list[list[str]]) -> list[str]:
+    """Columns, the first flush left, the others flush right."""
+    first, *others = (max(map(len, column)) for column in zip(head, *rows, strict=True))
+    return [
+        "  ".join([name.ljust(first), *(cell.rjust(width) for cell, width in zip(cells, others, strict=True))])
+        for name, *cells in (head, *rows)
+    ]

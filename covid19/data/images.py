@@ -1,0 +1,286 @@
+"""The only place that reads pixels: one image or DICOM file in, one RGB picture of 224x224 out."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import re
+import stat
+import struct
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from covid19.core.addresses import MOST_BYTES, on_disk
+from covid19.core.executor.processes import RunTask, run_here
+from covid19.data.dicom import is_dicom, read_dicom
+
+Pixels = NDArray[np.uint8]
+
+SIDE = 224
+COLOURFUL = 20  # measured: 268 radiographs, tinted and annotated ones included, have at most 18, two photographs 30 and 66
+FLAT = 5  # standard deviation in grey levels below which a picture shows next to nothing
+MOST_PIXELS = 100_000_000  # the largest detectors have 20 million
+MAX_DECODED_BYTES = 512_000_000  # of a decoded image; 100 million pixels of 8 bits in three channels take 300 million
+MAX_JPEG_SCANS = 100  # encoders write about ten; an empty scan costs a few bytes in the file and a walk over the whole image
+# How the files begin that are read; OpenCV knows more kinds, but none that a radiograph comes in.
+KINDS = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"BM", b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+DEFLATE_RATIO = 1032  # of a stream, at most (zlib, "technical details")
+# The next marker of a JPEG file: behind entropy-coded data, 0xFF 0x00 and the restart markers are no new segment.
+MARKER = re.compile(rb"\xff+[^\x00\xff\xd0-\xd7]", re.DOTALL)
+START_OF_SCAN, END_OF_IMAGE = 0xDA, 0xD9
+WITHOUT_LENGTH = (0x01, 0xD8)
+# What Pillow raises on headers that it cannot make sense of, in files that OpenCV decodes all the same.
+ODD_HEADER = (
+    OSError, ValueError, SyntaxError, TypeError, KeyError, IndexError, AttributeError, RuntimeError, ArithmeticError, EOFError,
+    struct.error,
+)  # fmt: skip
+
+
+class Picture(NamedTuple):
+    """One decoded image.
+
+    Attributes:
+        pixels: uint8 array (224, 224, 3), RGB, 0 to 255.
+        width, height: of the file's image, in pixels.
+    """
+
+    pixels: Pixels
+    width: int
+    height: int
+
+
+Read = Callable[[Path], Picture]
+
+
+def file_digest(path: Path) -> str:
+    """SHA-256 of a file's bytes, in hexadecimal: the identity of an image whatever its name.
+
+    Raises:
+        OSError: the file cannot be opened.
+        ValueError: it is no regular file, such as a pipe, which would never end.
+    """
+    check_regular(path)
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def check_regular(path: Path) -> int:
+    """Make sure that a path is a file of a size that can be read, and return its bytes.
+
+    Raises:
+        OSError: there is none, or only a link that leads nowhere.
+        ValueError: it is no regular file, empty, or larger than 512 MB.
+    """
+    status = path.stat()
+    if not stat.S_ISREG(status.st_mode):
+        raise ValueError("it is no regular file")
+    if not status.st_size:
+        raise ValueError("the file is empty")
+    if status.st_size > MOST_BYTES:
+        raise ValueError(f"the file has {status.st_size / 1e6:.0f} MB, expected {MOST_BYTES / 1e6:.0f} at most")
+    return status.st_size
+
+
+def read_picture(path: Path, run: RunTask = run_here) -> Picture:
+    """Read one file, or what an address names, and resize it, whatever its aspect ratio; see `decode` for the rest.
+
+    Args:
+        path: a path or an address.
+        run: where to decode it: here, or in a process that can be ended, `DecodingPool.run`.
+    """
+    with on_disk(path) as file:
+        return run(_read_file, file)
+
+
+def _read_file(file: Path) -> Picture:
+    return as_picture(*decode(file))
+
+
+def as_picture(image: Pixels, negative: bool) -> Picture:
+    """What the base is shown of an image that `decode` gave."""
+    pixels = resize(image)
+    return Picture(255 - pixels if negative else pixels, image.shape[1], image.shape[0])
+
+
+def decode(path: Path) -> tuple[Pixels, bool]:
+    """Read one image file in its own size; see `decode_bytes`.
+
+    Raises:
+        OSError: the file cannot be opened.
+        ValueError: it is no regular file, or `decode_bytes` refuses it.
+    """
+    check_regular(path)
+    return decode_bytes(path.read_bytes())
+
+
+def decode_bytes(content: bytes) -> tuple[Pixels, bool]:
+    """Decode the content of one image file with OpenCV, or of one DICOM file with pydicom, in its own size.
+
+    Pixels of 8 bits are taken as they are. Deeper ones (16-bit and float PNG and TIFF, DICOM) are mapped linearly so that the
+    image's own darkest becomes 0 and its brightest 255: a 12-bit image in a 16-bit file keeps its contrast, nothing is clipped.
+
+    Args:
+        content: of a PNG, JPEG, BMP, TIFF or DICOM file; an EXIF orientation is applied, alpha is dropped.
+
+    Returns:
+        uint8 array (height, width, 3), RGB; and whether it is a negative (MONOCHROME1) that is still to be inverted.
+
+    Raises:
+        ValueError: the content is empty, damaged, too large, no such image, or has more than one page or frame.
+    """
+    try:
+        values, negative = read_dicom(content, check_size) if is_dicom(content) else (_decode(content), False)
+        image = values if values.dtype == np.uint8 else to_8_bits(values)
+        return (image if image.ndim == 3 else np.repeat(image[..., None], 3, axis=2)), negative
+    except MemoryError as error:
+        raise ValueError("it takes more memory to decode than there is") from error
+
+
+def check_size(pixels: int, bytes_per_pixel: int) -> None:
+    """Make sure that an image is not too large to be decoded.
+
+    Raises:
+        ValueError: it has too many pixels, or would take too many bytes.
+    """
+    if pixels > MOST_PIXELS:
+        raise ValueError(f"it would have more than {MOST_PIXELS / 1e6:.0f} million pixels, too many for a radiograph")
+    if pixels * bytes_per_pixel > MAX_DECODED_BYTES:
+        size = pixels * bytes_per_pixel / 1e6
+        raise ValueError(f"it would take {size:.0f} MB when decoded, expected {MAX_DECODED_BYTES / 1e6:.0f} at most")
+
+
+def colourfulness(pixels: Pixels) -> float:
+    """How much the hue varies over a picture: 0 for grey or evenly tinted ones, above 25 for most photographs.
+
+    Args:
+        pixels: uint8 array (height, width, 3), RGB.
+
+    Returns:
+        Root of the summed variances of red less green and of blue less green, in grey levels.
+    """
+    red, green, blue = np.moveaxis(pixels.astype(np.float32), 2, 0)
+    return float(np.hypot((red - green).std(), (blue - green).std()))
+
+
+def resize(image: Pixels) -> Pixels:
+    """Resize to 224x224, each axis by the method that suits it.
+
+    An axis that shrinks is averaged over areas (linear interpolation skips pixels there, which aliases ribs and
+    vessels into patterns that are not in the patient); an axis that grows is interpolated linearly.
+
+    Args:
+        image: uint8 array (height, width, 3).
+
+    Returns:
+        uint8 array (224, 224, 3).
+    """
+    height, width = image.shape[:2]
+    shrunk = cv2.resize(image, (min(width, SIDE), min(height, SIDE)), interpolation=cv2.INTER_AREA)
+    return np.asarray(cv2.resize(shrunk, (SIDE, SIDE), interpolation=cv2.INTER_LINEAR), np.uint8)
+
+
+def to_8_bits(values: NDArray[Any]) -> Pixels:
+    """Map values of any depth linearly to 0 ... 255, darkest to 0 and brightest to 255; all equal becomes 0.
+
+    Raises:
+        ValueError: a value is not finite.
+    """
+    low, high = float(values.min()), float(values.max())
+    if not np.isfinite(high - low):
+        raise ValueError("a pixel's value is not finite")
+    scale = 255 / (high - low) if high > low else 0.0
+    mapped = np.empty(values.shape, np.uint8)
+    for row, own in zip(mapped, values, strict=True):  # one by one: the whole in float64 could take eight times the memory
+        row[:] = np.rint((own.astype(np.float64) - low) * scale)
+    return mapped
+
+
+def _decode(content: bytes) -> NDArray[Any]:
+    """Pixels as the file has them: RGB or, where a TIFF has floats, grey."""
+    if not content.startswith(KINDS):
+        raise ValueError("not an image of a kind that is read: PNG, JPEG, BMP, TIFF or DICOM")
+    _check_header(content)
+    data = np.frombuffer(content, np.uint8)
+    try:
+        image = cv2.imdecode(data, cv2.IMREAD_COLOR_RGB | cv2.IMREAD_ANYDEPTH)
+        if image is None and not content.startswith(KINDS[:3]):
+            image = cv2.imdecode(data, cv2.IMREAD_ANYDEPTH)  # a TIFF with floats, which OpenCV does not turn into colours
+    except cv2.error as error:
+        raise ValueError(f"OpenCV cannot decode it: {error.err}") from error
+    if image is None:
+        raise ValueError("OpenCV cannot decode it: damaged")
+    return np.asarray(image)
+
+
+def _check_header(content: bytes) -> None:
+    """Refuse by its header what would take too much memory or time, or has several pages of which only one would be seen."""
+    if content.startswith(KINDS[0]):
+        _check_chunks(content)
+    elif content.startswith(KINDS[1]):
+        _check_scans(content)
+    try:
+        with Image.open(io.BytesIO(content), formats=("PNG", "JPEG", "BMP", "TIFF")) as header:
+            size, depth = header.width * header.height, _bytes_per_channel(header, content)
+            # Not `n_frames`, which counts all pages, in quadratic time.
+            several = header.format != "MPO" and getattr(header, "is_animated", False)
+            raw = header.info.get("compression") == "raw"  # of a TIFF
+    except Image.DecompressionBombError:
+        size, depth, several, raw = 2 * MOST_PIXELS, 1, False, False
+    except ODD_HEADER:
+        return  # OpenCV has a limit of its own, see `covid19/__init__.py`
+    ratio = DEFLATE_RATIO if content.startswith(KINDS[0]) else 1
+    if (content.startswith(KINDS[0]) or raw) and size > 8 * ratio * len(content):
+        raise ValueError("OpenCV cannot decode it: the file has too few bytes for the pixels that it claims")
+    check_size(size, 3 * depth)  # OpenCV makes three channels of one
+    if several:
+        raise ValueError("it has more than one page, expected one")
+
+
+def _bytes_per_channel(header: Image.Image, content: bytes) -> int:
+    """How many bytes OpenCV will need for a channel of a pixel; Pillow's mode does not tell 16-bit colours."""
+    if content.startswith(KINDS[0]):
+        bits = content[24]  # of the chunk IHDR, which is the first (PNG specification, 11.2.1)
+    elif header.format == "TIFF":
+        bits = max(header.tag_v2.get(258, (8,)))  # type: ignore[attr-defined]  # BitsPerSample; Pillow's TIFF images have tags
+    else:
+        bits = 8
+    return max(1, int(bits) // 8)
+
+
+def _check_scans(content: bytes) -> None:
+    """Walk over the segments of a JPEG file and count its scans (ITU-T T.81, annex B).
+
+    Raises:
+        ValueError: there are more than `MAX_JPEG_SCANS`.
+    """
+    at, scans = 2, 0
+    while found := MARKER.search(content, at):
+        kind, at = content[found.end() - 1], found.end()
+        if kind == END_OF_IMAGE:
+            return
+        if kind == START_OF_SCAN:
+            scans += 1
+            if scans > MAX_JPEG_SCANS:
+                raise ValueError(f"the JPEG file has more than {MAX_JPEG_SCANS} scans")
+        if kind not in WITHOUT_LENGTH:
+            at += int.from_bytes(content[at : at + 2])
+
+
+def _check_chunks(content: bytes) -> None:
+    """Walk over the chunks of a PNG file to its last: OpenCV takes the memory that a chunk claims, and reads half a file.
+
+    Raises:
+        ValueError: one ends after the file.
+    """
+    at, name = 8, b""
+    while name != b"IEND":
+        length, name = int.from_bytes(content[at : at + 4]), content[at + 4 : at + 8]
+        at += 12 + length  # and length, name, checksum
+        if at > len(content):
+            raise ValueError("OpenCV cannot decode it: the PNG file is truncated")

@@ -1,0 +1,242 @@
+"""Read a data set's files: decode what was never decoded, ask table and headers, leave out, group. Files in, records out."""
+
+from __future__ import annotations
+
+from collections import defaultdict, deque
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+
+from covid19.core.console import shortened, warn
+from covid19.core.errors import InputError
+from covid19.core.executor.machine import Engine, Look, why_unreadable
+from covid19.data.dataset import Dataset, Facts, Glimpse, Listed, Record, Skipped, check_counts, list_images, list_strays
+from covid19.data.duplicates import is_blank, near_groups, same_picture
+from covid19.data.images import Pixels, Read
+from covid19.data.metadata import Entry, Metadata, read_metadata
+from covid19.data.patients import collection_of, find_patient
+from covid19.features.cache import FeatureStore
+
+FACTS_AT_ONCE = 1000
+MAX_PICTURES_COMPARED = 16  # different pictures of near-equal hash that an image is compared with, the latest ones
+
+Numbers = NDArray[np.intp]
+
+
+@dataclass(frozen=True)
+class Filter:
+    """Which images a run takes.
+
+    Attributes:
+        metadata: the collection's table; None takes `metadata.csv` in the root if it is there.
+        view: 'PA' leaves out images whose known view is another, 'any' keeps them.
+        allow_conflicts: drop an image that lies under two classes, rather than refuse the data set.
+    """
+
+    metadata: Path | None = None
+    view: str = "PA"
+    allow_conflicts: bool = False
+
+
+def read_dataset(root: Path, classes: tuple[str, ...], wanted: Filter, store: FeatureStore, engine: Engine) -> Dataset:
+    """Read every file as `survey` does, and make sure that a model can be trained on them.
+
+    Raises:
+        InputError: the table cannot be read, an image lies under two classes, or a class is left with fewer than two images.
+    """
+    dataset = survey(root, classes, wanted, store, engine)
+    if dataset.conflicts and not wanted.allow_conflicts:
+        files = sum(map(len, dataset.conflicts))
+        raise InputError(
+            f"{describe_conflict(dataset.conflicts[0])} ({len(dataset.conflicts)} such images in all, in {files} files); "
+            "expected one class for each image: remove the wrong files, or drop all of them with --allow-conflicts"
+        )
+    check_counts(root, dataset.counts(), "usable image", dataset.skipped)
+    return dataset
+
+
+def survey(root: Path, classes: tuple[str, ...], wanted: Filter, store: FeatureStore, engine: Engine) -> Dataset:
+    """Read every file once, and make records of those to use.
+
+    Args:
+        root: the data set's folder.
+        classes: from `list_classes`.
+        wanted: what to leave out; an image under two classes is left out as well.
+        store: knows the images that were decoded before, which are not decoded again; is told of the others.
+        engine: reads the files.
+
+    Raises:
+        InputError: the table cannot be read.
+    """
+    metadata = _find_metadata(root, wanted.metadata)
+    listed = list_images(root, classes)
+    skipped, records = [], []
+    for image, look in zip(listed, _look([image.path for image in listed], store, engine), strict=True):
+        if look.facts is None:
+            skipped.append(Skipped(image.name, look.problem, "unreadable"))
+        else:
+            record = _record(root, image, look, look.facts, metadata)
+            if wanted.view != "any" and record.view.upper() not in ("", wanted.view):
+                skipped.append(Skipped(image.name, f"view {record.view}, not {wanted.view}", "view"))
+            else:
+                records.append(record)
+    near = _near(records)
+    conflicts, lost = _conflicts(records, near, engine.read)
+    torn = {name for names in conflicts for name in names}
+    skipped += [Skipped(name, "the same image lies under two classes", "conflict") for name in torn]
+    skipped += [Skipped(name, why, "unreadable") for name, why in lost.items()]
+    kept = [position for position, record in enumerate(records) if record.name not in torn and record.name not in lost]
+    records, near = [records[position] for position in kept], near[kept]
+    return Dataset(
+        root, classes, tuple(_grouped(records, near)), (*list_strays(root), *sorted(skipped)),
+        conflicts=tuple(conflicts), near=tuple(near.tolist()), metadata=_describe(metadata, listed),
+    )  # fmt: skip
+
+
+def warn_of_skipped(dataset: Dataset) -> None:
+    """Warn of the files that were left out, of each kind a few and how many more; the report names all of them."""
+    by_kind: dict[str, list[str]] = defaultdict(list)
+    for path, why, kind in dataset.skipped:
+        by_kind[kind].append(f"skipped '{path}': {why}")
+    for lines in by_kind.values():
+        for line in shortened(lines, f"more ({len(lines)} in all)"):
+            warn(line)
+
+
+def describe_conflict(names: Sequence[str]) -> str:
+    """An image under two classes, in words that name two of its files."""
+    one, other, *rest = names
+    if not rest:
+        return f"'{one}' and '{other}' are the same image under two classes"
+    return f"'{one}', '{other}' and {len(rest)} more file{'s' * (len(rest) > 1)} are the same image under two classes"
+
+
+def _find_metadata(root: Path, given: Path | None) -> Metadata | None:
+    path = given or root / "metadata.csv"
+    return read_metadata(path) if given or path.is_file() else None
+
+
+def _look(paths: Sequence[Path], store: FeatureStore, engine: Engine) -> list[Look]:
+    """What is known of each file, with facts of all that can be read: from the store if they were decoded before."""
+    looks: dict[int, Look] = {}
+    fresh: list[tuple[str, Facts, Glimpse]] = []
+    for position, look in engine.look(paths, store.known()):
+        if look.facts and look.glimpse:
+            fresh.append((look.digest, look.facts, look.glimpse))
+        looks[position] = look._replace(glimpse=None)
+        # Kept batch by batch, so that a stopped run need not decode a large set from its beginning.
+        if len(fresh) == FACTS_AT_ONCE:
+            store.put_facts(fresh)
+            fresh = []
+    store.put_facts(fresh)
+    known = store.facts([look.digest for look in looks.values() if look.digest and not look.facts])
+    looks |= {at: look._replace(facts=known[look.digest]) for at, look in looks.items() if look.digest in known}
+    lost = [position for position, look in looks.items() if look.digest and not look.facts]  # the store was begun anew
+    looks |= {lost[number]: look for number, look in engine.look([paths[i] for i in lost], frozenset())}
+    return [looks[position] for position in range(len(paths))]
+
+
+def _record(root: Path, image: Listed, look: Look, facts: Facts, metadata: Metadata | None) -> Record:
+    entry = (metadata and metadata.of(image.name)) or Entry()
+    patient = find_patient(image.name, entry.patient, look.said.get("patient", ""))
+    view = entry.view or ("CT" if look.said.get("modality") == "CT" else look.said.get("view", ""))
+    entry = replace(entry, source=entry.source or collection_of(image.name))
+    return Record(root, image.name, image.label, look.digest, patient.name, patient.rule, view, entry, facts)
+
+
+def _near(records: Sequence[Record]) -> Numbers:
+    """A number for each image that its duplicates share: those of near-equal hash, of a blank picture those of equal bytes.
+
+    All blank pictures have one hash, which says nothing about them; two that are not the same file have nothing in common by
+    which they could be told to be one picture.
+    """
+    blank = [is_blank(record.facts.hash) for record in records]
+    near = near_groups([record.facts.hash for record, flat in zip(records, blank, strict=True) if not flat])
+    numbers = iter(near.tolist())
+    offset = int(near.max()) + 1 if len(near) else 0
+    own: dict[str, int] = {}
+    return np.array(
+        [
+            own.setdefault(record.digest, offset + len(own)) if flat else next(numbers)
+            for record, flat in zip(records, blank, strict=True)
+        ],
+        np.intp,
+    )
+
+
+def _conflicts(records: Sequence[Record], near: Numbers, read: Read) -> tuple[list[tuple[str, ...]], dict[str, str]]:
+    """Find the pictures that lie under two classes.
+
+    A near hash alone is no proof, so pixels are compared, but never all pairs: files of equal bytes are one, each other file is
+    decoded once at most, and compared with a bounded number of different pictures of its group.
+
+    Returns:
+        For each such picture the names of its files, of which the first two are of different classes; and why files could not
+        be read any more, by name.
+    """
+    members: dict[int, list[Record]] = defaultdict(list)
+    for record, number in zip(records, near.tolist(), strict=True):
+        members[number].append(record)
+    conflicts: list[tuple[str, ...]] = []
+    lost: dict[str, str] = {}
+    for group in members.values():
+        if len({record.label for record in group}) > 1:
+            for picture in _pictures(group, read, lost):
+                other = next((record for record in picture if record.label != picture[0].label), None)
+                if other:
+                    rest = (record.name for record in picture[1:] if record is not other)
+                    conflicts.append((picture[0].name, other.name, *rest))
+    return conflicts, lost
+
+
+def _pictures(group: Sequence[Record], read: Read, lost: dict[str, str]) -> list[list[Record]]:
+    """Divide images of near-equal hash into those that show the same picture; those that cannot be read are told to `lost`."""
+    copies: dict[str, list[Record]] = defaultdict(list)
+    for record in group:
+        copies[record.digest].append(record)
+    if len(copies) == 1:
+        return [list(group)]
+    found: list[list[Record]] = []
+    known: deque[tuple[Pixels, list[Record]]] = deque(maxlen=MAX_PICTURES_COMPARED)
+    for records in copies.values():
+        try:
+            pixels = read(records[0].path).pixels
+        except (OSError, ValueError) as error:
+            lost |= {record.name: why_unreadable(error) for record in records}
+            continue
+        same = next((files for other, files in known if same_picture(pixels, other)), None)
+        if same is None:
+            same = []
+            found.append(same)
+            known.append((pixels, same))
+        same += records
+    return found
+
+
+def _grouped(records: Sequence[Record], near: Numbers) -> list[Record]:
+    """Give one group number to images that share a patient or are duplicates, through any chain of both."""
+    patients = {name: number for number, name in enumerate(sorted({record.patient for record in records}))}
+    ends = np.array([patients[record.patient] for record in records], int)
+    offset = len(patients)
+    size = offset + (int(near.max()) + 1 if len(near) else 0)
+    links = coo_array((np.ones(len(records), bool), (ends, offset + near)), shape=(size, size))
+    numbers = connected_components(links, directed=False)[1]
+    return [replace(record, group=int(numbers[end])) for record, end in zip(records, ends, strict=True)]
+
+
+def _describe(metadata: Metadata | None, listed: Sequence[Listed]) -> dict[str, Any] | None:
+    if metadata is None:
+        return None
+    return {
+        "path": str(metadata.path),
+        "rows": metadata.rows,
+        "matched": sum(metadata.of(image.name) is not None for image in listed),
+        "without_file": metadata.without_file({image.name for image in listed}),
+        "conflicts": list(metadata.conflicts),
+    }

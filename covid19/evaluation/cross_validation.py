@@ -1,0 +1,85 @@
+"""Cross-validation on stored features: a head for each fold, all trained side by side, so the honest estimate costs a second.
+
+Features, labels and groups go in; what was said of each image by heads that never saw it, nor its patient, comes out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.model_selection import StratifiedGroupKFold
+
+from covid19.core.console import warn
+from covid19.core.settings import Settings
+from covid19.model.head import Features, logits_of, new_heads, train_heads
+
+Array = NDArray[np.float32]
+Members = NDArray[np.intp]
+
+TRIES = 20  # divisions drawn for each repeat until every class is in each training part
+
+
+class Fold(NamedTuple):
+    """Positions of the training and of the held-out images, intp, disjoint."""
+
+    train: Members
+    held_out: Members
+
+
+def make_folds(labels: Sequence[int], groups: Sequence[int], folds: int, repeats: int, seed: int) -> list[list[Fold]]:
+    """Divide the images, several times anew: stratified by class, no group on both sides.
+
+    Args:
+        labels: class of each image.
+        groups: of each image; images of one number stay together.
+        folds: parts; fewer, with a warning, where a class has fewer groups.
+        repeats: divisions.
+        seed: of all divisions.
+
+    Returns:
+        For each repeat its folds; empty where a class has a single group, or every division leaves a class untrained.
+    """
+    label, group = np.asarray(labels), np.asarray(groups)
+    fewest = min(len(np.unique(group[label == number])) for number in np.unique(label))
+    if fewest < folds:
+        warn(f"cross-validation with {fewest} folds, not {folds}: a class has {fewest} patients")
+    if fewest < 2:
+        return []
+    found = []
+    for repeat in range(repeats):
+        for attempt in range(TRIES):
+            state = int(np.random.default_rng((seed, repeat, attempt)).integers(2**31))
+            divider = StratifiedGroupKFold(min(folds, fewest), shuffle=True, random_state=state)
+            division = [Fold(*fold) for fold in divider.split(label, label, group)]
+            if all(len(np.unique(label[fold.train])) == len(np.unique(label)) and len(fold.held_out) for fold in division):
+                found.append(division)
+                break
+    return found
+
+
+def cross_validate(features: Features, labels: Array, divisions: Sequence[Sequence[Fold]], settings: Settings) -> Array:
+    """Train a head for each fold and let it judge the images it never saw.
+
+    Standardisation is adapted to each fold's training images alone.
+
+    Args:
+        features: of all images, float32 (n, views, 512); held-out images are judged by view 0, the image itself. The run's
+            test images have no other: in the folds where they train, they train unrotated.
+        labels: one-hot, float32 (n, classes).
+        divisions: from `make_folds`.
+        settings: epochs, batch_size, learning_rate, seed.
+
+    Returns:
+        Out-of-fold logits, float32 (divisions, n, classes).
+    """
+    folds = [fold for division in divisions for fold in division]
+    members = [fold.train for fold in folds]
+    heads, _ = train_heads(new_heads(features, members, labels.shape[1], settings.seed), features, labels, members, settings)
+    logits = np.empty((len(divisions), len(labels), labels.shape[1]), np.float32)
+    numbers = [repeat for repeat, division in enumerate(divisions) for _ in division]
+    for head, (repeat, fold) in enumerate(zip(numbers, folds, strict=True)):
+        logits[repeat, fold.held_out] = logits_of(heads.one(head), features, fold.held_out)[:, 0]
+    return logits

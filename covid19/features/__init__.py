@@ -1,0 +1,1 @@
+"""Records to vectors: augmentation, extraction, the feature cache and the feature array on disk."""

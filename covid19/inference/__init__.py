@@ -1,0 +1,1 @@
+"""Asking a saved model: the predictor and the writers of its answers."""

@@ -1,0 +1,236 @@
+"""The page and its API as one ASGI application. Bytes come in, answers go out: no path, no address, no file of this machine."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import io
+import json
+from collections.abc import AsyncIterator, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol, TypeVar
+
+import jinja2
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import HTMLResponse, JSONResponse, Response, StreamingResponse
+from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from covid19 import NOTICE
+from covid19.core.executor.machine import why_unreadable
+from covid19.core.executor.processes import DecodingPool
+from covid19.data.images import Pixels
+from covid19.inference.server.guard import PAGE_TOKEN_HEADER, Access, Guard
+from covid19.inference.server.multipart import (
+    MAX_FILE_BYTES,
+    MAX_FILES,
+    MAX_REQUEST_BYTES,
+    UploadedFile,
+    UploadMemory,
+    read_files,
+)
+from covid19.inference.server.openapi import describe_api
+from covid19.inference.server.uploads import read_upload
+from covid19.inference.writers import Answer, CsvWriter, describe_model
+from covid19.model.novelty import UNLIKE
+
+MAX_REQUESTS = 64  # answered or waiting; the next ones are refused
+DECODING_THREADS = 4  # that wait for a process that decodes
+STATIC = Path(__file__).parent / "static"
+T = TypeVar("T")
+
+
+class Model(Protocol):
+    """What the page asks of `model_process.ModelProcess`."""
+
+    def ask(self, pixels: Pixels) -> tuple[Answer, bytes]:
+        """Answer for a picture and give its heat map."""
+
+
+class Sample(NamedTuple):
+    """A picture to click.
+
+    Attributes:
+        name: of its file.
+        caption: what stands below it.
+        content: the file's bytes.
+        preview: what is shown, JPEG.
+    """
+
+    name: str
+    caption: str
+    content: bytes
+    preview: bytes
+
+
+class Samples(NamedTuple):
+    """The pictures to click, and what stands above them."""
+
+    title: str
+    items: Sequence[Sample]
+
+
+class Predict:
+    """`POST /api/predict`: answers for the files of a request, each as soon as it is known.
+
+    Args:
+        model: that answers.
+        pool: of processes that decode.
+        classes: in the order of the model's outputs.
+        about: what is known of the model, see `Predictor.about`.
+    """
+
+    def __init__(self, model: Model, pool: DecodingPool, classes: Sequence[str], about: dict[str, Any]) -> None:
+        self._model, self._pool, self._classes, self._about = model, pool, classes, about
+        self._memory = UploadMemory()
+        self._requests = 0
+        # One file of each request at a time, first come, first served: a large request does not hold up a small one.
+        self._decoding = ThreadPoolExecutor(DECODING_THREADS)
+        self._asking = ThreadPoolExecutor(1)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Receive the files and send the answers."""
+        request = Request(scope, receive)
+        pictures, table = (_is_wanted(request, name) for name in ("pictures", "csv"))
+        if self._requests >= MAX_REQUESTS:
+            raise HTTPException(503, "too many requests at once: try again later", {"Retry-After": "10"})
+        self._requests += 1
+        try:
+            with self._memory.reserve() as take:
+                files = await read_files(request, take)
+                lines = self._lines(files, pictures, table)
+                await StreamingResponse(lines, media_type="application/json")(scope, receive, send)
+        except ClientDisconnect:
+            pass  # nobody is left to be answered
+        finally:
+            self._requests -= 1
+
+    async def _lines(self, files: Sequence[UploadedFile], pictures: bool, table: bool) -> AsyncIterator[str]:
+        """One JSON object, a line for each answer."""
+        yield _as_json({"model": self._about})[:-1] + ', "answers": ['
+        answers = []
+        for number, file in enumerate(files):
+            answer, preview, heat = await self._answer(file)
+            answers.append(answer)
+            shown = {"picture": _data_url(preview, "image/jpeg"), "heat": _data_url(heat, "image/png")} if pictures else {}
+            yield (",\n" if number else "\n") + _as_json(answer._asdict() | shown)
+        yield "\n]" + (f', "csv": {_as_json(self._as_table(answers))}' if table else "") + "}\n"
+
+    async def _answer(self, file: UploadedFile) -> tuple[Answer, bytes, bytes]:
+        """The answer for a file, its picture and its heat map."""
+        try:
+            content = bytes(file.content)
+            file.content.clear()
+            upload = await _in_thread(self._decoding, lambda: self._pool.run(read_upload, content))
+            answer, heat = await _in_thread(self._asking, lambda: self._model.ask(upload.pixels))
+        except (OSError, ValueError) as error:
+            return Answer(file.name, "", {}, None, why_unreadable(error)), b"", b""
+        return answer._replace(file=file.name), upload.preview, heat
+
+    def _as_table(self, answers: Sequence[Answer]) -> str:
+        """The answers as `covid19 predict --csv` prints them."""
+        output = io.StringIO()
+        writer = CsvWriter(self._classes, self._about, (), output)
+        writer.begin()
+        for answer in answers:
+            writer.answer(answer)
+        writer.end()
+        return output.getvalue()
+
+
+def make_app(
+    model: Model, pool: DecodingPool, classes: Sequence[str], about: dict[str, Any], samples: Samples, access: Access
+) -> ASGIApp:
+    """The page, its API and `/health`, behind `guard.Guard`.
+
+    Args:
+        model, pool, classes, about: see `Predict`.
+        samples: pictures to click.
+        access: who may ask.
+    """
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("covid19.inference.server"), autoescape=True, undefined=jinja2.StrictUndefined
+    )
+    limits = {"files": MAX_FILES, "file_bytes": MAX_FILE_BYTES, "request_bytes": MAX_REQUEST_BYTES}
+    description = {
+        "classes": classes,
+        "model": about,
+        "description": describe_model(about),
+        "unlike": UNLIKE,
+        "limits": limits,
+        "samples": {
+            "title": samples.title,
+            "items": [
+                {"name": s.name, "caption": s.caption, "picture": _data_url(s.preview, "image/jpeg")} for s in samples.items
+            ],
+        },
+    }
+    api = describe_api()
+    page = environment.get_template("serve.html.j2").render(
+        notice=NOTICE, token=access.page_token, token_header=PAGE_TOKEN_HEADER, limits=limits
+    )
+
+    def sample(request: Request) -> Response:
+        number = request.path_params["number"]
+        if number >= len(samples.items):
+            raise HTTPException(404, f"there are {len(samples.items)} samples, numbered from 0")
+        return Response(samples.items[number].content, media_type="application/octet-stream")
+
+    routes = [
+        Route("/", _fixed(HTMLResponse(page))),
+        Route("/static/serve.css", _fixed(Response((STATIC / "serve.css").read_bytes(), media_type="text/css"))),
+        Route("/static/serve.js", _fixed(Response((STATIC / "serve.js").read_bytes(), media_type="text/javascript"))),
+        Route("/health", _fixed(JSONResponse({"status": "ready"}))),
+        Route("/api/predict", Predict(model, pool, classes, about), methods=["POST"]),
+        Route("/api/model", _fixed(JSONResponse(description))),
+        Route("/api/samples/{number:int}", sample),
+        Route("/api/openapi.json", _fixed(JSONResponse(api))),
+        Route("/api/docs", _fixed(HTMLResponse(environment.get_template("api.html.j2").render(api=api, notice=NOTICE)))),
+    ]
+    return Guard(Starlette(routes=routes, exception_handlers={HTTPException: _say_error, Exception: _say_failure}), access)
+
+
+def _fixed(response: Response) -> Callable[[Request], Response]:
+    """An endpoint that always gives the same."""
+    return lambda request: response
+
+
+def _say_error(request: Request, error: Exception) -> Response:
+    """A refusal as JSON."""
+    if not isinstance(error, HTTPException):
+        raise error
+    return JSONResponse({"error": error.detail}, error.status_code, error.headers)
+
+
+def _say_failure(request: Request, error: Exception) -> Response:
+    """What nobody foresaw, without a word of what was sent."""
+    return JSONResponse({"error": "the program failed: send it again"}, 500)
+
+
+def _is_wanted(request: Request, name: str) -> bool:
+    """The value of a query parameter that is 'true' or 'false'.
+
+    Raises:
+        HTTPException: it is neither.
+    """
+    value = request.query_params.get(name, "false")
+    if value not in ("true", "false"):
+        raise HTTPException(400, f"the query parameter '{name}' is neither 'true' nor 'false': give one of these")
+    return value == "true"
+
+
+async def _in_thread(pool: ThreadPoolExecutor, work: Callable[[], T]) -> T:
+    return await asyncio.get_running_loop().run_in_executor(pool, work)
+
+
+def _as_json(value: object) -> str:
+    """JSON, which has no word for a number that is not finite."""
+    return json.dumps(value, ensure_ascii=False, allow_nan=False)
+
+
+def _data_url(content: bytes, kind: str) -> str:
+    """Bytes as an address that holds them; '' of none."""
+    return f"data:{kind};base64,{base64.b64encode(content).decode()}" if content else ""

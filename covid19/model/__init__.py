@@ -1,0 +1,1 @@
+"""Vectors to a model file and back: head, saving, loading, novelty, Grad-CAM and export."""

@@ -1,0 +1,215 @@
+"""What a model file says beside the model: who made it, from what, and how far it can be believed. Written and checked here."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from covid19 import NOTICE, __version__
+
+if TYPE_CHECKING:
+    from covid19.core.settings import Settings
+    from covid19.report.summary import Outcome
+
+PREPROCESSING = (
+    "decode as RGB, apply the EXIF orientation; resize to 224x224 ignoring aspect ratio, by area where an axis shrinks "
+    "and linearly where it grows; divide by 255; the model does the rest"
+)
+MEASURES = ("accuracy", "sensitivity", "specificity", "roc_auc")
+VERDICTS = ("explained", "present", "none-found", "too-few")  # of `verdict.judge`
+DIGEST_DIGITS = 64  # of a file's digest and of a perceptual hash, in hexadecimal
+MAX_CONTAINERS = 1000  # lists and objects in the information
+MAX_OTHER_VALUES = 10_000  # beside digests
+MAX_CLASSES = 1000
+MAX_NAME = 255  # characters of a class's name, which is a folder's
+MAX_WORDS = 2000  # characters of a line of text
+MAX_SETTINGS = 100  # entries of a list or an object
+LARGEST = 1e18  # of a setting's number
+HIGHEST_THRESHOLD = math.nextafter(1, 2)  # calls nobody, see `calibration.choose_threshold`
+TEMPERATURES = (0.1, 100.0)  # wider than `calibration.fit_temperature` gives
+
+
+def model_info(settings: Settings, found: Outcome) -> dict[str, Any]:
+    """What the file of a run's model says.
+
+    Returns:
+        JSON values: `classes` in the order of the outputs, `positive`, `preprocessing`, `base` {name, weights, digest},
+        `settings`, `versions`, `trained_on` and `trained_hashes` (of the training images), `notice`, `threshold` (the
+        probability from which the positive class is called, None for the likeliest class), `temperature` (folded into the last
+        layer already), `cross_validation` (accuracy, sensitivity, specificity and AUC with intervals, or None), `audit`
+        (verdict, margin, model_auc, words, or None).
+    """
+    from covid19.audit.verdict import explain_verdict
+    from covid19.report.summary import environment
+
+    numbers = found.estimate.numbers
+    kept = ("folds", "repeats", "grouped_by", *MEASURES)
+    return {
+        "program": "covid19",
+        "notice": NOTICE,
+        "classes": list(found.dataset.classes),
+        "positive": found.test["positive"],
+        "preprocessing": PREPROCESSING,
+        "base": found.weights.as_json(),
+        "settings": settings.as_json(),
+        "versions": {"covid19": __version__, **environment()},
+        "trained_on": [found.dataset.records[i].digest for i in found.split.train],
+        "trained_hashes": [found.dataset.records[i].facts.hash for i in found.split.train],
+        "threshold": found.estimate.threshold,
+        "temperature": found.estimate.temperature,
+        "cross_validation": {key: numbers[key] for key in kept} if numbers else None,
+        "audit": found.audit
+        and {key: found.audit[key] for key in ("verdict", "margin", "model_auc")} | {"words": explain_verdict(found.audit)},
+    }
+
+
+def parse_info(text: bytes) -> dict[str, Any]:
+    """Read what a model file says, and make sure of it.
+
+    What is not known to be small is bounded before Python makes objects of it: the file's many strings are long, so that few
+    commas come on a byte, and nothing is nested much.
+
+    Args:
+        text: JSON, in ASCII.
+
+    Raises:
+        ValueError: it is no JSON that this program writes, or `check_info` refuses it.
+    """
+    if not text.isascii():
+        raise ValueError("its information is not in ASCII")
+    if text.count(b"[") + text.count(b"{") > MAX_CONTAINERS:
+        raise ValueError(f"its information has more than {MAX_CONTAINERS} lists and objects")
+    if text.count(b",") + text.count(b":") > MAX_OTHER_VALUES + len(text) // DIGEST_DIGITS:
+        raise ValueError("its information has more values than this program writes")
+    return check_info(json.loads(text.decode(), parse_constant=_refuse_constant))
+
+
+def check_info(info: Any) -> dict[str, Any]:
+    """Make sure that what a file says is what `model_info` writes, in every field.
+
+    Returns:
+        The fields that `model_info` writes; others are left out.
+
+    Raises:
+        ValueError: it is of another program, or a field is missing or has a type, range or size that it never has.
+    """
+    if not isinstance(info, dict) or info.get("program") != "covid19":
+        raise ValueError("it does not say that this program wrote it")
+    for key, (is_right, expected) in FIELDS.items():
+        if key not in info:
+            raise ValueError(f"its information lacks '{key}', expected {expected}")
+        if not is_right(info[key]):
+            raise ValueError(f"its '{key}' is not what this program writes, expected {expected}")
+    if info["positive"] not in info["classes"]:
+        raise ValueError("its 'positive' is not what this program writes, expected one of its classes")
+    if len(info["trained_on"]) != len(info["trained_hashes"]):
+        raise ValueError("its 'trained_hashes' is not what this program writes, expected as many as 'trained_on' has")
+    return {key: info[key] for key in ("program", *FIELDS)}
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"its information holds {name}, expected numbers")
+
+
+def _is_text(value: Any, most: int = MAX_WORDS) -> bool:
+    """Whether it is text of one line that a terminal can be shown."""
+    return isinstance(value, str) and len(value) <= most and value.isprintable()
+
+
+def _is_number(value: Any, low: float, high: float) -> bool:
+    # Compared, not converted: a whole number may have hundreds of digits.
+    return isinstance(value, int | float) and not isinstance(value, bool) and low <= value <= high
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and _is_number(value, 1, 10**6)
+
+
+def _are_digests(values: Any) -> bool:
+    return (
+        isinstance(values, list)
+        and all(isinstance(value, str) and len(value) == DIGEST_DIGITS for value in values)
+        and not "".join(values).strip("0123456789abcdef")
+    )
+
+
+def _are_classes(values: Any) -> bool:
+    return (
+        isinstance(values, list)
+        and all(_is_text(value, MAX_NAME) and value for value in values)
+        and 2 <= len(set(values)) == len(values) <= MAX_CLASSES
+    )
+
+
+def _is_base(value: Any) -> bool:
+    return (
+        isinstance(value, dict)
+        and value.get("name") == "VGG16"
+        and _is_text(value.get("weights"))
+        and bool(value["weights"])
+        and _are_digests([value.get("digest")])
+    )
+
+
+def _is_setting(value: Any) -> bool:
+    """Settings are not used again, only kept: a path or a command line may hold any character."""
+    if isinstance(value, list):
+        return len(value) <= MAX_SETTINGS and all(_is_number(item, -LARGEST, LARGEST) for item in value)
+    return value is None or isinstance(value, str | bool) or _is_number(value, -LARGEST, LARGEST)
+
+
+def _are_settings(values: Any) -> bool:
+    return isinstance(values, dict) and len(values) <= MAX_SETTINGS and all(map(_is_setting, values.values()))
+
+
+def _are_versions(values: Any) -> bool:
+    return isinstance(values, dict) and len(values) <= MAX_SETTINGS and all(map(_is_text, [*values, *values.values()]))
+
+
+def _is_measure(value: Any, low: float = 0) -> bool:
+    """Whether it is a measure in [low, 1] with its interval."""
+    return isinstance(value, dict) and all(_is_number(value.get(key), low, 1) for key in ("value", "low", "high"))
+
+
+def _is_cross_validation(value: Any) -> bool:
+    return value is None or (
+        isinstance(value, dict)
+        and _is_count(value.get("folds"))
+        and _is_count(value.get("repeats"))
+        and value.get("grouped_by") in ([], ["patient", "duplicates"])
+        and all(_is_measure(value.get(key)) for key in MEASURES)
+    )
+
+
+def _is_audit(value: Any) -> bool:
+    return value is None or (
+        isinstance(value, dict)
+        and value.get("verdict") in VERDICTS
+        and _is_text(value.get("words"))
+        and _is_number(value.get("model_auc"), 0, 1)
+        and _is_measure(value.get("margin"), low=-1)
+        and _is_text(value["margin"].get("probe"))
+    )
+
+
+# What each field holds: whether a value is right, and what right is, in words.
+FIELDS: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "notice": (_is_text, "a line of text"),
+    "classes": (_are_classes, f"2 to {MAX_CLASSES} different printable names"),
+    "positive": (lambda name: _is_text(name, MAX_NAME), "one of its classes"),
+    "preprocessing": (_is_text, "a line of text"),
+    "base": (_is_base, "the name VGG16, the weights' origin and a digest of 64 hexadecimal digits"),
+    "settings": (_are_settings, "texts, numbers and lists of numbers by name"),
+    "versions": (_are_versions, "lines of text by name"),
+    "trained_on": (_are_digests, "digests of 64 hexadecimal digits"),
+    "trained_hashes": (_are_digests, "hashes of 64 hexadecimal digits"),
+    "threshold": (
+        lambda value: value is None or _is_number(value, 0, HIGHEST_THRESHOLD),
+        "null or a probability",
+    ),
+    "temperature": (lambda value: _is_number(value, *TEMPERATURES), "a number from {} to {}".format(*TEMPERATURES)),
+    "cross_validation": (_is_cross_validation, "null, or folds, repeats, grouped_by and measures with their intervals"),
+    "audit": (_is_audit, f"null, or words, model_auc, margin and a verdict out of {', '.join(VERDICTS)}"),
+}

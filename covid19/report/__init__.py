@@ -1,0 +1,1 @@
+"""The results in words and pictures: text, JSON, HTML, figures and the reporting checklist."""

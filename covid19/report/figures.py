@@ -1,0 +1,141 @@
+"""The pictures of the page, as SVG that takes its colours from the page: curves, ROC, precision-recall, reliability, scores."""
+
+from __future__ import annotations
+
+import io
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib import rc_context
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+from numpy.typing import NDArray
+
+from covid19.core.console import printable
+from covid19.evaluation.bootstrap import Ranking, curve_bands
+
+Floats = NDArray[np.float64]
+Flags = NDArray[np.bool_]
+
+# Colours that stand for the page's: light and dark differ, the picture is the same.
+INK, MUTED, FIRST, SECOND = "#010101", "#020202", "#030303", "#040404"
+VARIABLES = {INK: "var(--ink)", MUTED: "var(--muted)", FIRST: "var(--first)", SECOND: "var(--second)"}
+GRID = np.linspace(0, 1, 101)
+
+
+def curves(history: dict[str, list[float]], name: str, label: str) -> str:
+    """One measure by epoch, for the training and the held-out images."""
+    figure, axes = _new("Epoch", label)
+    epochs = range(1, len(history[name]) + 1)
+    marker = "s" if len(epochs) == 1 else ""
+    axes.plot(epochs, history[name], color=FIRST, linewidth=2, marker=marker, label="training")
+    axes.plot(epochs, history[f"val_{name}"], color=SECOND, linestyle="--", marker="o", markersize=3, label="held out")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.set_ylim(bottom=0, top=1.02 if name == "accuracy" else None)
+    return _svg(figure, axes)
+
+
+def roc(score: Floats, positive: Flags, groups: Sequence[int]) -> str:
+    """The ROC curve with its 95 % band, resampled by patient."""
+    figure, axes = _new("1 - specificity", "Sensitivity")
+    ranking = Ranking(score, positive)
+    low, high = curve_bands(lambda weights: ranking.roc_curve(weights, GRID), groups, positive.tolist())
+    axes.fill_between(GRID, low, high, color=FIRST, alpha=0.2, linewidth=0)
+    axes.plot(GRID, ranking.roc_curve(np.ones((1, len(score))), GRID)[0], color=FIRST, linewidth=2, label="out of fold")
+    axes.plot([0, 1], [0, 1], color=MUTED, linestyle=":", label="by chance")
+    _square(axes)
+    return _svg(figure, axes)
+
+
+def precision_recall(score: Floats, positive: Flags, groups: Sequence[int]) -> str:
+    """The precision-recall curve with its 95 % band, resampled by patient."""
+    figure, axes = _new("Sensitivity (recall)", "Precision")
+    ranking = Ranking(score, positive)
+    low, high = curve_bands(lambda weights: ranking.precision_curve(weights, GRID[1:]), groups, positive.tolist())
+    axes.fill_between(GRID[1:], low, high, color=FIRST, alpha=0.2, linewidth=0)
+    values = ranking.precision_curve(np.ones((1, len(score))), GRID[1:])[0]
+    axes.plot(GRID[1:], values, color=FIRST, linewidth=2, label="out of fold")
+    axes.axhline(positive.mean(), color=MUTED, linestyle=":", label="by chance")
+    _square(axes)
+    return _svg(figure, axes, "lower left")
+
+
+def reliability(bins: Sequence[dict[str, Any]]) -> str:
+    """Share of positives by what the model said, with Wilson intervals."""
+    figure, axes = _new("Probability given", "Share that is positive")
+    x = np.array([point["probability"] for point in bins])
+    y, low, high = (np.array([point["observed"][end] for point in bins]) for end in ("value", "low", "high"))
+    axes.plot([0, 1], [0, 1], color=MUTED, linestyle=":", label="what it says is so")
+    errors = np.clip([y - low, high - y], 0, None)
+    axes.errorbar(x, y, errors, color=FIRST, fmt="o", markersize=5, capsize=3, label="out of fold")
+    _square(axes)
+    return _svg(figure, axes, "lower right")
+
+
+def scores(score: Floats, positive: Flags, name: str, threshold: float | None) -> str:
+    """How the probability of the positive class is spread, for the positive images and the others."""
+    name = printable(name).replace("$", r"\$")  # else Matplotlib takes it for a formula
+    figure, axes = _new(f"Probability of {name}", "Images")
+    bins = np.linspace(0, 1, 21).tolist()
+    axes.hist(score[positive], bins, color=FIRST, alpha=0.55, label=f"is {name}")
+    axes.hist(score[~positive], bins, histtype="step", color=SECOND, linewidth=2, label="is another")
+    if threshold is not None:
+        axes.axvline(threshold, color=INK, linestyle="--", label="threshold")
+    axes.yaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.set_xlim(0, 1)
+    return _svg(figure, axes)
+
+
+def probes(audit: dict[str, Any]) -> str:
+    """ROC AUC of each probe and of the model, with 95 % intervals; those that see no lung are filled."""
+    model = {"name": "the model", "auc": audit["model_auc"], "lung_blind": None, **audit["model"]}
+    rows = [model, *sorted(audit["probes"], key=lambda probe: (probe["lung_blind"], probe["auc"]))][::-1]
+    figure, axes = _new("ROC AUC out of fold, with 95 % interval", "", height=0.9 + 0.42 * len(rows))
+    groups = {None: ("the model", FIRST, "D", FIRST), True: ("sees no lung", SECOND, "o", SECOND),
+              False: ("may see lungs", MUTED, "o", "none")}  # fmt: skip
+    for kind, (label, colour, marker, face) in groups.items():
+        own = [(place, row) for place, row in enumerate(reversed(rows)) if row["lung_blind"] is kind]
+        for place, row in own:
+            axes.plot([row["low"], row["high"]], [place, place], color=colour, linewidth=2)
+        x, y = [row["auc"] for _, row in own], [place for place, _ in own]
+        axes.plot(x, y, color=colour, marker=marker, markerfacecolor=face, markersize=8, linestyle="none", label=label)
+    axes.axvline(0.5, color=MUTED, linestyle=":")
+    axes.set_yticks(range(len(rows)), [row["name"] for row in reversed(rows)])
+    axes.set_xlim(0, 1.02)
+    return _svg(figure, axes)
+
+
+def _new(x_label: str, y_label: str, height: float = 3.4) -> tuple[Figure, Axes]:
+    figure = Figure(figsize=(4.4, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots()
+    axes.set_xlabel(x_label, color=INK)
+    axes.set_ylabel(y_label, color=INK)
+    axes.tick_params(colors=INK)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.spines[["left", "bottom"]].set_color(MUTED)
+    axes.grid(color=MUTED, alpha=0.25)
+    return figure, axes
+
+
+def _square(axes: Axes) -> None:
+    axes.set_xlim(-0.01, 1.01)
+    axes.set_ylim(-0.01, 1.02)
+
+
+def _svg(figure: Figure, axes: Axes, legend: Any = "best") -> str:
+    """The figure as an SVG element, its ids told apart from those of the page's other figures by its labels."""
+    axes.legend(frameon=False, labelcolor=INK, fontsize=9, loc=legend)
+    out = io.StringIO()
+    with warnings.catch_warnings(), rc_context({"svg.fonttype": "none", "svg.hashsalt": axes.get_xlabel() + axes.get_ylabel()}):
+        warnings.filterwarnings("ignore", "Glyph .* missing", UserWarning)  # the browser has the letters that Matplotlib lacks
+        figure.savefig(out, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
+    text = out.getvalue()
+    text = text[text.index("<svg") :]
+    for sentinel, variable in VARIABLES.items():
+        text = text.replace(sentinel, variable)
+    return text
