@@ -114,7 +114,7 @@ def start(dataset, folder, *flags, **environment):
 def features_in(folder):
     """All features of a store, float32, by key."""
     with contextlib.closing(sqlite3.connect(folder / "cache" / FILE_NAME)) as database:
-        return {key: np.frombuffer(value, "<f4") for key, value in database.execute("SELECT key, feature FROM features")}
+        return {key: np.frombuffer(value, "<f4") for key, value in database.execute("SELECT key, feature FROM features_2")}
 
 
 def test_a_node_that_dies_in_the_middle_costs_time_and_nothing_else(two_nodes, tmp_path):

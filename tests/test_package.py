@@ -54,14 +54,14 @@ def test_an_installed_wheel_answers_draws_and_checks(wheel, tmp_path):
     python = tmp_path / "venv" / "bin" / "python"
     (tmp_path / "here").mkdir()
 
-    def covid19(*arguments):
-        command = [python, "-c", "import sys; from covid19.cli.main import main; sys.exit(main())", *arguments]
+    def run(code, *arguments):
+        command = [python, "-c", code, *arguments]
         return subprocess.run(list(map(str, command)), cwd=tmp_path / "here", capture_output=True, text=True, check=False)
 
-    where = subprocess.run(
-        [python, "-c", "import covid19; print(covid19.__file__)"], cwd=tmp_path, capture_output=True, text=True
-    )
-    assert where.stdout.strip() == str(site / "covid19" / "__init__.py")
+    def covid19(*arguments):
+        return run("import sys; from covid19.cli.main import main; sys.exit(main())", *arguments)
+
+    assert run("import covid19; print(covid19.__file__)").stdout.strip() == str(site / "covid19" / "__init__.py")
     assert covid19("--help").stdout.startswith("usage: covid19")
     assert covid19("sample", "phantoms", "--count", "3", "--size", "64").returncode == 0
     checked = covid19("check", "phantoms", "--no-cache")

@@ -13,12 +13,14 @@ from pydicom.pixels.decoders import JPEG2000LosslessDecoder
 from pydicom.uid import ExplicitVRLittleEndian, JPEG2000Lossless, RLELossless, generate_uid
 
 from covid19.core.errors import InputError
+from covid19.core.executor import machine
 from covid19.core.executor.machine import ThisMachine
 from covid19.data.build.phantoms import draw_phantom
 from covid19.data.duplicates import near_groups, perceptual_hash
 from covid19.data.images import read_picture
 from covid19.data.patients import find_patient
 from covid19.data.reader import Filter, survey, warn_of_skipped
+from covid19.data.scan import identify
 from covid19.features.cache import FeatureStore
 from covid19.train import train
 
@@ -225,7 +227,7 @@ def test_blank_pictures_of_different_shades_are_no_duplicates_and_equal_files_ar
     assert dataset.counts() == {"a": 2, "b": 2}
 
 
-def test_many_pictures_that_are_one_are_decoded_once_each_to_find_that_out(tmp_path):
+def test_many_pictures_that_are_one_are_decoded_once_each_to_find_that_out(tmp_path, monkeypatch):
     root = tmp_path / "data"
     for number in range(12):
         for label in ("a", "b"):
@@ -233,10 +235,12 @@ def test_many_pictures_that_are_one_are_decoded_once_each_to_find_that_out(tmp_p
             quality = [cv2.IMWRITE_JPEG_QUALITY, 60 + 2 * number + (label == "b")]
             cv2.imwrite(str(root / label / f"{number:02d}.jpg"), phantom(0), quality)
     decoded = []
+    monkeypatch.setattr(machine, "PICTURES_KEPT", 0)
 
-    def counting(path):
-        decoded.append(path)
-        return read_picture(path)
+    def counting(task, path):
+        if task is not identify:
+            decoded.append(path)
+        return task(path)
 
     dataset = survey(root, ("a", "b"), Filter(), FeatureStore(None, 10**9), ThisMachine(counting))
     assert [len(names) for names in dataset.conflicts] == [24]
@@ -245,18 +249,20 @@ def test_many_pictures_that_are_one_are_decoded_once_each_to_find_that_out(tmp_p
         read(root)
 
 
-def test_a_file_that_vanishes_before_it_can_be_compared_is_left_out_with_its_reason(tmp_path):
+def test_a_file_that_vanishes_before_it_can_be_compared_is_left_out_with_its_reason(tmp_path, monkeypatch):
+    monkeypatch.setattr(machine, "PICTURES_KEPT", 0)
     root = data_of(tmp_path / "data", covid=range(4), normal=range(10, 13))
     cv2.imwrite(str(root / "normal" / "again.jpg"), phantom(0), [cv2.IMWRITE_JPEG_QUALITY, 60])
     seen = []
 
-    def once(path):
-        seen.append(path)
-        if path.name == "again.jpg" and seen.count(path) > 1:
-            raise FileNotFoundError(2, "No such file or directory")
-        return read_picture(path)
+    def once(task, path):
+        if task is not identify:
+            seen.append(path)
+            if path.name == "again.jpg" and seen.count(path) > 1:
+                raise FileNotFoundError(2, "No such file or directory")
+        return task(path)
 
-    dataset = read(root, decode=once)
+    dataset = read(root, run=once)
     assert reasons(dataset) == {"normal/again.jpg": "cannot be opened: No such file or directory"}
     assert dataset.counts() == {"covid": 4, "normal": 3}
 

@@ -20,9 +20,8 @@ from covid19.data.images import Read
 from covid19.data.split import Split
 from covid19.evaluation.estimate import Estimate
 from covid19.evaluation.metrics import decide
-from covid19.report import figures
 from covid19.report.checklist import model_card
-from covid19.report.summary import Outcome, verdict
+from covid19.report.summary import Outcome, figures, verdict
 
 PICTURES = 24  # misclassified images shown, the surest errors first
 THUMBNAIL = 160  # pixels
@@ -53,7 +52,7 @@ def write_page(path: Path, report: dict[str, Any], found: Outcome, read: Read) -
         OSError: the file cannot be written.
     """
     environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("covid19.report"), autoescape=True, trim_blocks=True, lstrip_blocks=True,
+        loader=jinja2.PackageLoader("covid19.report.summary"), autoescape=True, trim_blocks=True, lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )  # fmt: skip
     environment.filters["number"] = _number

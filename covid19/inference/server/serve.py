@@ -5,6 +5,7 @@ What is sent is held in memory only, and no name of a file is ever written into 
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import secrets
 import socket
@@ -76,7 +77,8 @@ def serve(
             logging.disable()
             listening.listen()  # so that whoever reads the next line can ask
             say(f"Serving {model} at http://{in_address(host)}:{port} (Ctrl+C ends). {NOTICE}")
-            server.run(sockets=[listening])
+            with closing(server.serve(sockets=[listening])) as serving:  # a signal may come before it runs
+                asyncio.run(serving)
 
 
 def _check_token(api_token: str | None) -> None:
