@@ -12,9 +12,9 @@ from covid19.core.keras_startup import import_keras
 
 def seconds_per_image(batches: int) -> float:
     """Median over batches of 32, after one that traces the graph."""
-    from covid19.core.executor.machine import BATCH
     from covid19.features.backbone.vgg16 import build_base, pooled
     from covid19.features.backbone.weights import get_weights
+    from covid19.features.batches import BATCH
 
     base = build_base(get_weights("random"))
     model = pooled(base)

@@ -15,14 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.record import provenance, table, write
-from covid19.core.executor.machine import ThisMachine
-from covid19.data.dataset import list_classes
+from covid19.core.executor.local import LocalExecutor
+from covid19.data.dataset import list_classes, list_inputs
 from covid19.data.images import Pixels, read_picture
 from covid19.data.reader import Filter, read_dataset
 from covid19.features.backbone.vgg16 import build_base, pooled
 from covid19.features.backbone.weights import get_weights
 from covid19.features.cache import open_store
-from covid19.inference.predictor import list_inputs
 from covid19.model.novelty import Familiar, is_unlike
 
 SEEDS = 20
@@ -74,7 +73,7 @@ def main() -> None:
     rows = []
     for root in arguments.datasets:
         with open_store(False, None, 10**9) as store:
-            records = read_dataset(root, list_classes(root), Filter(), store, ThisMachine()).records
+            records = read_dataset(root, list_classes(root), Filter(), store, LocalExecutor(), read_picture).records
         pictures = [read_picture(record.path).pixels for record in records]
         features = features_of(model, pictures)
         groups = np.unique([record.group for record in records], return_inverse=True)[1]

@@ -13,24 +13,31 @@ from pathlib import Path
 
 from benchmarks.record import provenance, table, write
 from benchmarks.run import phantoms
-from covid19.core.executor.machine import Engine, ThisMachine, open_engine
+from covid19.core.executor.executor import Executor
+from covid19.core.executor.local import LocalExecutor
+from covid19.core.executor.opening import open_executor
 from covid19.core.keras_startup import import_keras
+from covid19.core.settings import FILE_TIMEOUT_S
+from covid19.data.decoding import DecodingPool
+from covid19.data.images import read_picture
 from covid19.features.augmentation import View
+from covid19.features.batches import BATCH
 
 COUNT = 800
 REPEATS = 3  # of both in turn: the machine is not equally fast at all times
 
 
-def rate(engine: Engine, views: Sequence[View]) -> tuple[float, float]:
+def rate(executor: Executor, views: Sequence[View]) -> tuple[float, float]:
     """Views per second after start-up, from the first batch that is done to the last; and the seconds to the first."""
     from covid19.features.backbone.vgg16 import build_base
     from covid19.features.backbone.weights import get_weights
+    from covid19.features.tasks import ExtractTask, portable
 
-    base = build_base(get_weights("random"))
+    task = ExtractTask(build_base(get_weights("random")), "float32")
     begin = time.perf_counter()
-    moments = [(time.perf_counter() - begin, len(done.positions)) for done in engine.see(base, views, "float32")]
-    first, count = moments[0]
-    return (len(views) - count) / (moments[-1][0] - first), first
+    moments = [time.perf_counter() - begin for _ in executor.map(task, [portable(view) for view in views])]
+    first, last = moments[BATCH - 1], moments[-1]
+    return (len(views) - BATCH) / (last - first), first
 
 
 def main() -> None:
@@ -41,13 +48,13 @@ def main() -> None:
     from covid19.features.cache import FeatureStore
 
     rows = []
-    with tempfile.TemporaryDirectory() as name:
+    with tempfile.TemporaryDirectory() as name, DecodingPool() as decoder:
         root = phantoms(COUNT, Path(name))
-        dataset = read_dataset(root, list_classes(root), Filter(), FeatureStore(None, 10**9), ThisMachine())
+        dataset = read_dataset(root, list_classes(root), Filter(), FeatureStore(None, 10**9), LocalExecutor(), read_picture)
         views = [View(record) for record in dataset.records]
         for _ in range(REPEATS):
-            here, start_here = rate(ThisMachine(), views)
-            with open_engine("local") as cluster:
+            here, start_here = rate(LocalExecutor(decoder.run), views)
+            with open_executor("local", decoder.run, FILE_TIMEOUT_S) as cluster:
                 there, start_there = rate(cluster, views)
             rows.append((here, there, there / here, start_here, start_there))
     middle = [statistics.median(column) for column in zip(*rows, strict=True)]

@@ -22,8 +22,8 @@ def main() -> None:
     import_keras()
     import keras
 
-    from covid19.core.executor.ray_actors import build
     from covid19.features.backbone.weights import get_weights
+    from covid19.features.tasks import build
 
     count = int(sys.argv[1]) if len(sys.argv) > 1 else 8
     arrays = get_weights("random").arrays

@@ -14,6 +14,7 @@ import resource
 import sys
 import tempfile
 import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +22,12 @@ import numpy as np
 
 from benchmarks.record import RESULTS, provenance, table, write
 from benchmarks.run import timed
-from covid19.core.executor.machine import Engine
-from covid19.core.executor.ray_actors import Extractor, Worker
-from covid19.core.executor.ray_cluster import Cluster
+from covid19.core.executor.executor import Resources, Task
+from covid19.core.executor.ray_cluster import RayExecutor
 from covid19.core.executor.ray_stream import Pool
+from covid19.core.settings import FILE_TIMEOUT_S
 from covid19.data.dataset import Facts, Record
+from covid19.data.images import read_picture
 from covid19.data.metadata import Entry
 
 COST = 0.095  # seconds that VGG16 takes for an image on two cores, see `speed.md`
@@ -38,42 +40,38 @@ CELLS = (
 SIZES = (10_000, 100_000, 1_000_000)
 
 
-class Stub(Extractor):
-    """An extractor that waits instead of computing; the third argument, the precision, tells how long."""
+class WaitTask(Task[Any, Any]):
+    """Waits instead of computing.
 
-    AT_ONCE = 1  # two that wait at the same time would be two workers
+    Args:
+        seconds: for an image.
+    """
 
-    def set_up(self, arrays: Any, trained: bool, precision: str, file_timeout_s: float) -> None:
-        """Take the seconds an image."""
-        self._seconds = float(precision)
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
 
-    def do(self, items: list[Any]) -> list[Any]:
+    def set_up(self, resources: Resources) -> None:
+        """Need nothing."""
+
+    def run(self, items: Sequence[Any]) -> Iterator[tuple[int, Any]]:
         """As many features as there are items, after the time they would take."""
         time.sleep(self._seconds * len(items))
-        return list(np.random.default_rng(0).random((len(items), 512), np.float32))
+        yield from enumerate(np.random.default_rng(0).random((len(items), 512), np.float32))
 
 
-class Simulated(Cluster):
-    """A cluster of stubs."""
-
-    extractor: type[Worker] = Stub
+class Simulated(RayExecutor):
+    """A cluster whose workers wait, whatever the task, with a note of when how many items were done."""
 
     def __init__(self, pool: Pool, seconds: float) -> None:
-        super().__init__(pool, pool.actors)
+        super().__init__(pool, pool.actors, FILE_TIMEOUT_S)
         self._seconds = seconds
         self.moments: list[tuple[float, int]] = []
 
-    def precision(self, base: Any, views: Any) -> str:
-        """What `Stub` takes for the cost."""
-        return str(self._seconds)
-
-    def see(self, base: Any, views: Any, precision: str) -> Any:
-        """The same, with a note of when how many were done."""
-        done = 0
-        for one in super().see(base, views, precision):
-            done += len(one.positions)
+    def map(self, task: Any, items: Any, ordered: bool = False) -> Any:
+        """The results of waiting."""
+        for done, result in enumerate(super().map(WaitTask(self._seconds), items, ordered), 1):
             self.moments.append((time.perf_counter(), done))
-            yield one
+            yield result
 
 
 def records(count: int) -> list[Record]:
@@ -100,18 +98,17 @@ def cell(workers: int, images: int, seconds: float, folder: Path) -> dict[str, f
     from covid19.features.backbone.vgg16 import build_base
     from covid19.features.backbone.weights import get_weights
     from covid19.features.cache import FILE_NAME, FeatureStore
-    from covid19.features.extraction import extract
+    from covid19.features.extraction import Extractor
 
     where = {"num_cpus": workers, "include_dashboard": False}
     ray.init(address="local", logging_level=logging.ERROR, log_to_driver=False, **where)
     views = [View(record) for record in records(images)]
-    engine = Simulated(Pool(workers, 1, 0), seconds)
-    checked: Engine = engine
+    executor = Simulated(Pool(workers, 1, 0), seconds)
     with FeatureStore(folder, 100 * 10**9) as store:
-        extract(views, build_base(get_weights("random")), "base", store, checked)
+        Extractor(store, executor, read_picture).extract(views, build_base(get_weights("random")), "base")
     ray.shutdown()
-    half = next(number for number, (_, done) in enumerate(engine.moments) if done >= images / 2)
-    (begin, before), (end, after) = engine.moments[half], engine.moments[-1]
+    half = next(number for number, (_, done) in enumerate(executor.moments) if done >= images / 2)
+    (begin, before), (end, after) = executor.moments[half], executor.moments[-1]
     size = sum(file.stat().st_size for file in folder.glob(f"{FILE_NAME}*"))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return {"rate": (after - before) / (end - begin), "store": size / 1e6, "memory": peak * 1024 / 1e6}

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -15,10 +16,12 @@ from scipy.special import softmax
 from sklearn.metrics import roc_auc_score
 
 from benchmarks.record import provenance, table, write
-from covid19.core.executor.machine import open_engine
+from covid19.core.executor.local import LocalExecutor
 from covid19.core.keras_startup import import_keras
 from covid19.core.settings import Settings
 from covid19.data.dataset import choose_positive, list_classes
+from covid19.data.decoding import DecodingPool
+from covid19.data.images import read_picture
 from covid19.data.reader import Filter, read_dataset
 from covid19.evaluation.metrics import one_hot
 from covid19.features.augmentation import views_of
@@ -58,15 +61,16 @@ def measure(dataset: Path) -> dict[int, NDArray[np.float64]]:
     """The out-of-fold AUC of each repeat, by number of views."""
     from covid19.evaluation.cross_validation import cross_validate, make_folds
     from covid19.features.backbone.vgg16 import build_base
-    from covid19.features.extraction import extract
+    from covid19.features.extraction import Extractor
 
     settings = Settings(dataset, views=VIEWS[-1])
     weights = get_weights("random")
-    with open_engine(None) as engine, FeatureStore(default_folder(), settings.cache_size) as store:
-        data = read_dataset(dataset, list_classes(dataset), Filter(), store, engine)
+    with DecodingPool() as decoder, FeatureStore(default_folder(), settings.cache_size) as store:
+        executor, read = LocalExecutor(decoder.run), partial(read_picture, run=decoder.run)
+        data = read_dataset(dataset, list_classes(dataset), Filter(), store, executor, read)
         views = views_of(data.records, range(len(data.records)), settings)
         each = len(views) // len(data.records)
-        features = extract(views, build_base(weights), weights.digest, store, engine, each).features
+        features = Extractor(store, executor, read).extract(views, build_base(weights), weights.digest, each).features
     labels = one_hot([record.label for record in data.records], data.classes)
     positive = data.classes.index(choose_positive(data.classes, None))
     divisions = make_folds(labels.argmax(axis=1).tolist(), [record.group for record in data.records], FOLDS, REPEATS, 0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,13 +15,14 @@ from covid19 import NOTICE, __version__
 from covid19.audit.probes import probe_inputs
 from covid19.core.console import say, warn
 from covid19.core.errors import InputError
-from covid19.core.executor.machine import ThisMachine
-from covid19.core.executor.processes import DecodingPool
+from covid19.core.executor.local import LocalExecutor
 from covid19.core.keras_startup import import_keras
 from covid19.core.outputs import check_outputs, json_text, written_whole
 from covid19.core.settings import FILE_TIMEOUT_S, Settings
 from covid19.data.dataset import Dataset, check_counts, inputs_in, list_classes
+from covid19.data.decoding import DecodingPool
 from covid19.data.duplicates import near_groups
+from covid19.data.images import read_picture
 from covid19.data.reader import Filter, read_dataset, warn_of_skipped
 from covid19.evaluation.metrics import decide, evaluate, one_hot
 from covid19.features.cache import open_store
@@ -63,7 +65,7 @@ def evaluate_model(
     from covid19.audit.run import Seen, audited, glimpses_of
     from covid19.features.augmentation import View
     from covid19.features.backbone.vgg16 import build_base
-    from covid19.features.extraction import extract
+    from covid19.features.extraction import Extractor
     from covid19.model.file import read_model
     from covid19.model.head import probabilities_of
     from covid19.model.load import heads_in
@@ -76,12 +78,12 @@ def evaluate_model(
             "name the folders so"
         )
     with DecodingPool(file_timeout) as decoder, open_store(cache, cache_dir, cache_size) as store:
-        engine = ThisMachine(decoder.run)
-        found, known = _unseen(read_dataset(dataset, classes, Filter(metadata, view), store, engine), info)
+        executor, read = LocalExecutor(decoder.run), partial(read_picture, run=decoder.run)
+        found, known = _unseen(read_dataset(dataset, classes, Filter(metadata, view), store, executor, read), info)
         views = [View(record) for record in found.records]
-        features = extract(views, build_base(base), base.digest, store, engine).features
+        features = Extractor(store, executor, read).extract(views, build_base(base), base.digest).features
         at = audited([record.label for record in found.records], Settings.seed)
-        probes = probe_inputs(glimpses_of([found.records[i] for i in at], store, engine))
+        probes = probe_inputs(glimpses_of([found.records[i] for i in at], store, executor, read))
     said = probabilities_of(heads_in(content), features, np.arange(len(found.records)))[:, 0]
     _check_finite(found, said)
     labels = one_hot([record.label for record in found.records], classes)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -12,25 +13,28 @@ import numpy as np
 from covid19.audit.probes import probe_inputs
 from covid19.core.console import Stopwatch, say, shortened, warn
 from covid19.core.errors import InputError
-from covid19.core.executor.machine import Engine, load_batches, open_engine
-from covid19.core.executor.processes import DecodingPool
+from covid19.core.executor.executor import Executor
+from covid19.core.executor.opening import open_executor
 from covid19.core.keras_startup import import_keras
 from covid19.core.outputs import OutputTransaction, check_outputs, json_text
 from covid19.core.settings import Settings
 from covid19.data.dataset import Dataset, Record, check_counts, choose_positive, inputs_in, list_classes, list_images
-from covid19.data.images import Read
+from covid19.data.decoding import DecodingPool
+from covid19.data.images import Read, read_picture
 from covid19.data.lungs import find_masks
 from covid19.data.reader import Filter, read_dataset, warn_of_skipped
+from covid19.data.scan import RememberedPictures
 from covid19.data.split import Split, stratified_split
 from covid19.evaluation.metrics import decide, evaluate, one_hot
 from covid19.features.array_file import Features
 from covid19.features.augmentation import View, views_of
 from covid19.features.backbone.weights import UNTRAINED, Weights, get_weights
+from covid19.features.batches import load_batches
 from covid19.features.cache import FILE_NAME, FeatureStore, open_store
 
 if TYPE_CHECKING:
     from covid19.audit.run import Seen
-    from covid19.features.extraction import Extracted
+    from covid19.features.extraction import Extracted, Extractor
     from covid19.report.summary import Outcome
 
 MAX_CLASSES = 1000
@@ -57,14 +61,16 @@ def train(settings: Settings) -> dict[str, Any]:
 def _train(settings: Settings, decoder: DecodingPool) -> dict[str, Any]:
     """The twelve steps."""
     watch = Stopwatch()
+    run = RememberedPictures(decoder.run)
+    read = partial(read_picture, run=run)
     classes, positive = _check(settings)
     weights = get_weights(settings.weights)
     with (
-        open_engine(settings.cluster, decoder) as engine,
+        open_executor(settings.cluster, run, settings.file_timeout) as executor,
         open_store(settings.cache, settings.cache_dir, settings.cache_size) as store,
     ):
         with watch("read"):
-            dataset = _read_while_keras_imports(settings, classes, store, engine)  # 1. gather, 2. decode and resize
+            dataset = _read_while_keras_imports(settings, classes, store, executor, read)  # 1. gather, 2. decode and resize
         # Not at the top: these import Keras, which takes seconds, and every check above answers at once.
         from covid19.audit.run import audit, lungs_looked_at
         from covid19.evaluation.estimate import estimate
@@ -76,7 +82,7 @@ def _train(settings: Settings, decoder: DecodingPool) -> dict[str, Any]:
 
         base = build_base(weights)  # 3. base, which takes pixels in [0, 1]
         with watch("extract"):  # 4. split, 5. augment, 6. run the base
-            dataset, split, extracted, plain, seen = _see(dataset, base, weights, store, engine, settings)
+            dataset, split, extracted, plain, seen = _see(dataset, base, weights, store, executor, read, settings)
     records, x = dataset.records, extracted.features  # float32 (images, views, 512)
     y = one_hot([record.label for record in records], classes)  # 7. labels
     members, test_at = [np.array(split.train)], np.array(split.test)
@@ -91,16 +97,16 @@ def _train(settings: Settings, decoder: DecodingPool) -> dict[str, Any]:
     with watch("audit"):
         shortcuts = audit(dataset, positive, y, honest, seen, settings)
         if shortcuts and settings.audit == "full":
-            shortcuts["lungs"] = lungs_looked_at(dataset, split, y, base, heads, plain, engine.read, settings)
+            shortcuts["lungs"] = lungs_looked_at(dataset, split, y, base, heads, plain, read, settings)
     heads = heads.tempered(honest.temperature)
     model = assemble(base, head_model(heads))
     with watch("predict"):
-        probabilities = _predict(heads, model, extracted, test_at, records, engine.read)  # 10. predict
+        probabilities = _predict(heads, model, extracted, test_at, records, read)  # 10. predict
     groups = [records[i].group for i in split.test]
     test = evaluate(y[test_at], probabilities, classes, positive, groups, honest.threshold)  # 11. report and plot
     say(describe_test(y[test_at], decide(probabilities, classes.index(positive), honest.threshold), classes, test))
     found = Outcome(dataset, split, weights, extracted, history, test, honest, shortcuts)
-    return _write(settings, found, model, engine.read, watch)  # 12. save
+    return _write(settings, found, model, read, watch)  # 12. save
 
 
 class _Sight(NamedTuple):
@@ -114,27 +120,28 @@ class _Sight(NamedTuple):
 
 
 def _see(
-    dataset: Dataset, base: Any, weights: Weights, store: FeatureStore, engine: Engine, settings: Settings
+    dataset: Dataset, base: Any, weights: Weights, store: FeatureStore, executor: Executor, read: Read, settings: Settings
 ) -> _Sight:  # fmt: skip
     """Split, draw views and run the base over them; an image that cannot be read again is left out, as if it never could."""
     from covid19.audit.run import Seen, audited, glimpses_of, hidden_features
-    from covid19.features.extraction import UnreadableError, extract
+    from covid19.features.extraction import Extractor, UnreadableError
 
+    extractor = Extractor(store, executor, read)
     while True:
         split = _split(dataset, settings)
         records, at = dataset.records, audited([record.label for record in dataset.records], settings.seed)
         views = views_of(records, split.train, settings)
         try:
-            extracted = extract(views, base, weights.digest, store, engine, 1 + settings.views)
-            plain = _untrained_features(records, weights, store, engine) if settings.folds else None
+            extracted = extractor.extract(views, base, weights.digest, 1 + settings.views)
+            plain = _untrained_features(records, weights, extractor) if settings.folds else None
             own = [records[i] for i in at]
-            hidden = hidden_features(own, base, weights, store, engine, settings)
+            hidden = hidden_features(own, base, weights, extractor, read, settings)
         except UnreadableError as error:
             for line in shortened([f"skipped '{name}': {why}" for name, why in error.lost.items()]):
                 warn(line)
             dataset = dataset.without(error.lost)
             continue
-        probes = probe_inputs(glimpses_of(own, store, engine)) if settings.audit != "none" else {}
+        probes = probe_inputs(glimpses_of(own, store, executor, read)) if settings.audit != "none" else {}
         seen = Seen(at, extracted.features[at, 0], None if plain is None else plain[at, 0], hidden, probes)
         return _Sight(dataset, split, extracted, plain, seen)
 
@@ -156,9 +163,10 @@ def _predict(
 
 def _write(settings: Settings, found: Outcome, model: Any, read: Read, watch: Stopwatch) -> dict[str, Any]:
     """Write plot, page, model and report, all or none, and print the summary; return the report."""
-    from covid19.model.info import model_info
-    from covid19.model.save import familiar, save_model
+    from covid19.model.novelty import choose_familiar
+    from covid19.model.save import save_model
     from covid19.report.html import write_page
+    from covid19.report.model_info import model_info
     from covid19.report.plots import plot_history
     from covid19.report.summary import make_report, summarise
 
@@ -168,23 +176,23 @@ def _write(settings: Settings, found: Outcome, model: Any, read: Read, watch: St
                 plot_history(outputs.draft(settings.plot, private=False), found.history, found.weights.title)
             write_page(outputs.draft(settings.page), make_report(settings, found, watch.total()), found, read)
             if settings.model:
-                draft = outputs.draft(settings.model)
-                save_model(draft, model, model_info(settings, found), familiar(found, settings.seed))
+                groups = np.array([record.group for record in found.dataset.records])
+                known = choose_familiar(found.extracted.features, groups, np.array(found.split.train), settings.seed)
+                save_model(outputs.draft(settings.model), model, model_info(settings, found), known)
         report = make_report(settings, found, watch.total())
         outputs.draft(settings.report).write_text(json_text(report, indent=2) + "\n", encoding="utf-8")
     say(summarise(report, settings, found.weights.title))
     return report
 
 
-def _untrained_features(records: Sequence[Record], weights: Weights, store: FeatureStore, engine: Engine) -> Features | None:
+def _untrained_features(records: Sequence[Record], weights: Weights, extractor: Extractor) -> Features | None:
     """What a base that was never trained sees, float32 (images, 1, 512): shows what training it adds. None if it is that."""
     from covid19.features.backbone.vgg16 import build_base
-    from covid19.features.extraction import extract
 
     if not weights.trained:
         return None
     untrained = get_weights("random")
-    return extract([View(record) for record in records], build_base(untrained), untrained.digest, store, engine).features
+    return extractor.extract([View(record) for record in records], build_base(untrained), untrained.digest).features
 
 
 def _check(settings: Settings) -> tuple[tuple[str, ...], str]:
@@ -231,11 +239,13 @@ def _inputs(settings: Settings) -> list[Path]:
     return [*files, *inputs_in(settings.dataset), *(path for path in (settings.metadata, settings.lung_masks) if path)]
 
 
-def _read_while_keras_imports(settings: Settings, classes: tuple[str, ...], store: FeatureStore, engine: Engine) -> Dataset:
+def _read_while_keras_imports(
+    settings: Settings, classes: tuple[str, ...], store: FeatureStore, executor: Executor, read: Read
+) -> Dataset:
     """Decode on one core while the other imports Keras: both take seconds and neither needs the other."""
     wanted = Filter(settings.metadata, settings.view, settings.allow_conflicts)
     with ThreadPoolExecutor(1) as pool:
-        reading = pool.submit(read_dataset, settings.dataset, classes, wanted, store, engine)
+        reading = pool.submit(read_dataset, settings.dataset, classes, wanted, store, executor, read)
         import_keras()
         dataset = reading.result()
     warn_of_skipped(dataset)

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,11 +21,12 @@ from covid19.core.keras_startup import import_keras
 
 import_keras()
 
-from covid19.core.executor.machine import ThisMachine  # noqa: E402
+from covid19.core.executor.local import LocalExecutor  # noqa: E402
 from covid19.core.executor.processes import RunTask, run_here  # noqa: E402
 from covid19.core.settings import Settings  # noqa: E402
 from covid19.data.build.phantoms import write_sample  # noqa: E402
 from covid19.data.dataset import Dataset, Record, list_classes  # noqa: E402
+from covid19.data.images import read_picture  # noqa: E402
 from covid19.data.reader import Filter, read_dataset  # noqa: E402
 from covid19.features.backbone.weights import FILE_NAME, LAYERS, untrained_arrays  # noqa: E402
 from covid19.features.cache import FeatureStore  # noqa: E402
@@ -74,7 +76,14 @@ def read_records(root: Path) -> tuple[Record, ...]:
 
 def read(root: Path, store: FeatureStore | None = None, run: RunTask = run_here, **wanted: Any) -> Dataset:
     """Read a data set with a store of its own; `wanted` are fields of `Filter`."""
-    return read_dataset(root, list_classes(root), Filter(**wanted), store or FeatureStore(None, 10**9), ThisMachine(run))
+    return read_dataset(
+        root,
+        list_classes(root),
+        Filter(**wanted),
+        store or FeatureStore(None, 10**9),
+        LocalExecutor(run),
+        partial(read_picture, run=run),
+    )
 
 
 def reasons(dataset: Dataset) -> dict[str, str]:

@@ -16,9 +16,9 @@ from covid19.audit.sources import describe_sources
 from covid19.audit.verdict import Probe, Question, aucs_of, explain_verdict, holm, judge, make_probe, ridge_scores
 from covid19.cli.main import main
 from covid19.core.errors import InputError
-from covid19.core.executor.machine import ThisMachine
+from covid19.core.executor.local import LocalExecutor
 from covid19.data.build.phantoms import write_sample
-from covid19.data.images import Picture
+from covid19.data.images import Picture, read_picture
 from covid19.data.lungs import box_mask, find_masks, hide, share_inside
 from covid19.evaluation.cross_validation import make_folds
 from covid19.features.cache import FeatureStore
@@ -242,11 +242,11 @@ def test_file_properties_say_what_the_file_is_and_nothing_of_the_lungs(tmp_path)
 
 
 def test_probes_of_a_whole_data_set_have_a_row_for_each_image(phantoms):
-    store, engine = FeatureStore(None, 10**9), ThisMachine()
+    store, executor = FeatureStore(None, 10**9), LocalExecutor()
     records = read(phantoms, store).records
-    inputs = probe_inputs(glimpses_of(records, store, engine))
+    inputs = probe_inputs(glimpses_of(records, store, executor, read_picture))
     with FeatureStore(None, 10**9) as begun_anew:  # knows nothing, so the files are looked at again
-        again = probe_inputs(glimpses_of(records, begun_anew, engine))
+        again = probe_inputs(glimpses_of(records, begun_anew, executor, read_picture))
     assert all(np.array_equal(again[name], rows) for name, rows in inputs.items())
     assert {name: len(rows) for name, rows in inputs.items()} == dict.fromkeys(
         ("file properties", "border ring", "thumbnail"), 12

@@ -17,17 +17,20 @@ import pytest
 from conftest import PROJECT, read_records, run_command
 
 from covid19.core.errors import InputError
-from covid19.core.executor.machine import forward, load_batches
-from covid19.core.executor.processes import DecodingPool
-from covid19.core.executor.ray_actors import Chooser, Failed, build, choose_precision
-from covid19.core.executor.ray_cluster import Cluster, open_cluster, plan
+from covid19.core.executor.executor import Failed, Task
+from covid19.core.executor.local import LocalExecutor
+from covid19.core.executor.ray_actors import run_each
+from covid19.core.executor.ray_cluster import RayExecutor, open_cluster, plan
 from covid19.core.executor.ray_stream import Pool
 from covid19.data.build.phantoms import write_sample
 from covid19.data.images import read_picture
+from covid19.data.shared_files import SharedFiles
 from covid19.features.augmentation import View
-from covid19.features.backbone.vgg16 import base_arrays, build_base
+from covid19.features.backbone.vgg16 import base_arrays, base_of, build_base
 from covid19.features.backbone.weights import get_weights
+from covid19.features.batches import load_batches
 from covid19.features.cache import FILE_NAME
+from covid19.features.tasks import PrecisionTask, build, forward, portable
 
 # Ray leaves files, sockets and processes to the garbage collector.
 pytestmark = [
@@ -211,30 +214,43 @@ def test_an_image_that_ends_its_worker_costs_itself_not_the_job(phantoms, tmp_pa
     assert report["dataset"]["counts"] == {"covid": 6, "normal": 6}
 
 
-def test_what_a_worker_raises_costs_the_one_item_and_is_told():
-    worker = object.__new__(Chooser)
-    worker.do = lambda items: [1 / item for item in items]
-    assert worker._try([1, 0, 4]) == [1, Failed("ZeroDivisionError: division by zero"), 0.25]
+class Divide(Task):
+    """Divides 1 by each item."""
+
+    def set_up(self, resources):
+        pass
+
+    def run(self, items):
+        yield from enumerate([1 / item for item in items])
+
+
+def test_what_a_task_raises_costs_the_one_item_and_is_told():
+    assert run_each(Divide(), [1, 0, 4]) == [1, Failed("ZeroDivisionError: division by zero"), 0.25]
 
 
 def test_a_file_that_only_a_node_cannot_read_ends_the_run(phantoms, tmp_path):
-    cluster = Cluster(Pool(1, 1, 0), 1)
-    cluster._check_shared(tmp_path / "nowhere.png", "cannot be opened: No such file or directory")  # nor can this machine
+    shared = SharedFiles(RayExecutor(Pool(1, 1, 0), 1, 60.0), read_picture)
+    shared.check(tmp_path / "nowhere.png", "cannot be opened: No such file or directory")  # nor can this machine
     with pytest.raises(InputError, match=r"a node of the cluster cannot read .* which can be read here; expected every node"):
-        cluster._check_shared(read_records(phantoms)[0].path, "cannot be opened: No such file or directory")
+        shared.check(read_records(phantoms)[0].path, "cannot be opened: No such file or directory")
 
 
 def test_mixed_precision_is_taken_where_it_changes_little(phantoms):
-    arrays = base_arrays(build_base(get_weights("random")))
-    shots = [View(record).shot for record in read_records(phantoms)[:2]]
-    assert choose_precision(arrays, False, shots) == "mixed_float16"
-    (batch,) = load_batches(shots, read_picture)
-    full, mixed = (forward(build(arrays, False, name), batch).features for name in ("float32", "mixed_float16"))
+    base = build_base(get_weights("random"))
+    arrays = base_arrays(base)
+    items = [portable(View(record)) for record in read_records(phantoms)[:2]]
+
+    def choose(arrays):
+        ((_, chosen),) = LocalExecutor().map(PrecisionTask(base_of(arrays, False)), [items])
+        return chosen
+
+    assert choose(arrays) == "mixed_float16"
+    (batch,) = load_batches([View(record) for record in read_records(phantoms)[:2]], read_picture)
+    full, mixed = (forward(build(arrays, False, name), batch.as_floats()) for name in ("float32", "mixed_float16"))
     difference = np.linalg.norm(mixed - full, axis=1) / np.linalg.norm(full, axis=1)
     assert (difference > 0).all()
     assert (difference < 1e-2).all()
-    large = [array * 3 if array.ndim == 4 else array for array in arrays]  # beyond 65504, the largest half
-    assert choose_precision(large, False, shots) == "float32"
+    assert choose([array * 3 if array.ndim == 4 else array for array in arrays]) == "float32"  # beyond 65504, the largest half
 
 
 @pytest.mark.parametrize(
@@ -257,5 +273,5 @@ def test_a_cluster_that_cannot_be_had_is_one_line_at_once(phantoms, tmp_path, fl
 def test_without_ray_the_flag_says_what_to_install(monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     match = r"--cluster needs Ray, .* pip install 'covid19\[cluster\]'"
-    with DecodingPool() as decoder, pytest.raises(InputError, match=match), open_cluster("local", decoder):
+    with pytest.raises(InputError, match=match), open_cluster("local", 60.0):
         pass

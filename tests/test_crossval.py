@@ -5,15 +5,16 @@ import pytest
 from conftest import PROJECT, read, settings_in
 from scipy.special import softmax
 
-from covid19.core.executor.machine import ThisMachine
+from covid19.core.executor.local import LocalExecutor
 from covid19.core.settings import Settings
+from covid19.data.images import read_picture
 from covid19.evaluation.cross_validation import cross_validate, make_folds
 from covid19.evaluation.metrics import evaluate, one_hot
 from covid19.features.augmentation import View
 from covid19.features.backbone.vgg16 import build_base
 from covid19.features.backbone.weights import get_weights
 from covid19.features.cache import FeatureStore
-from covid19.features.extraction import extract
+from covid19.features.extraction import Extractor
 
 LABELS = [0] * 12 + [1] * 14
 GROUPS = [n // 2 for n in range(12)] + [100 + n // 3 for n in range(14)]
@@ -72,7 +73,7 @@ def sample_features():
     dataset, weights = read(PROJECT / "dataset"), get_weights("random")
     views = [View(record, 0.0) for record in dataset.records]
     store = FeatureStore(None, 10**9)
-    return dataset, extract(views, build_base(weights), weights.digest, store, ThisMachine()).features
+    return dataset, Extractor(store, LocalExecutor(), read_picture).extract(views, build_base(weights), weights.digest).features
 
 
 def test_shuffled_labels_give_an_auc_of_one_half_in_19_of_20_seeds(sample_features):

@@ -9,8 +9,9 @@ import pytest
 from conftest import run_command, write_image
 from corpus import png_header
 
-from covid19.core.executor.processes import MEMORY_BYTES, DecodingPool
+from covid19.core.executor.processes import MEMORY_BYTES
 from covid19.data.build.phantoms import write_sample
+from covid19.data.decoding import DecodingPool
 from covid19.data.images import read_picture
 
 

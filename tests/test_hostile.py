@@ -9,8 +9,8 @@ import pytest
 from conftest import read, reasons, run_command, write_image
 from corpus import READ, cases, write_corpus
 
-from covid19.core.executor.processes import DecodingPool
 from covid19.data.build.phantoms import write_sample
+from covid19.data.decoding import DecodingPool
 from covid19.data.images import read_picture
 from covid19.inference.server.uploads import read_upload
 

@@ -18,7 +18,7 @@ from conftest import read_records, write_image
 from hanging import read_or_hang
 from serving import CHROMIUM, CHROMIUM_FLAGS, Server, Stub, ask, is_alive, serving, token_of, wait_until
 
-from covid19.core.executor.processes import DecodingPool
+from covid19.data.decoding import DecodingPool
 from covid19.inference.server.guard import RESPONSE_HEADERS, Access, Guard
 
 KIND = {"Content-Type": "multipart/form-data; boundary=x"}

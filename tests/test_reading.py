@@ -2,6 +2,7 @@
 
 import resource
 import shutil
+from functools import partial
 
 import cv2
 import numpy as np
@@ -13,8 +14,7 @@ from pydicom.pixels.decoders import JPEG2000LosslessDecoder
 from pydicom.uid import ExplicitVRLittleEndian, JPEG2000Lossless, RLELossless, generate_uid
 
 from covid19.core.errors import InputError
-from covid19.core.executor import machine
-from covid19.core.executor.machine import ThisMachine
+from covid19.core.executor.local import LocalExecutor
 from covid19.data.build.phantoms import draw_phantom
 from covid19.data.duplicates import near_groups, perceptual_hash
 from covid19.data.images import read_picture
@@ -227,7 +227,7 @@ def test_blank_pictures_of_different_shades_are_no_duplicates_and_equal_files_ar
     assert dataset.counts() == {"a": 2, "b": 2}
 
 
-def test_many_pictures_that_are_one_are_decoded_once_each_to_find_that_out(tmp_path, monkeypatch):
+def test_many_pictures_that_are_one_are_decoded_once_each_to_find_that_out(tmp_path):
     root = tmp_path / "data"
     for number in range(12):
         for label in ("a", "b"):
@@ -235,22 +235,22 @@ def test_many_pictures_that_are_one_are_decoded_once_each_to_find_that_out(tmp_p
             quality = [cv2.IMWRITE_JPEG_QUALITY, 60 + 2 * number + (label == "b")]
             cv2.imwrite(str(root / label / f"{number:02d}.jpg"), phantom(0), quality)
     decoded = []
-    monkeypatch.setattr(machine, "PICTURES_KEPT", 0)
 
     def counting(task, path):
         if task is not identify:
             decoded.append(path)
         return task(path)
 
-    dataset = survey(root, ("a", "b"), Filter(), FeatureStore(None, 10**9), ThisMachine(counting))
+    dataset = survey(
+        root, ("a", "b"), Filter(), FeatureStore(None, 10**9), LocalExecutor(counting), partial(read_picture, run=counting)
+    )
     assert [len(names) for names in dataset.conflicts] == [24]
     assert len(decoded) == 2 * 24  # once for its facts, once to be compared
     with pytest.raises(InputError, match=r"'a/00.jpg', 'b/00.jpg' and 22 more files are the same image under two classes \(1 "):
         read(root)
 
 
-def test_a_file_that_vanishes_before_it_can_be_compared_is_left_out_with_its_reason(tmp_path, monkeypatch):
-    monkeypatch.setattr(machine, "PICTURES_KEPT", 0)
+def test_a_file_that_vanishes_before_it_can_be_compared_is_left_out_with_its_reason(tmp_path):
     root = data_of(tmp_path / "data", covid=range(4), normal=range(10, 13))
     cv2.imwrite(str(root / "normal" / "again.jpg"), phantom(0), [cv2.IMWRITE_JPEG_QUALITY, 60])
     seen = []

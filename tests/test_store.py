@@ -15,16 +15,18 @@ import pytest
 from conftest import read_records, run_command, settings_in
 from corpus import READ, cases
 
-from covid19.core.executor import machine
-from covid19.core.executor.machine import ThisMachine
+from covid19.core.executor.local import LocalExecutor
 from covid19.data.dataset import Facts, Glimpse
+from covid19.data.images import read_picture
+from covid19.data.scan import scan_files
+from covid19.features import batches, extraction
 from covid19.features import cache as module
 from covid19.features.augmentation import views_of
 from covid19.features.backbone.vgg16 import build_base
 from covid19.features.backbone.weights import get_weights
 from covid19.features.cache import FILE_NAME, FeatureStore, facts_key, feature_key
 from covid19.features.cache_rows import checksum
-from covid19.features.extraction import extract
+from covid19.features.extraction import Extractor
 from covid19.train import train
 
 GB = 10**9
@@ -68,7 +70,7 @@ def test_what_decoding_tells_of_files_of_every_kind_is_kept(tmp_path):
         if expected is READ:
             paths.append(tmp_path / f"{number}{Path(name).suffix}")
             paths[-1].write_bytes(content)
-    looks = [look for _, look in ThisMachine().look(paths, frozenset())]
+    looks = [look for _, look in scan_files(paths, frozenset(), LocalExecutor(), read_picture)]
     told = {look.digest: (look.facts, look.glimpse) for look in looks if look.facts}
     assert len(told) > 20
     with FeatureStore(None, GB) as store:
@@ -478,22 +480,25 @@ def test_a_second_extraction_needs_no_decode_and_no_forward_also_for_renamed_and
     settings = settings_in(tmp_path, phantoms)
     views = views_of(records, [0, 1], settings)
     with FeatureStore(tmp_path, GB) as store:
-        first = extract(views, base, "digest", store, ThisMachine()).features
+        first = Extractor(store, LocalExecutor(), read_picture).extract(views, base, "digest").features
 
     def never(task, path):
         raise AssertionError(f"decoded {path}")
 
     renamed = [replace(record, root=tmp_path, name="other.png") for record in records]
     with FeatureStore(tmp_path, GB) as store:
-        again = extract(views_of(renamed, [0, 1], settings), None, "digest", store, ThisMachine(never))
+        again = Extractor(store, LocalExecutor(never), read_picture).extract(
+            views_of(renamed, [0, 1], settings), None, "digest"
+        )
         assert np.array_equal(first, again.features)
         assert again.runs == 0
         with pytest.raises(AssertionError, match="decoded"):
-            extract(views, base, "another base", store, ThisMachine(never))
+            Extractor(store, LocalExecutor(never), read_picture).extract(views, base, "another base")
 
 
 def test_a_stopped_extraction_goes_on_where_it_stopped(phantoms, tmp_path, base, monkeypatch):
-    monkeypatch.setattr(machine, "BATCH", 2)
+    monkeypatch.setattr(batches, "BATCH", 2)
+    monkeypatch.setattr(extraction, "BATCH", 2)
     records = read_records(phantoms)[:6]
     views = views_of(records, (), settings_in(tmp_path, phantoms, views=0))
     decoded = []
@@ -505,22 +510,22 @@ def test_a_stopped_extraction_goes_on_where_it_stopped(phantoms, tmp_path, base,
         return task(path)
 
     with FeatureStore(tmp_path, GB) as store, pytest.raises(KeyboardInterrupt):
-        extract(views, base, "digest", store, ThisMachine(run))
+        Extractor(store, LocalExecutor(run), read_picture).extract(views, base, "digest")
     decoded[:] = [None] * 7
     with FeatureStore(tmp_path, GB) as store:
-        resumed = extract(views, base, "digest", store, ThisMachine(run))
+        resumed = Extractor(store, LocalExecutor(run), read_picture).extract(views, base, "digest")
     assert resumed.runs == 2
     assert set(decoded[7:]) == {records[4].path, records[5].path}
     with FeatureStore(None, GB) as store:
-        whole = extract(views, base, "digest", store, ThisMachine()).features
+        whole = Extractor(store, LocalExecutor(), read_picture).extract(views, base, "digest").features
     np.testing.assert_allclose(resumed.features, whole, rtol=1e-4, atol=1e-6)
 
 
 def test_features_do_not_depend_on_order_or_company(phantoms, tmp_path, base):
     views = views_of(read_records(phantoms)[:3], [0, 1, 2], settings_in(tmp_path, phantoms))
     with FeatureStore(None, GB) as one, FeatureStore(None, GB) as other:
-        forward = extract(views, base, "digest", one, ThisMachine()).features
-        backward = extract(views[::-1], base, "digest", other, ThisMachine()).features
+        forward = Extractor(one, LocalExecutor(), read_picture).extract(views, base, "digest").features
+        backward = Extractor(other, LocalExecutor(), read_picture).extract(views[::-1], base, "digest").features
     np.testing.assert_allclose(forward, backward[::-1], rtol=1e-4, atol=1e-5)
 
 

@@ -41,6 +41,11 @@ def as_path(text: str) -> Path:
         ) from error
 
 
+def absolute_text(path: Path) -> str:
+    """A path that means the same on every machine that sees the files, or an address."""
+    return str(path) if is_address(path) else str(path.absolute())
+
+
 def is_address(path: Path) -> bool:
     """Whether a path lies behind an address rather than on this machine's disks."""
     return not isinstance(path, Path)

@@ -9,17 +9,18 @@ from __future__ import annotations
 import math
 from collections import Counter, defaultdict
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from covid19.core.console import printable, shortened
-from covid19.core.executor.machine import ThisMachine
-from covid19.core.executor.processes import DecodingPool
+from covid19.core.executor.local import LocalExecutor
 from covid19.core.settings import FILE_TIMEOUT_S
 from covid19.data.dataset import FEW, Dataset, Record, list_classes
-from covid19.data.images import COLOURFUL, FLAT, SIDE
+from covid19.data.decoding import DecodingPool
+from covid19.data.images import COLOURFUL, FLAT, SIDE, read_picture
 from covid19.data.patients import KAGGLE
 from covid19.data.reader import Filter, describe_conflict, survey
 from covid19.features.cache import FeatureStore
@@ -55,7 +56,7 @@ def check(root: Path, wanted: Filter, store: FeatureStore, file_timeout_s: float
     """
     classes = list_classes(root)
     with DecodingPool(file_timeout_s) as decoder:
-        dataset = survey(root, classes, wanted, store, ThisMachine(decoder.run))
+        dataset = survey(root, classes, wanted, store, LocalExecutor(decoder.run), partial(read_picture, run=decoder.run))
     files = [{"path": skipped.path, "why": skipped.reason} for skipped in dataset.skipped]
     files += [{"path": record.name, "why": DETAILS[kind]} for record in dataset.records for kind in _oddities(record)]
     described = dataset.as_json()

@@ -95,11 +95,17 @@ def read_picture(path: Path, run: RunTask = run_here) -> Picture:
         run: where to decode it: here, or in a process that can be ended, `DecodingPool.run`.
     """
     with on_disk(path) as file:
-        return run(_read_file, file)
+        return run(decode_picture, file)
 
 
-def _read_file(file: Path) -> Picture:
+def decode_picture(file: Path) -> Picture:
+    """Decode a file on this machine and resize it."""
     return as_picture(*decode(file))
+
+
+def why_unreadable(error: OSError | ValueError) -> str:
+    """Why a file could not be read, in words."""
+    return f"cannot be opened: {error.strerror or error}" if isinstance(error, OSError) else str(error)
 
 
 def as_picture(image: Pixels, negative: bool) -> Picture:

@@ -15,12 +15,13 @@ from scipy.sparse.csgraph import connected_components
 
 from covid19.core.console import shortened, warn
 from covid19.core.errors import InputError
-from covid19.core.executor.machine import Engine, Look, why_unreadable
+from covid19.core.executor.executor import Executor
 from covid19.data.dataset import Dataset, Facts, Glimpse, Listed, Record, Skipped, check_counts, list_images, list_strays
 from covid19.data.duplicates import is_blank, near_groups, same_picture
-from covid19.data.images import Pixels, Read
+from covid19.data.images import Pixels, Read, why_unreadable
 from covid19.data.metadata import Entry, Metadata, read_metadata
 from covid19.data.patients import collection_of, find_patient
+from covid19.data.scan import Look, scan_files
 from covid19.features.cache import FeatureStore
 
 FACTS_AT_ONCE = 1000
@@ -44,13 +45,15 @@ class Filter:
     allow_conflicts: bool = False
 
 
-def read_dataset(root: Path, classes: tuple[str, ...], wanted: Filter, store: FeatureStore, engine: Engine) -> Dataset:
+def read_dataset(
+    root: Path, classes: tuple[str, ...], wanted: Filter, store: FeatureStore, executor: Executor, read: Read
+) -> Dataset:
     """Read every file as `survey` does, and make sure that a model can be trained on them.
 
     Raises:
         InputError: the table cannot be read, an image lies under two classes, or a class is left with fewer than two images.
     """
-    dataset = survey(root, classes, wanted, store, engine)
+    dataset = survey(root, classes, wanted, store, executor, read)
     if dataset.conflicts and not wanted.allow_conflicts:
         files = sum(map(len, dataset.conflicts))
         raise InputError(
@@ -61,7 +64,9 @@ def read_dataset(root: Path, classes: tuple[str, ...], wanted: Filter, store: Fe
     return dataset
 
 
-def survey(root: Path, classes: tuple[str, ...], wanted: Filter, store: FeatureStore, engine: Engine) -> Dataset:
+def survey(
+    root: Path, classes: tuple[str, ...], wanted: Filter, store: FeatureStore, executor: Executor, read: Read
+) -> Dataset:
     """Read every file once, and make records of those to use.
 
     Args:
@@ -69,7 +74,8 @@ def survey(root: Path, classes: tuple[str, ...], wanted: Filter, store: FeatureS
         classes: from `list_classes`.
         wanted: what to leave out; an image under two classes is left out as well.
         store: knows the images that were decoded before, which are not decoded again; is told of the others.
-        engine: reads the files.
+        executor: where the files are scanned.
+        read: decodes a file on this machine.
 
     Raises:
         InputError: the table cannot be read.
@@ -77,7 +83,7 @@ def survey(root: Path, classes: tuple[str, ...], wanted: Filter, store: FeatureS
     metadata = _find_metadata(root, wanted.metadata)
     listed = list_images(root, classes)
     skipped, records = [], []
-    for image, look in zip(listed, _look([image.path for image in listed], store, engine), strict=True):
+    for image, look in zip(listed, _look([image.path for image in listed], store, executor, read), strict=True):
         if look.facts is None:
             skipped.append(Skipped(image.name, look.problem, "unreadable"))
         else:
@@ -87,7 +93,7 @@ def survey(root: Path, classes: tuple[str, ...], wanted: Filter, store: FeatureS
             else:
                 records.append(record)
     near = _near(records)
-    conflicts, lost = _conflicts(records, near, engine.read)
+    conflicts, lost = _conflicts(records, near, read)
     torn = {name for names in conflicts for name in names}
     skipped += [Skipped(name, "the same image lies under two classes", "conflict") for name in torn]
     skipped += [Skipped(name, why, "unreadable") for name, why in lost.items()]
@@ -122,11 +128,11 @@ def _find_metadata(root: Path, given: Path | None) -> Metadata | None:
     return read_metadata(path) if given or path.is_file() else None
 
 
-def _look(paths: Sequence[Path], store: FeatureStore, engine: Engine) -> list[Look]:
+def _look(paths: Sequence[Path], store: FeatureStore, executor: Executor, read: Read) -> list[Look]:
     """What is known of each file, with facts of all that can be read: from the store if they were decoded before."""
     looks: dict[int, Look] = {}
     fresh: list[tuple[str, Facts, Glimpse]] = []
-    for position, look in engine.look(paths, store.known()):
+    for position, look in scan_files(paths, store.known(), executor, read):
         if look.facts and look.glimpse:
             fresh.append((look.digest, look.facts, look.glimpse))
         looks[position] = look._replace(glimpse=None)
@@ -138,7 +144,7 @@ def _look(paths: Sequence[Path], store: FeatureStore, engine: Engine) -> list[Lo
     known = store.facts([look.digest for look in looks.values() if look.digest and not look.facts])
     looks |= {at: look._replace(facts=known[look.digest]) for at, look in looks.items() if look.digest in known}
     lost = [position for position, look in looks.items() if look.digest and not look.facts]  # the store was begun anew
-    looks |= {lost[number]: look for number, look in engine.look([paths[i] for i in lost], frozenset())}
+    looks |= {lost[number]: look for number, look in scan_files([paths[i] for i in lost], frozenset(), executor, read)}
     return [looks[position] for position in range(len(paths))]
 
 

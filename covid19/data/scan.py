@@ -1,18 +1,32 @@
-"""What reading one file for the first time tells: who it is, what its pixels measure, and what the audit's probes need of it.
+"""Scanning a file: what reading it for the first time tells. Paths go in, digests, DICOM tags and measurements come out.
 
-The two functions are tasks for a `processes.RunTask`; paths go in, and results that can be pickled come out.
+`identify` and `measure` run in processes that can be ended; `ScanTask` runs them on an executor.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Container, Generator, Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from covid19.audit.probes import border_ring, file_properties, thumbnail
+from covid19.core.addresses import absolute_text, as_path, on_disk
+from covid19.core.executor.background import in_background
+from covid19.core.executor.executor import Executor, Failed, LazySequence, Resources, Task
+from covid19.core.executor.processes import RunTask
 from covid19.data.dataset import Facts, Glimpse
+from covid19.data.decoding import MODULES
 from covid19.data.dicom import header, is_dicom_file
 from covid19.data.duplicates import perceptual_hash
-from covid19.data.images import Picture, as_picture, colourfulness, decode, file_digest
+from covid19.data.images import Picture, Read, as_picture, colourfulness, decode, decode_picture, file_digest, why_unreadable
+from covid19.data.shared_files import SharedFiles
+from covid19.features.cache import facts_key
+
+T = TypeVar("T")
+
+FILES_AHEAD = 64  # files scanned before they are asked for
+PICTURES_KEPT = 256  # of 150 KB each
 
 
 class Identity(NamedTuple):
@@ -33,6 +47,23 @@ class Measurements(NamedTuple):
     picture: Picture
     facts: Facts
     glimpse: Glimpse
+
+
+class Look(NamedTuple):
+    """What reading one file told.
+
+    Attributes:
+        digest: SHA-256 of its bytes; '' of a file that cannot be read.
+        facts, glimpse: of its pixels; None of an image that is known already.
+        said: `patient`, `view` and `modality` by the DICOM header; empty where it does not say.
+        problem: why it cannot be read, or ''.
+    """
+
+    digest: str
+    facts: Facts | None
+    glimpse: Glimpse | None
+    said: dict[str, str]
+    problem: str
 
 
 def identify(file: Path) -> Identity:
@@ -56,3 +87,92 @@ def measure(file: Path) -> Measurements:
     pixels = picture.pixels
     facts = Facts(picture.width, picture.height, perceptual_hash(pixels), float(pixels.std()), colourfulness(pixels))
     return Measurements(picture, facts, Glimpse(file_properties(file, picture), border_ring(pixels), thumbnail(pixels)))
+
+
+def scan_file(path: Path, known: Container[bytes], run: RunTask) -> Look:
+    """Scan one file: its digest, its header and, unless the image is known, what its pixels tell.
+
+    Args:
+        path: a path or an address.
+        known: the `facts_key` of each image that need not be decoded.
+        run: runs a function on the file, here or in a process that can be ended.
+    """
+    try:
+        with on_disk(path) as file:
+            digest, tags = run(identify, file)
+            if facts_key(digest) in known:
+                return Look(digest, None, None, tags, "")
+            _, facts, glimpse = run(measure, file)
+            return Look(digest, facts, glimpse, tags, "")
+    except (OSError, ValueError) as error:
+        return Look("", None, None, {}, why_unreadable(error))
+
+
+class ScanTask(Task[str, Look]):
+    """Scans the files at paths or addresses.
+
+    Args:
+        known: the `facts_key` of each image that need not be decoded.
+    """
+
+    needs_one_core = True
+    preload = MODULES
+
+    def __init__(self, known: Container[bytes]) -> None:
+        self._known = known
+
+    def set_up(self, resources: Resources) -> None:
+        """Take what decodes files."""
+        self._run = resources.run
+
+    def run(self, items: Sequence[str]) -> Iterator[tuple[int, Look]]:
+        """Scan each file."""
+        yield from enumerate(in_background(lambda path: scan_file(as_path(path), self._known, self._run), items, FILES_AHEAD))
+
+
+def scan_files(paths: Sequence[Path], known: Container[bytes], executor: Executor, read: Read) -> Generator[tuple[int, Look]]:
+    """Scan files on an executor.
+
+    Args:
+        paths: of the files.
+        known: the `facts_key` of each image that need not be decoded.
+        executor: where to do it.
+        read: decodes a file on this machine, to find out whether it is the file or the executor that is at fault.
+
+    Yields:
+        Each file's position and its scan, in any order.
+
+    Raises:
+        InputError: the executor does not see the files that this machine sees.
+    """
+    shared = SharedFiles(executor, read)
+    items = LazySequence(lambda position: absolute_text(paths[position]), len(paths))
+    with closing(executor.map(ScanTask(known), items)) as scans:
+        for position, scan in scans:
+            if isinstance(scan, Failed):
+                yield position, Look("", None, None, {}, scan.reason)
+            else:
+                if scan.problem:
+                    shared.check(paths[position], scan.problem)
+                yield position, scan
+
+
+class RememberedPictures:
+    """Runs functions on files as another does, and remembers the first pictures: what was scanned is not decoded again.
+
+    Args:
+        run: that does the work.
+    """
+
+    def __init__(self, run: RunTask) -> None:
+        self._run = run
+        self._pictures: dict[Path, Picture] = {}
+
+    def __call__(self, task: Callable[..., T], *arguments: Any) -> T:
+        """See `RunTask`."""
+        if task is decode_picture and arguments[0] in self._pictures:
+            return self._pictures[arguments[0]]  # type: ignore[return-value]  # what this task returns
+        result = self._run(task, *arguments)
+        if isinstance(result, Measurements) and len(self._pictures) < PICTURES_KEPT:
+            self._pictures[arguments[0]] = result.picture
+        return result

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from typing import NamedTuple
 
@@ -10,16 +10,21 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from covid19.core.console import Progress, say
+from covid19.core.console import Progress, say, warn
 from covid19.core.errors import InputError
-from covid19.core.executor.machine import Engine
+from covid19.core.executor.executor import Executor, Failed, LazySequence
+from covid19.data.images import Read
+from covid19.data.shared_files import SharedFiles
 from covid19.features.array_file import Features, new_matrix, put
 from covid19.features.augmentation import View
+from covid19.features.batches import BATCH
 from covid19.features.cache import FeatureStore, feature_key
 from covid19.features.cache_rows import WIDTH
+from covid19.features.tasks import ExtractTask, PrecisionTask, portable
 
 AT_ONCE = 10_000  # features asked of the store at once, 20 MB
 
+Array = NDArray[np.float32]
 Whole = NDArray[np.intp]
 
 
@@ -29,7 +34,7 @@ class Extracted(NamedTuple):
     Attributes:
         features: float32 (images, views, 512), the mean of each feature map.
         runs: views that the base was run on; the others came from the store.
-        precision: in which the base was run, see `machine.Engine`.
+        precision: in which the base was run, see `tasks.ExtractTask`.
     """
 
     features: Features
@@ -53,50 +58,93 @@ class UnreadableError(InputError):
         self.lost = lost
 
 
-def extract(
-    views: Sequence[View], base: keras.Model, base_digest: str, store: FeatureStore, engine: Engine, each: int = 1
-) -> Extracted:
-    """What the base sees in each view: from the store where it is there, else by one run of the base, then stored.
+class Extractor:
+    """Extracts features: from the cache where they are there, else by one run of the backbone, and then caches them.
 
     Args:
-        views: those of one image side by side, so that its file is decoded once.
-        base: from `build_base`.
-        base_digest: of its weights.
-        store: gives and takes features; each batch is kept as soon as it is there.
-        engine: reads the files and runs the base.
-        each: how many views an image has.
-
-    Returns:
-        Features of shape (len(views) / each, each, 512), and how they were come by.
-
-    Raises:
-        UnreadableError: some images cannot be read; all others are in the store.
+        cache: gives and takes features; each batch is kept as soon as it is there.
+        executor: where the backbone runs.
+        read: decodes a file on this machine, to find out whether a file or the executor is at fault.
     """
-    precision = engine.precision(base, views)
-    identity = base_digest if precision == "float32" else f"{base_digest}/{precision}"
-    keys = _keys(views, identity)
-    # The same picture at the same angle is wanted once.
-    wanted, place = np.unique(keys, axis=0, return_index=True, return_inverse=True)[1:]
-    features = new_matrix(len(views) // each, each, WIDTH, store.folder)
-    missing = _from_store(keys, wanted, features, store)
-    if len(missing) < len(wanted):
-        say(f"{len(wanted) - len(missing)} of {len(wanted)} views are in the feature store")
-    if len(missing):
-        lost: dict[str, str] = {}
-        with (
-            closing(engine.see(base, [views[i] for i in missing], precision)) as seen,
-            Progress("Extracting features", len(missing), "views") as progress,
-        ):
-            for done in seen:
-                rows = missing[done.positions]
-                store.put(zip((key.tobytes() for key in keys[rows]), done.features, strict=True))
-                put(features, rows, done.features)
-                lost |= {views[missing[i]].record.name: why for i, why in done.problems.items()}
-                progress.advance(len(done.positions) + len(done.problems))
-        if lost:
-            raise UnreadableError(lost)
-    _repeat(features, wanted[place.ravel()])
-    return Extracted(features, len(missing), precision)
+
+    def __init__(self, cache: FeatureStore, executor: Executor, read: Read) -> None:
+        self._cache, self._executor, self._read = cache, executor, read
+        self._precisions: dict[str, str] = {}
+
+    def extract(self, views: Sequence[View], base: keras.Model, base_digest: str, each: int = 1) -> Extracted:
+        """The features of augmented images.
+
+        Args:
+            views: those of one image side by side, so that its file is decoded once.
+            base: from `build_base`.
+            base_digest: of its weights.
+            each: how many views an image has.
+
+        Returns:
+            Features of shape (len(views) / each, each, 512), and how many of them had to be computed.
+
+        Raises:
+            UnreadableError: some images cannot be read; all others are in the cache.
+        """
+        precision = self._choose_precision(base, base_digest, views)
+        identity = base_digest if precision == "float32" else f"{base_digest}/{precision}"
+        keys = _keys(views, identity)
+        # The same picture at the same angle is wanted once.
+        wanted, place = np.unique(keys, axis=0, return_index=True, return_inverse=True)[1:]
+        features = new_matrix(len(views) // each, each, WIDTH, self._cache.folder)
+        missing = _from_store(keys, wanted, features, self._cache)
+        if len(missing) < len(wanted):
+            say(f"{len(wanted) - len(missing)} of {len(wanted)} views are in the feature store")
+        if len(missing):
+            lost: dict[str, str] = {}
+            with Progress("Extracting features", len(missing), "views") as progress:
+                for positions, computed, problems in self._run(base, [views[i] for i in missing], precision):
+                    rows = missing[positions]
+                    self._cache.put(zip((key.tobytes() for key in keys[rows]), computed, strict=True))
+                    put(features, rows, computed)
+                    lost |= {views[missing[i]].record.name: why for i, why in problems.items()}
+                    progress.advance(len(positions) + len(problems))
+            if lost:
+                raise UnreadableError(lost)
+        _repeat(features, wanted[place.ravel()])
+        return Extracted(features, len(missing), precision)
+
+    def _choose_precision(self, base: keras.Model, base_digest: str, views: Sequence[View]) -> str:
+        """On GPUs 'mixed_float16', if that changes the features of a few of the images by at most 1 %; else 'float32'."""
+        if not self._executor.gpus or not views:
+            return "float32"
+        if base_digest not in self._precisions:
+            few = [portable(view) for view in views[:: max(1, len(views) // BATCH)][:BATCH]]
+            ((_, chosen),) = self._executor.map(PrecisionTask(base), [few])
+            if isinstance(chosen, Failed):
+                warn(f"mixed precision could not be tried ({chosen.reason}): features are computed in float32")
+            self._precisions[base_digest] = "float32" if isinstance(chosen, Failed) else chosen
+        return self._precisions[base_digest]
+
+    def _run(
+        self, base: keras.Model, views: Sequence[View], precision: str
+    ) -> Iterator[tuple[list[int], Array, dict[int, str]]]:
+        """Run the backbone: positions and features of the views that could be read, and why others could not, as they come."""
+        shared = SharedFiles(self._executor, self._read)
+        items = LazySequence(lambda position: portable(views[position]), len(views))
+        done: dict[int, Array] = {}
+        problems: dict[int, str] = {}
+        with closing(self._executor.map(ExtractTask(base, precision), items)) as results:
+            for position, result in results:
+                if isinstance(result, str):
+                    shared.check(views[position].record.path, result)
+                if isinstance(result, str | Failed):
+                    problems[position] = result if isinstance(result, str) else result.reason
+                else:
+                    done[position] = result
+                if len(done) + len(problems) == BATCH:
+                    yield list(done), _stack(done), problems
+                    done, problems = {}, {}
+        yield list(done), _stack(done), problems
+
+
+def _stack(features: Mapping[int, Array]) -> Array:
+    return np.stack(list(features.values())) if features else np.empty((0, WIDTH), np.float32)
 
 
 def _keys(views: Sequence[View], identity: str) -> NDArray[np.uint64]:

@@ -11,7 +11,7 @@ import os
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -20,19 +20,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from covid19 import NOTICE
-from covid19.core.addresses import as_path
+from covid19.core.addresses import absolute_text, as_path
 from covid19.core.console import Progress
 from covid19.core.errors import InputError
-from covid19.core.executor.machine import BATCH, in_background, why_unreadable
-from covid19.core.executor.processes import DecodingPool, RunTask, run_here
+from covid19.core.executor.background import in_background
+from covid19.core.executor.executor import Failed, Resources, Task
+from covid19.core.executor.opening import open_executor
 from covid19.core.outputs import PRIVATE_FOLDER, check_outputs, written_whole
 from covid19.core.settings import FILE_TIMEOUT_S
 from covid19.data.dataset import list_inputs
-from covid19.data.images import Pixels, read_picture
+from covid19.data.decoding import MODULES, DecodingPool
+from covid19.data.images import Pixels, read_picture, why_unreadable
 from covid19.evaluation.metrics import decide
 from covid19.features.backbone.vgg16 import build_base
-from covid19.inference.writers import Answer, CsvWriter, JsonWriter, TextWriter, Writer
-from covid19.model.file import read_model
+from covid19.features.batches import AHEAD, BATCH
+from covid19.inference.writers import Answer, CsvWriter, JsonWriter, TextWriter, Writer, unanswered
+from covid19.model.file import read_content, read_model
 from covid19.model.gradcam import gradcam
 from covid19.model.load import heads_in
 from covid19.model.novelty import is_unlike
@@ -81,7 +84,7 @@ class Predictor:
         answers, heat = [], np.zeros(maps.shape[:3], np.float32)
         for row, file in enumerate(files):
             if not finite[row]:
-                answers.append(Answer(file, "", {}, None, NO_NUMBER))
+                answers.append(unanswered(file, NO_NUMBER))
                 continue
             heat[row] = gradcam(maps[row : row + 1], self._heads, int(called[row]))[0]
             probabilities = dict(zip(self.classes, map(float, said[row]), strict=True))
@@ -125,72 +128,77 @@ def predict(
     """
     files = list_inputs(inputs)
     overlays = _overlay_paths(heatmaps, files, model) if heatmaps else {}
-    predictor = Predictor(model)
+    content = read_content(model)
+    predictor = Predictor(content, str(model))
     writers: dict[str, Callable[..., Writer]] = {"text": TextWriter, "json": JsonWriter, "csv": CsvWriter}
     writer = writers[output](predictor.classes, predictor.about(), files)
     readable = True
+    task = PredictTask(content, predictor, bool(overlays))
     with (
-        _answers(predictor, model, files, bool(overlays), file_timeout, cluster) as answers,
+        DecodingPool(file_timeout) as decoder,
+        open_executor(cluster, decoder.run, file_timeout, quiet=True) as executor,
+        closing(executor.map(task, [absolute_text(as_path(file)) for file in files], ordered=True)) as results,
         Progress("Predicting", len(files), "images", plain=False) as progress,
     ):
         writer.begin()
-        for answer, picture in answers:
-            writer.answer(answer)
+        for position, result in results:
+            answer, picture = (unanswered("", result.reason), b"") if isinstance(result, Failed) else result
+            writer.answer(answer._replace(file=files[position]))
             readable &= answer.unusual is not None
             if picture:
-                with written_whole(overlays[answer.file], private=True) as draft:
+                with written_whole(overlays[files[position]], private=True) as draft:
                     draft.write_bytes(picture)
             progress.advance(1)
         writer.end()
     return readable
 
 
-@contextmanager
-def _answers(
-    predictor: Predictor, model: Path, files: Sequence[str], overlays: bool, file_timeout_s: float, cluster: str | None
-) -> Iterator[Iterator[tuple[Answer, bytes]]]:
-    """Answers here or on a cluster, each with its heat map as a PNG file's bytes, or none."""
-    with DecodingPool(file_timeout_s) as decoder:
-        if cluster is None:
-            yield answers_of(predictor, files, decoder.run, overlays)
-            return
-        from covid19.core.executor.ray_cluster import open_cluster
-
-        with open_cluster(cluster, decoder, quiet=True) as engine:
-            yield engine.ask(model, files, overlays)
-
-
-def answers_of(
-    predictor: Predictor, files: Sequence[str], run: RunTask = run_here, overlays: bool = False
-) -> Iterator[tuple[Answer, bytes]]:
-    """Answers in the order of the files; with `overlays` and for those that can be read, the heat map as a PNG file's bytes.
+class PredictTask(Task[str, tuple[Answer, bytes]]):
+    """Answers for the files at paths or addresses, in their order: the answer, and its heat map as a PNG file's bytes, or none.
 
     Args:
-        predictor: the model.
-        files: paths or addresses.
-        run: runs a task that decodes a file, here or in a process that can be ended.
+        model: content of a model's file, from which the predictor is made on other machines.
+        predictor: of this machine.
         overlays: whether to draw heat maps.
     """
-    starts = range(0, len(files), BATCH)
-    loaded = in_background(lambda at: [_read(file, run) for file in files[at : at + BATCH]], starts)
-    for start, read in zip(starts, loaded, strict=True):
-        batch = files[start : start + BATCH]
-        good = [number for number, one in enumerate(read) if not isinstance(one, str)]
-        answers = {number: (Answer(batch[number], "", {}, None, str(one)), b"") for number, one in enumerate(read)}
+
+    preload = MODULES
+
+    def __init__(self, model: bytes, predictor: Predictor, overlays: bool) -> None:
+        self._model, self._overlays = model, overlays
+        self._predictor: Predictor | None = predictor
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_predictor": None}
+
+    def set_up(self, resources: Resources) -> None:
+        """Load the model where it is not yet."""
+        self._run = resources.run
+        self._ready = self._predictor or Predictor(self._model)
+
+    def run(self, items: Sequence[str]) -> Iterator[tuple[int, tuple[Answer, bytes]]]:
+        """Decode in the background, and ask the model batch by batch."""
+        starts = range(0, len(items), BATCH)
+        loaded = in_background(lambda at: [self._read(file) for file in items[at : at + BATCH]], starts, AHEAD)
+        for start, pictures in zip(starts, loaded, strict=True):
+            yield from enumerate(self._answer(items[start : start + BATCH], pictures), start)
+
+    def _answer(self, files: Sequence[str], pictures: Sequence[Pixels | str]) -> list[tuple[Answer, bytes]]:
+        results = [(unanswered(file, str(picture)), b"") for file, picture in zip(files, pictures, strict=True)]
+        good = [number for number, picture in enumerate(pictures) if not isinstance(picture, str)]
         if good:
-            pixels = np.stack([np.asarray(read[number]) for number in good])
-            said, heat = predictor.ask([batch[number] for number in good], pixels)
-            for number, answer, picture, own in zip(good, said, pixels, heat, strict=True):
-                answers[number] = answer, as_png(overlay(picture, own)) if overlays else b""
-        yield from answers.values()
+            pixels = np.stack([np.asarray(pictures[number]) for number in good])
+            answers, heat = self._ready.ask([files[number] for number in good], pixels)
+            for number, answer, picture, own in zip(good, answers, pixels, heat, strict=True):
+                results[number] = answer, as_png(overlay(picture, own)) if self._overlays else b""
+        return results
 
-
-def _read(file: str, run: RunTask) -> Pixels | str:
-    """A picture, or why it cannot be read."""
-    try:
-        return read_picture(as_path(file), run).pixels
-    except (OSError, ValueError) as error:
-        return why_unreadable(error)
+    def _read(self, file: str) -> Pixels | str:
+        """A picture, or why it cannot be read."""
+        try:
+            return read_picture(as_path(file), self._run).pixels
+        except (OSError, ValueError) as error:
+            return why_unreadable(error)
 
 
 def overlay(pixels: Pixels, heat: Array) -> Pixels:

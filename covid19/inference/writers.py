@@ -33,6 +33,11 @@ class Answer(NamedTuple):
     problem: str
 
 
+def unanswered(file: str, problem: str) -> Answer:
+    """The answer for a file that cannot be read, or for which the model gives no number."""
+    return Answer(file, "", {}, None, problem)
+
+
 class Writer(Protocol):
     """Takes answers one by one, between a `begin` and an `end`."""
 

@@ -71,7 +71,7 @@ class ModelFile(NamedTuple):
     Attributes:
         weights: of the base.
         head: mean (512,), variance (512,), hidden (512, 64) and its bias, output (64, classes) and its bias, float32.
-        info: see `info.model_info`.
+        info: see `report.model_info`.
         familiar: the training images, as the base saw them.
     """
 
@@ -133,6 +133,16 @@ def _refusing(name: str) -> Iterator[None]:
     ) as error:  # fmt: skip
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise InputError(f"model '{name}' is damaged or was tampered with ({reason}); {EXPECTED}: train it again") from error
+
+
+def read_content(path: Path) -> bytes:
+    """The bytes of a model's file, which are still to be checked.
+
+    Raises:
+        InputError: it is no file, or larger than any model.
+    """
+    with _refusing(str(path)):
+        return _read_bytes(path, str(path))
 
 
 def _read_bytes(path: Path, name: str) -> bytes:

@@ -1,22 +1,15 @@
-"""What a model file says beside the model: who made it, from what, and how far it can be believed. Written and checked here."""
+"""What a model file says beside the model: who made it, from what, and how far it can be believed.
+
+`report.model_info` writes it, and this module checks it when a file is read: nothing in a file is believed.
+"""
 
 from __future__ import annotations
 
 import json
 import math
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from covid19 import NOTICE, __version__
-
-if TYPE_CHECKING:
-    from covid19.core.settings import Settings
-    from covid19.report.summary import Outcome
-
-PREPROCESSING = (
-    "decode as RGB, apply the EXIF orientation; resize to 224x224 ignoring aspect ratio, by area where an axis shrinks "
-    "and linearly where it grows; divide by 255; the model does the rest"
-)
 MEASURES = ("accuracy", "sensitivity", "specificity", "roc_auc")
 VERDICTS = ("explained", "present", "none-found", "too-few")  # of `verdict.judge`
 DIGEST_DIGITS = 64  # of a file's digest and of a perceptual hash, in hexadecimal
@@ -29,40 +22,6 @@ MAX_SETTINGS = 100  # entries of a list or an object
 LARGEST = 1e18  # of a setting's number
 HIGHEST_THRESHOLD = math.nextafter(1, 2)  # calls nobody, see `calibration.choose_threshold`
 TEMPERATURES = (0.1, 100.0)  # wider than `calibration.fit_temperature` gives
-
-
-def model_info(settings: Settings, found: Outcome) -> dict[str, Any]:
-    """What the file of a run's model says.
-
-    Returns:
-        JSON values: `classes` in the order of the outputs, `positive`, `preprocessing`, `base` {name, weights, digest},
-        `settings`, `versions`, `trained_on` and `trained_hashes` (of the training images), `notice`, `threshold` (the
-        probability from which the positive class is called, None for the likeliest class), `temperature` (folded into the last
-        layer already), `cross_validation` (accuracy, sensitivity, specificity and AUC with intervals, or None), `audit`
-        (verdict, margin, model_auc, words, or None).
-    """
-    from covid19.audit.verdict import explain_verdict
-    from covid19.report.summary import environment
-
-    numbers = found.estimate.numbers
-    kept = ("folds", "repeats", "grouped_by", *MEASURES)
-    return {
-        "program": "covid19",
-        "notice": NOTICE,
-        "classes": list(found.dataset.classes),
-        "positive": found.test["positive"],
-        "preprocessing": PREPROCESSING,
-        "base": found.weights.as_json(),
-        "settings": settings.as_json(),
-        "versions": {"covid19": __version__, **environment()},
-        "trained_on": [found.dataset.records[i].digest for i in found.split.train],
-        "trained_hashes": [found.dataset.records[i].facts.hash for i in found.split.train],
-        "threshold": found.estimate.threshold,
-        "temperature": found.estimate.temperature,
-        "cross_validation": {key: numbers[key] for key in kept} if numbers else None,
-        "audit": found.audit
-        and {key: found.audit[key] for key in ("verdict", "margin", "model_auc")} | {"words": explain_verdict(found.audit)},
-    }
 
 
 def parse_info(text: bytes) -> dict[str, Any]:

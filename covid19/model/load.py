@@ -20,7 +20,7 @@ class Loaded(NamedTuple):
 
     Attributes:
         model: takes RGB in [0, 1], float32 (n, 224, 224, 3), and gives probabilities, float32 (n, classes).
-        info: see `info.model_info`.
+        info: see `report.model_info`.
     """
 
     model: keras.Model

@@ -14,6 +14,7 @@ from scipy.spatial.distance import cdist
 from scipy.stats import t as student
 
 from covid19.data.images import COLOURFUL, FLAT, Pixels, colourfulness
+from covid19.features.array_file import Features
 
 Array = NDArray[np.float32]
 Floats = NDArray[np.float64]
@@ -73,6 +74,19 @@ class Familiar:
 
     def _scaled(self, features: Array) -> Floats:
         return np.asarray((features - self._mean) / self._spread, float)
+
+
+def choose_familiar(features: Features, groups: NDArray[np.intp], train: NDArray[np.intp], seed: int) -> Familiar:
+    """What is kept of the training images, at most `KEPT` of them, drawn by a seed.
+
+    Args:
+        features: float32 (images, views, 512), view 0 of the image itself.
+        groups: of all images, see `Familiar`.
+        train: positions of the training images.
+        seed: of the draw.
+    """
+    kept = np.sort(np.random.default_rng(seed).permutation(train)[:KEPT])
+    return Familiar(features[kept, 0], groups[kept])
 
 
 def is_unlike(pixels: Pixels, percentile: float) -> bool:

@@ -15,8 +15,7 @@ from numpy.typing import NDArray
 from covid19.core.errors import InputError
 from covid19.core.outputs import DRAFT_PREFIX, json_text
 from covid19.model.file import FAMILIAR, INFO
-from covid19.model.novelty import KEPT, Familiar
-from covid19.report.summary import Outcome
+from covid19.model.novelty import Familiar
 
 Array = NDArray[np.float32]
 TOLERANCES = {"float32": 1e-3, "mixed_float16": 5e-2}  # of probabilities; features may differ by 1 % in the latter
@@ -55,14 +54,6 @@ def check_assembled(model: keras.Model, pixels: Array, expected: Array, precisio
         )
 
 
-def familiar(found: Outcome, seed: int) -> Familiar:
-    """The training images as the base saw them, at most `novelty.KEPT`, drawn by a seed."""
-    train = np.array(found.split.train)
-    kept = np.sort(np.random.default_rng(seed).permutation(train)[:KEPT])
-    groups = np.array([found.dataset.records[i].group for i in kept])
-    return Familiar(found.extracted.features[kept, 0], groups)
-
-
 def save_model(path: Path, model: keras.Model, info: dict[str, Any], known: Familiar) -> None:
     """Write the model and its information to exactly this path.
 
@@ -70,7 +61,7 @@ def save_model(path: Path, model: keras.Model, info: dict[str, Any], known: Fami
         path: a draft, see `outputs.OutputTransaction`; HDF5 is written if it ends in .h5 or .hdf5, else the Keras archive,
             whatever its ending.
         model: from `assemble`.
-        info: from `info.model_info`.
+        info: from `report.model_info`.
         known: the training images as the base saw them.
 
     Raises:

@@ -1,7 +1,6 @@
-"""Processes that decode files, so that a file that hangs, crashes or takes too much memory costs only itself.
+"""Child processes with limits, so that a file that hangs, crashes its reader or takes too much memory costs only itself.
 
-A function of this package and its arguments go in; what it returns comes out. Only the child processes decode the content of
-files that may come from anybody.
+A function of this package and its arguments go in; what it returns comes out.
 """
 
 from __future__ import annotations
@@ -11,12 +10,12 @@ import logging
 import multiprocessing
 import os
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import TimeoutError as TimedOutError
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, Self, TypeVar
 
 from pebble import ProcessExpired, ProcessPool
 
@@ -42,7 +41,7 @@ def run_here(task: Callable[..., T], *arguments: Any) -> T:
     return task(*arguments)
 
 
-class DecodingPool:
+class LimitedProcesses:
     """Child processes, each with a limit on the time and the memory that one file may take.
 
     A process that passes a limit or crashes is ended and replaced; the others go on. The processes are started with the first
@@ -51,15 +50,16 @@ class DecodingPool:
     Args:
         timeout_s: seconds that one task may take.
         processes: how many tasks run at once; None takes as many as there are cores and memory for, at most `MAX_PROCESSES`.
+        preload: modules that the tasks need, imported once for all processes.
     """
 
-    def __init__(self, timeout_s: float = FILE_TIMEOUT_S, processes: int | None = None) -> None:
+    def __init__(self, timeout_s: float = FILE_TIMEOUT_S, processes: int | None = None, preload: Sequence[str] = ()) -> None:
         self.timeout_s = timeout_s
         # Not a fork of this process, which has threads; the fork server is started once and imports what decoding needs.
         server = "forkserver" in multiprocessing.get_all_start_methods()
         context = multiprocessing.get_context("forkserver" if server else "spawn")
         if server:
-            context.set_forkserver_preload(["covid19.data.scan"])
+            context.set_forkserver_preload(list(preload))
         self._pool = ProcessPool(processes or _default_processes(), initializer=_set_up, context=context)
 
     def run(self, task: Callable[..., T], *arguments: Any) -> T:
@@ -91,7 +91,7 @@ class DecodingPool:
         self._pool.stop()  # type: ignore[no-untyped-call]
         self._pool.join()
 
-    def __enter__(self) -> DecodingPool:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:

@@ -1,7 +1,6 @@
-"""A Ray cluster as an `Engine`: files are read and the base is run on its nodes, and what they made comes back.
+"""A Ray cluster as an `Executor`: tasks run on its nodes, and their results come back.
 
-`ray_stream.py` hands out what is to be done, `ray_actors.py` does it there. Nothing else knows of Ray; features flow into the
-store of whoever began the run.
+`ray_stream.py` hands out what is to be done, `ray_actors.py` does it there. Nothing else knows of Ray.
 """
 
 from __future__ import annotations
@@ -13,46 +12,32 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Container, Generator, Iterator, Sequence
-from contextlib import closing, contextmanager
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
 from urllib.parse import urlsplit
 
-import numpy as np
-
-from covid19.core.addresses import as_path, is_address, reason
+from covid19.core.addresses import reason
 from covid19.core.console import say, warn
 from covid19.core.errors import InputError
-from covid19.core.executor.machine import BATCH, Forward, Look
-from covid19.core.executor.processes import DecodingPool, RunTask, run_here
-from covid19.core.executor.ray_actors import Asker, Chooser, Extractor, Failed, Looker, Worker
+from covid19.core.executor.executor import Failed, Item, Result_co, Task
 from covid19.core.executor.ray_stream import Pool, stream
-from covid19.core.settings import FILE_TIMEOUT_S
-from covid19.data.images import Picture, read_picture
-from covid19.features.augmentation import View
-from covid19.features.cache_rows import WIDTH
-from covid19.inference.writers import Answer
-
-if TYPE_CHECKING:
-    import keras
 
 PATIENCE = 5.0  # seconds until a cluster that does not answer is given up, or cores that are not free are spoken of
 PATIENCE_STEPS = 10
 ATTEMPTS = 3  # to join a cluster as a client, 30 s each
 MOST_CORES = 8  # of an actor without GPU: on more, one forward is not proportionally faster
 WORTH = 0.9  # of all cores that must be used for an actor to get more of them
-DOUBTED = 5  # files that a node cannot read, which are tried here
 
 
 @contextmanager
-def open_cluster(address: str, decoder: DecodingPool, quiet: bool = False) -> Iterator[Cluster]:
+def open_cluster(address: str, file_timeout_s: float, quiet: bool = False) -> Iterator[RayExecutor]:
     """Connect to a cluster, or start one on this machine, until the end of the block.
 
     Args:
         address: 'local' starts one on this machine; 'auto' joins the one that this machine belongs to, and starts one if there
             is none; 'ray://host:port' joins another as a client.
-        decoder: decodes files on this machine; on the cluster its time limit holds too.
+        file_timeout_s: seconds that reading one file may take.
         quiet: whether to print nothing of it.
 
     Raises:
@@ -79,7 +64,7 @@ def open_cluster(address: str, decoder: DecodingPool, quiet: bool = False) -> It
             size = f"{len(nodes)} node{'s' * (len(nodes) != 1)}, {cores:.0f} cores, {pool.gpus * pool.actors} GPUs"
             say(f"Ray cluster {where}: {size}; {pool.actors} hold the base")
             _say_if_busy(cores)
-        yield Cluster(pool, int(cores), decoder.timeout_s, decoder.run)
+        yield RayExecutor(pool, int(cores), file_timeout_s)
     finally:
         ray.shutdown()
 
@@ -167,113 +152,24 @@ def plan(nodes: Sequence[dict[str, float]]) -> Pool:
     return Pool(used[share], share, 0)
 
 
-class Cluster:
-    """The nodes of a connected Ray cluster; see `machine.Engine`.
+class RayExecutor:
+    """The nodes of a connected Ray cluster; see `executor.Executor`.
 
     Args:
-        pool: the actors that there is room for.
+        pool: the workers that there is room for.
         cores: of all nodes.
         file_timeout_s: seconds that reading one file may take.
-        run: runs a task that decodes a file on this machine.
     """
 
-    extractor: type[Worker] = Extractor
+    is_remote = True
 
-    def __init__(self, pool: Pool, cores: int, file_timeout_s: float = FILE_TIMEOUT_S, run: RunTask = run_here) -> None:
-        self.pool = pool
-        self.cores = cores
-        self.file_timeout_s = file_timeout_s
-        self._run = run
-        self._doubted = 0
-        self._precisions: dict[Any, str] = {}
+    def __init__(self, pool: Pool, cores: int, file_timeout_s: float) -> None:
+        self._pool, self._cores, self._file_timeout_s = pool, cores, file_timeout_s
+        self.gpus = pool.gpus * pool.actors
 
-    def read(self, path: Path) -> Picture:
-        """See `Engine`."""
-        return read_picture(path, self._run)
-
-    def look(self, paths: Sequence[Path], known: Container[bytes]) -> Iterator[tuple[int, Look]]:
-        """See `Engine`: on every core of the cluster, since decoding a file uses one."""
-        everywhere = Pool(max(self.cores, 1), min(self.cores, 1), 0)
-        arguments = [known, self.file_timeout_s]
-        with closing(stream(Looker, arguments, len(paths), lambda i: _anywhere(paths[i]), everywhere)) as said:
-            for position, look in said:
-                if isinstance(look, Failed):
-                    yield position, Look("", None, None, {}, look.why)
-                else:
-                    self._check_shared(paths[position], look.problem)
-                    yield position, look
-
-    def _check_shared(self, path: Path, problem: str) -> None:
-        """Of the first files that a node cannot read, make sure that they cannot be read here either.
-
-        Raises:
-            InputError: one can, so that it is not the file that is wrong.
-        """
-        if not problem or self._doubted == DOUBTED:
-            return
-        self._doubted += 1
-        try:
-            self.read(path)
-        except (OSError, ValueError):
-            return
-        raise InputError(
-            f"a node of the cluster cannot read '{path}' ({problem}), which can be read here; expected every node to see the "
-            "data set: mount it at the same path on each, and install the same packages"
-        )
-
-    def precision(self, base: keras.Model, views: Sequence[View]) -> str:
-        """See `Engine`: on GPUs mixed, if that changes the features of a few of the images by at most 1 %."""
-        if not self.pool.gpus or not views:
-            return "float32"
-        if base not in self._precisions:
-            few = [_item(view) for view in views[:: max(1, len(views) // BATCH)][:BATCH]]
-            ((_, chosen),) = stream(Chooser, _arguments(base), 1, lambda _: few, self.pool._replace(actors=1))
-            if isinstance(chosen, Failed):
-                warn(f"mixed precision could not be tried ({chosen.why}): the base computes in float32")
-            self._precisions[base] = "float32" if isinstance(chosen, Failed) else chosen
-        return self._precisions[base]
-
-    def see(self, base: keras.Model, views: Sequence[View], precision: str) -> Generator[Forward]:
-        """See `Engine`."""
-        found: dict[int, Any] = {}
-        arguments = [*_arguments(base), precision, self.file_timeout_s]
-        with closing(stream(self.extractor, arguments, len(views), lambda i: _item(views[i]), self.pool)) as answers:
-            for position, said in answers:
-                if isinstance(said, str):
-                    self._check_shared(views[position].record.path, said)
-                found[position] = said.why if isinstance(said, Failed) else said
-                if len(found) == BATCH:
-                    yield _forward(found)
-                    found = {}
-        yield _forward(found)
-
-    def ask(self, model: Path, files: Sequence[str], overlays: bool) -> Iterator[tuple[Answer, bytes]]:
-        """Ask a saved model about files, in their order, but last what had to be tried again; see `predictor.answers_of`."""
-        paths = [_anywhere(as_path(name)) for name in files]
-        arguments = [model.read_bytes(), overlays, self.file_timeout_s]
-        for position, said in stream(Asker, arguments, len(files), paths.__getitem__, self.pool, ordered=True):
-            answer, picture = (Answer("", "", {}, None, said.why), b"") if isinstance(said, Failed) else said
-            yield answer._replace(file=files[position]), picture
-
-
-def _anywhere(path: Path) -> str:
-    """A path that means the same on every node."""
-    return str(path) if is_address(path) else str(path.absolute())
-
-
-def _item(view: View) -> tuple[str, float, Any]:
-    path, angle, cover = view.shot
-    return _anywhere(path), angle, cover and cover._replace(mask=cover.mask and cover.mask.absolute())
-
-
-def _arguments(base: keras.Model) -> list[Any]:
-    from covid19.features.backbone.vgg16 import base_arrays, is_trained
-
-    return [base_arrays(base), is_trained(base)]
-
-
-def _forward(found: dict[int, Any]) -> Forward:
-    """Features or, as text, why there are none, by position."""
-    good = {position: said for position, said in found.items() if not isinstance(said, str)}
-    features = np.stack(list(good.values())) if good else np.empty((0, WIDTH), np.float32)
-    return Forward(list(good), features, {position: said for position, said in found.items() if isinstance(said, str)})
+    def map(
+        self, task: Task[Item, Result_co], items: Sequence[Item], ordered: bool = False
+    ) -> Generator[tuple[int, Result_co | Failed]]:
+        """See `Executor`."""
+        pool = Pool(max(self._cores, 1), min(self._cores, 1), 0) if task.needs_one_core else self._pool
+        yield from stream(task, items, pool, self._file_timeout_s, ordered)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import pickle
 from collections import deque
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from itertools import islice
 from typing import Any, NamedTuple
 
@@ -17,11 +17,12 @@ from covid19 import __version__
 from covid19.core.addresses import reason
 from covid19.core.console import warn
 from covid19.core.errors import InputError
-from covid19.core.executor.machine import BATCH
-from covid19.core.executor.ray_actors import Failed, Worker
+from covid19.core.executor.executor import Failed, Task
+from covid19.core.executor.ray_actors import RayWorker, SharedArguments
 
 BLOCKS = 16  # that each actor should get at the least, so that all end at about the same time
-ROWS = 8 * BATCH  # items of a block at the most: what a node that dies may cost
+ITEMS_PER_MESSAGE = 32
+ROWS = 8 * ITEMS_PER_MESSAGE  # items of a block at the most: what a node that dies may cost
 AHEAD = 8  # answers asked for before they are needed
 AT_ONCE = 10_000  # items sent at once
 DEADLY = "each worker of the cluster that read it died"
@@ -42,35 +43,34 @@ class Pool(NamedTuple):
     gpus: int
 
 
-class Task(NamedTuple):
+class Round(NamedTuple):
     """What a `Streamer` is to run.
 
     Attributes:
-        worker: the class of the actors; its module is to be had on every node.
-        pool: how many of them.
+        pool: how many workers of which size.
+        blocks_at_once: that a worker is given at the same time.
         ordered: whether to keep the items' order.
         retries: of a block whose worker dies.
         version: of this program where the run began.
     """
 
-    worker: type[Worker]
     pool: Pool
+    blocks_at_once: int
     ordered: bool
     retries: int
     version: str
 
 
 def stream(
-    worker: type[Worker], arguments: list[Any], count: int, item: Callable[[int], Any], pool: Pool, ordered: bool = False
+    task: Task[Any, Any], items: Sequence[Any], pool: Pool, file_timeout_s: float, ordered: bool = False
 ) -> Generator[tuple[int, Any]]:
-    """What the workers made of each item, by its position; `Failed` of one that none could do.
+    """The result of each item by its position; `Failed` of one that no worker could do.
 
     Args:
-        worker: the class of the actors, of those in `ray_actors.py`.
-        arguments: of its constructor, the same for all.
-        count: of the items.
-        item: from a position, anything that can be pickled.
+        task: what the workers do.
+        items: anything that can be pickled.
         pool: of the workers.
+        file_timeout_s: seconds that reading one file may take.
         ordered: whether to keep the items' order; those that had to be done again come last.
 
     Raises:
@@ -78,23 +78,25 @@ def stream(
     """
     import ray
 
-    shared = ray.put(arguments)  # held here: an actor that is started anew asks for it again
-    del arguments  # the base's weights, 59 MB
+    shared = ray.put(SharedArguments(task, file_timeout_s))  # held here: a worker that is started anew asks for it again
+    count = len(items)
     left, good, bad = np.arange(count), 0, 0
     for number, (most, retries) in enumerate(ROUNDS):
         if not len(left):
             return
         if number:
             warn(f"workers of the cluster were lost: {len(left)} of {count} items are done again")
-        rows = min(most, max(1, len(left) // (pool.actors * BLOCKS * BATCH)) * BATCH)
+        rows = min(most, max(1, len(left) // (pool.actors * BLOCKS * ITEMS_PER_MESSAGE)) * ITEMS_PER_MESSAGE)
         wanted = pool._replace(actors=min(pool.actors, -(-len(left) // rows)))
         done = np.zeros(count, bool)
-        for position, said in _round([shared], left, item, rows, Task(worker, wanted, ordered, retries, __version__)):
+        for position, result in _round(
+            [shared], left, items, rows, Round(wanted, task.blocks_at_once, ordered, retries, __version__)
+        ):
             done[position] = True
-            good, bad = good + (not isinstance(said, Failed)), bad + isinstance(said, Failed)
+            good, bad = good + (not isinstance(result, Failed)), bad + isinstance(result, Failed)
             if bad == ROWS and not good:
-                raise InputError(f"the cluster fails at everything ({said.why}); {REMEDY}")
-            yield position, said
+                raise InputError(f"the cluster fails at everything ({result.reason}); {REMEDY}")
+            yield position, result
         left = left[~done[left]]
     if len(left) == count > ROWS:
         raise InputError(f"every worker of the cluster died; {REMEDY}")
@@ -102,7 +104,7 @@ def stream(
 
 
 def _round(
-    shared: list[Any], left: Any, item: Callable[[int], Any], rows: int, task: Task
+    shared: list[Any], left: Any, items: Sequence[Any], rows: int, wanted: Round
 ) -> Iterator[tuple[int, Any]]:  # fmt: skip
     """Send the items that are left, once, and yield what comes back."""
     import ray
@@ -111,13 +113,13 @@ def _round(
     streamer: Any = ray.remote(Streamer).options(num_cpus=0, resources={"node:__internal_head__": 0.001}).remote()
     try:
         for start in range(0, len(left), AT_ONCE):
-            sent = [(int(position), pickle.dumps(item(position))) for position in left[start : start + AT_ONCE]]
+            sent = [(int(position), pickle.dumps(items[int(position)])) for position in left[start : start + AT_ONCE]]
             ray.get(streamer.feed.remote(sent, rows))
-        ray.get(streamer.start.remote(task, shared))
+        ray.get(streamer.start.remote(wanted, shared))
         waiting = deque(streamer.next.remote() for _ in range(AHEAD))
         while block := ray.get(waiting.popleft()):
             waiting.append(streamer.next.remote())
-            yield from ((position, pickle.loads(said)) for position, said in block)  # of this program's own workers
+            yield from ((position, pickle.loads(result)) for position, result in block)  # of this program's own workers
     except (ray.exceptions.RayError, ModuleNotFoundError) as error:
         raise InputError(f"the cluster failed ({reason(getattr(error, 'cause', None) or error)}); {REMEDY}") from error
     finally:
@@ -140,11 +142,11 @@ class Streamer:
             positions, pickled = zip(*items[start : start + rows], strict=True)
             self._blocks.append(pyarrow.table({"position": positions, "item": pyarrow.array(pickled, pyarrow.binary())}))
 
-    def start(self, task: Task, shared: list[Any]) -> None:
+    def start(self, wanted: Round, shared: list[Any]) -> None:
         """Begin.
 
         Args:
-            task: what to run.
+            wanted: what to run.
             shared: a reference to the arguments of the workers, in a list so that Ray passes it on as it is.
 
         Raises:
@@ -154,16 +156,16 @@ class Streamer:
 
         import ray.data
 
-        if task.version != __version__:
-            raise RuntimeError(f"covid19 {__version__} on the cluster, {task.version} where the run began")
+        if wanted.version != __version__:
+            raise RuntimeError(f"covid19 {__version__} on the cluster, {wanted.version} where the run began")
         logging.getLogger("ray.data").setLevel(logging.ERROR)
         context = ray.data.DataContext.get_current()
         context.enable_progress_bars = context.print_on_execution_start = False
         context.max_errored_blocks = -1  # what is lost is done again in the next round
-        context.execution_options.preserve_order = task.ordered
-        actors, cores, gpus = task.pool
+        context.execution_options.preserve_order = wanted.ordered
+        actors, cores, gpus = wanted.pool
         done = ray.data.from_arrow(self._blocks).map_batches(
-            task.worker,
+            RayWorker,
             fn_constructor_args=(shared,),
             batch_size=None,  # a block
             batch_format="pyarrow",
@@ -171,11 +173,11 @@ class Streamer:
             num_cpus=cores,
             num_gpus=gpus or None,
             max_restarts=-1,
-            max_task_retries=task.retries,
+            max_task_retries=wanted.retries,
             compute=ray.data.ActorPoolStrategy(
                 min_size=1, max_size=actors, initial_size=actors,
                 # One block is decoded while the base is busy with another.
-                max_concurrent_calls_per_actor=task.worker.AT_ONCE, enable_true_multi_threading=task.worker.AT_ONCE > 1,
+                max_concurrent_calls_per_actor=wanted.blocks_at_once, enable_true_multi_threading=wanted.blocks_at_once > 1,
             ),
         )  # fmt: skip
         self._blocks = []
@@ -187,9 +189,9 @@ class Streamer:
 
         As many as Ray sends in a message: of more than 100 KB it makes shared memory, which grows with what was ever received.
         """
-        return list(islice(self._done, BATCH))
+        return list(islice(self._done, ITEMS_PER_MESSAGE))
 
 
 def _rows(block: Any) -> Iterator[tuple[int, bytes]]:
     """Of an Arrow table, each row's position and what was made of it."""
-    return zip(block["position"].to_pylist(), block["said"].to_pylist(), strict=True)
+    return zip(block["position"].to_pylist(), block["result"].to_pylist(), strict=True)

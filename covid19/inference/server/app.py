@@ -20,9 +20,8 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from covid19 import NOTICE
-from covid19.core.executor.machine import why_unreadable
-from covid19.core.executor.processes import DecodingPool
-from covid19.data.images import Pixels
+from covid19.data.decoding import DecodingPool
+from covid19.data.images import Pixels, why_unreadable
 from covid19.inference.server.guard import PAGE_TOKEN_HEADER, Access, Guard
 from covid19.inference.server.multipart import (
     MAX_FILE_BYTES,
@@ -34,7 +33,7 @@ from covid19.inference.server.multipart import (
 )
 from covid19.inference.server.openapi import describe_api
 from covid19.inference.server.uploads import read_upload
-from covid19.inference.writers import Answer, CsvWriter, describe_model
+from covid19.inference.writers import Answer, CsvWriter, describe_model, unanswered
 from covid19.model.novelty import UNLIKE
 
 MAX_REQUESTS = 64  # answered or waiting; the next ones are refused
@@ -127,7 +126,7 @@ class Predict:
             upload = await _in_thread(self._decoding, lambda: self._pool.run(read_upload, content))
             answer, heat = await _in_thread(self._asking, lambda: self._model.ask(upload.pixels))
         except (OSError, ValueError) as error:
-            return Answer(file.name, "", {}, None, why_unreadable(error)), b"", b""
+            return unanswered(file.name, why_unreadable(error)), b"", b""
         return answer._replace(file=file.name), upload.preview, heat
 
     def _as_table(self, answers: Sequence[Answer]) -> str:

@@ -22,7 +22,7 @@ from covid19.core.errors import InputError
 from covid19.inference.server.model_process import ModelProcess
 
 if TYPE_CHECKING:
-    from covid19.core.executor.processes import DecodingPool
+    from covid19.data.decoding import DecodingPool
     from covid19.inference.server.app import Samples
 
 MAX_SAMPLES = 6
@@ -62,7 +62,7 @@ def serve(
         closing(ModelProcess(model)) as process,
     ):
         # The other process loads the model while this one imports the rest.
-        from covid19.core.executor.processes import DecodingPool
+        from covid19.data.decoding import DecodingPool
         from covid19.inference.server.app import make_app
         from covid19.inference.server.connection import make_server
         from covid19.inference.server.guard import Access, in_address
@@ -120,10 +120,9 @@ def _listen(host: str, port: int, open_to_all: bool) -> socket.socket:
 
 def _read_samples(given: Path | None, pool: DecodingPool) -> Samples:
     """The pictures to click: those given, else phantoms. They are read once; one that cannot be is left out with a warning."""
-    from covid19.core.executor.machine import why_unreadable
     from covid19.data.build.phantoms import write_sample
     from covid19.data.dataset import list_inputs
-    from covid19.data.images import check_regular
+    from covid19.data.images import check_regular, why_unreadable
     from covid19.inference.server.app import Sample, Samples
     from covid19.inference.server.multipart import MAX_FILE_BYTES
     from covid19.inference.server.uploads import read_upload

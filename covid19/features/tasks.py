@@ -1,0 +1,143 @@
+"""Running the backbone on an executor: the tasks that extract features and that try a lower precision."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Sequence
+from functools import partial
+from typing import Any
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from covid19.core.addresses import absolute_text, as_path
+from covid19.core.executor.executor import Resources, Task
+from covid19.core.keras_startup import import_keras
+from covid19.data.decoding import MODULES
+from covid19.data.images import read_picture
+from covid19.features.augmentation import Shot, View
+from covid19.features.backbone.vgg16 import base_arrays, base_of, is_trained, pooled
+from covid19.features.batches import AHEAD, load_batches
+
+Array = NDArray[np.float32]
+Item = tuple[str, float, Any]  # path, angle and cover of a `Shot`, such that every machine understands the path
+
+MAX_RELATIVE_ERROR = 1e-2  # by which mixed precision may change the features of an image
+
+
+def portable(view: View) -> Item:
+    """What a view takes of its image, for any machine that sees the files."""
+    path, angle, cover = view.shot
+    return absolute_text(path), angle, cover and cover._replace(mask=cover.mask and cover.mask.absolute())
+
+
+def _shot(item: Item) -> Shot:
+    path, angle, cover = item
+    return Shot(as_path(path), angle, cover)
+
+
+class _BackboneTask:
+    """What travels of a backbone: its arrays, not the Keras model."""
+
+    def __init__(self, base: keras.Model) -> None:
+        self._base: keras.Model | None = base
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = {name: value for name, value in self.__dict__.items() if name != "_base"}
+        return state | {"_arrays": base_arrays(self._base), "_trained": is_trained(self._base)}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state, _base=None)
+
+    def _build(self, precision: str) -> keras.Model:
+        """The model from images to features: the one that is here, or a new one of the arrays."""
+        if self._base is not None and precision == "float32":
+            return pooled(self._base)
+        import_keras()
+        arrays, trained = (
+            (self._arrays, self._trained) if self._base is None else (base_arrays(self._base), is_trained(self._base))
+        )
+        return build(arrays, trained, precision)
+
+    _arrays: Sequence[Array]
+    _trained: bool
+
+
+class ExtractTask(_BackboneTask, Task[Item, Array | str]):
+    """Runs the backbone over augmented images: features, float32 (512,), of each, or in words why there are none.
+
+    Args:
+        base: the backbone.
+        precision: a Keras policy: 'float32', or 'mixed_float16', which computes in half precision.
+    """
+
+    blocks_at_once = 2  # the next one is decoded while the backbone is busy with one
+    preload = MODULES
+
+    def __init__(self, base: keras.Model, precision: str) -> None:
+        super().__init__(base)
+        self._precision = precision
+
+    def set_up(self, resources: Resources) -> None:
+        """Build the model."""
+        self._model = self._build(self._precision)
+        self._read = partial(read_picture, run=resources.run)
+        self._ahead = max(AHEAD, resources.cores)
+        self._turn = threading.Lock()
+
+    def run(self, items: Sequence[Item]) -> Iterator[tuple[int, Array | str]]:
+        """Decode batch by batch in the background, and run the backbone over each."""
+        for batch in load_batches([_shot(item) for item in items], self._read, self._ahead):
+            with self._turn:
+                features = forward(self._model, batch.as_floats()) if batch.positions else ()
+            yield from zip(batch.positions, features, strict=True)
+            yield from batch.problems.items()
+
+
+class PrecisionTask(_BackboneTask, Task[list[Item], str]):
+    """Chooses the precision for a backbone, given some images as a single item."""
+
+    preload = MODULES
+
+    def set_up(self, resources: Resources) -> None:
+        """Build the backbone in both precisions."""
+        self._models = [self._build(precision) for precision in ("float32", "mixed_float16")]
+        self._read = partial(read_picture, run=resources.run)
+
+    def run(self, items: Sequence[list[Item]]) -> Iterator[tuple[int, str]]:
+        """'mixed_float16' if it changes the features of each image by at most 1 % of their length, else 'float32'."""
+        for position, some in enumerate(items):
+            yield position, self._choose([_shot(item) for item in some])
+
+    def _choose(self, shots: Sequence[Shot]) -> str:
+        tried = 0
+        for batch in load_batches(shots, self._read):
+            if not batch.positions:
+                continue
+            tried += len(batch.positions)
+            full, mixed = (forward(model, batch.as_floats()).astype(np.float64) for model in self._models)
+            if not (np.linalg.norm(mixed - full, axis=1) <= MAX_RELATIVE_ERROR * np.linalg.norm(full, axis=1)).all():
+                return "float32"
+        return "mixed_float16" if tried else "float32"
+
+
+def forward(model: keras.Model, pixels: Array) -> Array:
+    """Features, float32 (n, 512), of images, RGB in [0, 1], float32 (n, 224, 224, 3), by a model from `vgg16.pooled`."""
+    return np.asarray(model.predict_on_batch(pixels), np.float32)
+
+
+def build(arrays: Sequence[Array], trained: bool, precision: str) -> keras.Model:
+    """The model from images to features in some precision.
+
+    Args:
+        arrays: of `weights.Weights`.
+        trained: whether they are trained ones.
+        precision: a Keras policy: 'float32' or 'mixed_float16'.
+    """
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(precision)
+    try:
+        return pooled(base_of(arrays, trained))
+    finally:
+        keras.config.set_dtype_policy(before)
