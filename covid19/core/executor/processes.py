@@ -19,12 +19,14 @@ from typing import Any, Protocol, Self, TypeVar
 
 from pebble import ProcessExpired, ProcessPool
 
+import covid19
 from covid19.core.errors import InputError
 from covid19.core.settings import FILE_TIMEOUT_S
 
 T = TypeVar("T")
 
 MEMORY_BYTES = 2_500_000_000  # that one process may take for one file, beyond what it takes for itself
+PACKAGE = Path(covid19.__file__).parent
 GRACE_S = 5.0  # after which a process ends by itself whose limit nobody enforced
 MAX_PROCESSES = 8  # enough to feed a GPU; each may take the memory above
 
@@ -55,12 +57,7 @@ class LimitedProcesses:
 
     def __init__(self, timeout_s: float = FILE_TIMEOUT_S, processes: int | None = None, preload: Sequence[str] = ()) -> None:
         self.timeout_s = timeout_s
-        # Not a fork of this process, which has threads; the fork server is started once and imports what decoding needs.
-        server = "forkserver" in multiprocessing.get_all_start_methods()
-        context = multiprocessing.get_context("forkserver" if server else "spawn")
-        if server:
-            context.set_forkserver_preload(list(preload))
-        self._pool = ProcessPool(processes or _default_processes(), initializer=_set_up, context=context)
+        self._pool = ProcessPool(processes or _default_processes(), initializer=_set_up, context=_start_context(preload))
 
     def run(self, task: Callable[..., T], *arguments: Any) -> T:
         """Run a task in one of the processes and wait for it.
@@ -96,6 +93,30 @@ class LimitedProcesses:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
+
+
+def _start_context(preload: Sequence[str]) -> Any:
+    """How processes are started: not as forks of this process, which has threads, but of a server that is started once.
+
+    The server looks for modules where a new interpreter would, so it is told where this package is: another version of it may
+    be installed.
+    """
+    if "forkserver" not in multiprocessing.get_all_start_methods():
+        return multiprocessing.get_context("spawn")
+    from multiprocessing import forkserver
+
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(list(preload))
+    before = os.environ.get("PYTHONPATH")
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (str(PACKAGE.parent), before)))
+    try:
+        forkserver.ensure_running()
+    finally:
+        if before is None:
+            del os.environ["PYTHONPATH"]
+        else:
+            os.environ["PYTHONPATH"] = before
+    return context
 
 
 def _run_with_deadline(timeout_s: float, task: Callable[..., T], *arguments: Any) -> T:
