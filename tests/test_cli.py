@@ -207,7 +207,8 @@ def test_a_full_standard_stream_is_no_traceback(tmp_path, stream, code):
     environment = {**os.environ, "PYTHONPATH": str(PROJECT)}
     done = subprocess.run(["bash", "-c", command], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == code
-    assert done.stderr == ("error: failed: [Errno 28] No space left on device\n" if code == 1 else "")
+    advice = "; outputs are as they were: make room, or write to another disk"
+    assert done.stderr == (f"error: failed: [Errno 28] No space left on device{advice}\n" if code == 1 else "")
 
 
 def test_a_user_without_a_home_folder_gets_a_passing_one_and_is_told(tmp_path):

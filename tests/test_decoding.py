@@ -77,4 +77,4 @@ def test_predict_answers_for_the_others(with_slow_file, run, tmp_path):
 def test_a_time_limit_is_a_number_of_seconds(value, tmp_path):
     done = run_command("-m", "covid19", "check", tmp_path, "--file-timeout", value, cwd=tmp_path)
     assert done.returncode == 2
-    assert f"received '{value}', expected a number of seconds above 0, such as 60" in done.stderr
+    assert f"received '{value}', expected a number of seconds above 0 and below a million, such as 60" in done.stderr

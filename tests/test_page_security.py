@@ -315,9 +315,9 @@ def low_limits(monkeypatch):
         "multipart.MAX_FILE_BYTES": 100_000, "multipart.MAX_REQUEST_BYTES": 300_000, "multipart.MAX_HELD_BYTES": 500_000,
         "multipart.MAX_FILES": 3, "multipart.BODY_TIMEOUT_S": 0.6, "connection.BODY_TIMEOUT_S": 0.6,
         "connection.HEADER_TIMEOUT_S": 0.5, "connection.SEND_TIMEOUT_S": 0.5, "connection.MAX_CONNECTIONS": 20,
-        "web.MAX_REQUESTS": 4,
+        "app.MAX_REQUESTS": 4,
     }.items():  # fmt: skip
-        monkeypatch.setattr(f"covid19.{name}", value)
+        monkeypatch.setattr(f"covid19.inference.server.{name}", value)
 
 
 def test_too_large_a_file_and_too_large_a_request_are_refused(low_limits, stub):

@@ -2,9 +2,12 @@
 
 import base64
 import json
+import os
 import re
 import signal
+import subprocess
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import cv2
@@ -293,3 +296,16 @@ def test_a_terminal_that_is_closed_ends_the_page_as_cleanly_as_ctrl_c(run, tmp_p
     assert server.stop(signal.SIGHUP) == (129, "error: terminated; outputs that were not finished are as they were\n")
     assert wait_until(lambda: not any(map(is_alive, processes)))
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_while_the_page_starts_is_answered_in_one_line(run, tmp_path, number):
+    command = [sys.executable, "-m", "covid19", "serve", "-m", str(run.settings.model), "--port", "0"]
+    environment = {**os.environ, "PYTHONPATH": str(PROJECT), "TMPDIR": str(tmp_path)}
+    for delay_s in (0.8, 1.6, 3.2):
+        process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        time.sleep(delay_s)  # Python itself answers an earlier one with a traceback
+        process.send_signal(number)
+        error = process.communicate(timeout=60)[1]
+        assert "Traceback" not in error, error
+        assert error.count("\n") == 1

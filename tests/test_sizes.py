@@ -65,6 +65,21 @@ def test_a_compressed_frame_of_another_size_is_refused_before_it_is_decoded(synt
         decode_bytes(content)
 
 
+def test_a_codestream_of_subsampled_components_is_refused():
+    frame = FRAMES[JPEG2000Lossless]
+    with pytest.raises(ValueError, match="its compressed image has an unknown size"):
+        decode_bytes(compressed(JPEG2000Lossless, frame[:43] + b"\xff\xff" + frame[45:]))
+
+
+@pytest.mark.parametrize("compression", ["tiff_lzw", "tiff_adobe_deflate", "packbits"])
+def test_a_tiff_that_claims_more_pixels_than_its_bytes_can_hold_is_refused(compression):
+    content = encoded("TIFF", compression=compression)
+    for tag in (256, 257, 278):  # width, height, rows in a strip
+        content = content.replace(struct.pack("<HHII", tag, 3, 1, 64), struct.pack("<HHII", tag, 4, 1, 9999))
+    with pytest.raises(ValueError, match="the file has too few bytes for the pixels that it claims"):
+        decode_bytes(content)
+
+
 @pytest.mark.parametrize("frame", [b"\0\0", b"\xff\xd8", b"\xff\x4f\xff\x51", bytes(100), JPEG[:100]])
 def test_a_compressed_frame_that_does_not_say_its_size_is_refused(frame):
     with pytest.raises(ValueError, match=r"its compressed image has an unknown size|pydicom cannot decode it"):

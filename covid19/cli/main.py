@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import io
 import os
 import shlex
@@ -115,7 +116,8 @@ def _run(arguments: argparse.Namespace, argv: Sequence[str] | None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILED
     except OSError as error:
-        return _say_error(f"failed: {error}", FAILED)
+        advice = "; outputs are as they were: make room, or write to another disk" if error.errno == errno.ENOSPC else ""
+        return _say_error(f"failed: {error}{advice}", FAILED)
     except ModuleNotFoundError as error:
         return _say_error(
             f"package '{error.name}' is missing; install what this program needs: pip install -r requirements.txt", FAILED

@@ -51,7 +51,7 @@ def _real(low: float, high: float, expected: str) -> Callable[[str], float]:
 rate = _real(0, math.inf, "a number above 0, such as 0.001")
 share = _real(0, 1, "a share between 0 and 1, such as 0.2")
 degrees = _real(-1e-9, 180.000001, "degrees from 0 to 180, such as 15")
-seconds = _real(0, 1e6, "a number of seconds above 0, such as 60")
+seconds = _real(0, 1e6, "a number of seconds above 0 and below a million, such as 60")
 _size = _real(0, 1e6, "a size in GB, such as 2")
 
 

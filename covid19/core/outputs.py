@@ -51,7 +51,10 @@ def check_outputs(outputs: Iterable[Path], inputs: Iterable[Path] = ()) -> None:
     for path in outputs:
         _check_kind(path)
         if path.resolve() in seen:
-            raise InputError(f"two outputs are the same file '{path}'; give each its own path")
+            raise InputError(
+                f"two outputs are the same file '{path}'; expected different ones (beside a report, a page of its name is "
+                "written that ends in .html): give each its own path"
+            )
         seen.add(path.resolve())
         try:
             with tempfile.TemporaryFile(dir=path.parent):
@@ -81,24 +84,23 @@ def _check_kind(path: Path) -> None:
 
 
 def _check_inputs_stay(outputs: Iterable[Path], inputs: Iterable[Path]) -> None:
-    """Refuse an output that is an input: a new file is none, whatever its path."""
+    """Refuse an output that is an input, or that would lie in a folder of inputs, where the next run would read it."""
+    by_path = {Path(os.path.realpath(path)): path for path in outputs}
     existing = {identity: path for path in outputs if (identity := _identity(path))}
-    if not existing:
-        return
     inodes = {inode for _, inode in existing}
-    by_path = {path.resolve(): path for path in existing.values()}
     for given in inputs:
         place = Path(os.path.realpath(given))  # `resolve` raises where links lead in a circle
-        inside = by_path.get(place)
-        if not inside and given.is_dir():
+        if given.is_dir():
             inside = next((path for resolved, path in by_path.items() if resolved.is_relative_to(place)), None)
-        linked = (existing[own] for file in _files_of(given, inodes) if (own := _identity(file)) in existing)
-        output = inside or next(linked, None)
+            if inside:
+                raise InputError(
+                    f"cannot write '{inside}': the run reads the folder '{given}'; expected a path outside of it: give another"
+                )
+        files = _files_of(given, inodes) if existing else ()
+        linked = (existing[own] for file in files if (own := _identity(file)) in existing)
+        output = by_path.get(place) or next(linked, None)
         if output:
-            raise InputError(
-                f"cannot write '{output}': it is an input of this run, or in its folder '{given}'; expected a path that holds "
-                "nothing the run reads: give another"
-            )
+            raise InputError(f"cannot write '{output}': it is an input of this run; expected another file: give another path")
 
 
 def _identity(path: Path) -> tuple[int, int] | None:
@@ -118,9 +120,12 @@ def _files_of(given: Path, inodes: set[int]) -> Iterator[Path]:
     if not given.is_dir():
         yield given
         return
-    with os.scandir(given) as entries:
-        linked = [entry.path for entry in entries if entry.is_symlink() and entry.is_dir()]
-    for top in (given, *map(Path, linked)):
+    try:
+        with os.scandir(given) as entries:
+            linked = [Path(entry.path) for entry in entries if entry.is_symlink()]
+    except OSError:  # one that may not be read is reported by whoever reads it
+        return
+    for top in (given, *(path for path in linked if path.is_dir())):
         waiting = [str(top)]
         while waiting:
             try:
@@ -130,7 +135,7 @@ def _files_of(given: Path, inodes: set[int]) -> Iterator[Path]:
                             waiting.append(entry.path)
                         elif entry.is_symlink() or entry.inode() in inodes:
                             yield Path(entry.path)
-            except OSError:  # one that may not be read is reported by whoever reads it
+            except OSError:
                 continue
 
 

@@ -21,6 +21,7 @@ DAMAGED = (
 DEFLATED = "1.2.840.10008.1.2.1.99"  # transfer syntax whose unpacked size nothing tells
 MAX_READS = 200_000  # of a file's header; a radiograph's takes some thousands, and each element takes memory
 FLOAT_BYTES = 8  # of a pixel behind a modality or VOI transformation, which pydicom makes in float64
+MAX_REASON = 300  # characters
 RLE_PADDING = 2  # bytes that a segment may be longer than its pixels
 RLE_HEADER = 64  # bytes
 # Where the size stands in an image that is compressed as JPEG (ITU-T T.81, B.2.2) or JPEG-LS (T.87): the start of frame.
@@ -92,21 +93,21 @@ def read_dicom(content: bytes, check_size: CheckSize) -> tuple[NDArray[Any], boo
         samples = int(dataset.get("SamplesPerPixel") or 1)
         depth = max(1, int(dataset.get("BitsAllocated") or 8) // 8)
     except DAMAGED as error:
-        raise ValueError(f"pydicom cannot read it: {_first_line(error)}") from error
+        raise ValueError(f"pydicom cannot read it: {_explain(error)}") from error
     if frames != 1 or not pixels:
         raise ValueError(f"the DICOM file has {f'{frames} frames' if pixels else 'no pixels'}, expected one frame")
     check_size(rows * columns, FLOAT_BYTES if samples == 1 else samples * depth)
     _check_decoder(syntax)
+    if _is_compressed(syntax):
+        _check_frame(dataset, rows, columns, samples * depth)
     try:
-        if _is_compressed(syntax):
-            _check_frame(dataset, rows, columns, samples * depth)
         values = dataset.pixel_array
         if values.shape[:2] != (rows, columns) or values.shape[2:] not in ((), (3,)):
             raise ValueError("it has more pixels than its header says")
         if values.ndim == 2:
             values = apply_voi_lut(apply_modality_lut(values, dataset), dataset)
     except DAMAGED as error:
-        raise ValueError(f"pydicom cannot decode it: {_first_line(error)}") from error
+        raise ValueError(f"pydicom cannot decode it: {_explain(error)}") from error
     return np.asarray(values), dataset.get("PhotometricInterpretation") == "MONOCHROME1"
 
 
@@ -157,7 +158,10 @@ def _check_frame(dataset: Any, rows: int, columns: int, bytes_per_pixel: int) ->
     """
     from pydicom import encaps
 
-    frame = encaps.get_frame(dataset.PixelData, 0, number_of_frames=1)
+    try:
+        frame = encaps.get_frame(dataset.PixelData, 0, number_of_frames=1)
+    except DAMAGED as error:
+        raise ValueError(f"pydicom cannot decode it: {_explain(error)}") from error
     if dataset.file_meta.TransferSyntaxUID == "1.2.840.10008.1.2.5":
         _check_run_lengths(frame, rows * columns, bytes_per_pixel)
         return
@@ -172,10 +176,7 @@ def _codestream_size(frame: bytes) -> tuple[int, int] | None:
     if frame.startswith(JP2_START):
         frame = frame[max(frame.find(J2K_START), 0) :] if frame.count(J2K_START) == 1 else b""
     if frame.startswith(J2K_START):
-        if len(frame) < 24:
-            return None
-        right, bottom, left, top = struct.unpack(">4I", frame[8:24])
-        return bottom - top, right - left
+        return _jpeg2000_size(frame)
     sizes, at = set(), 2
     while found := JPEG_SEGMENT.match(frame, at):
         kind, length = found[1][0], int.from_bytes(found[2])
@@ -188,12 +189,25 @@ def _codestream_size(frame: bytes) -> tuple[int, int] | None:
     return sizes.pop() if len(sizes) == 1 else None
 
 
+def _jpeg2000_size(frame: bytes) -> tuple[int, int] | None:
+    """Rows and columns of a JPEG 2000 codestream (ITU-T T.800, A.5.1); None if it is cut off, or has subsampled components."""
+    if len(frame) < 42:
+        return None
+    right, bottom, left, top = struct.unpack(">4I", frame[8:24])
+    sampling = frame[42 : 42 + 3 * int.from_bytes(frame[40:42])]
+    if any(step != 1 for step in sampling[1::3] + sampling[2::3]):
+        return None
+    return bottom - top, right - left
+
+
 def _check_run_lengths(frame: bytes, pixels: int, segments: int) -> None:
     """Walk over the runs of an RLE frame (DICOM PS3.5, annex G) and make sure that they have a byte for each pixel, no more.
 
     Raises:
         ValueError: a segment has more, or the frame has too few segments.
     """
+    if len(frame) < RLE_HEADER:
+        raise ValueError("its compressed image is cut off")
     count, *offsets = struct.unpack("<16I", frame[:RLE_HEADER])
     if count != segments:
         raise ValueError(f"its compressed image has {count} segments, expected {segments}")
@@ -208,8 +222,13 @@ def _check_run_lengths(frame: bytes, pixels: int, segments: int) -> None:
             raise ValueError("its compressed image has more pixels than its header says")
 
 
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]
+def _explain(error: Exception) -> str:
+    """What went wrong, in one line; pydicom's own words may go over several, the cause in the last."""
+    if isinstance(error, MemoryError):
+        return "an element claims more bytes than there is memory for"
+    if isinstance(error, struct.error):
+        return "it is damaged: an element is too short"
+    return " ".join(str(error).split())[:MAX_REASON] or type(error).__name__
 
 
 def header(path: Path) -> dict[str, str]:

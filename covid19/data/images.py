@@ -30,7 +30,20 @@ MAX_DECODED_BYTES = 512_000_000  # of a decoded image; 100 million pixels of 8 b
 MAX_JPEG_SCANS = 100  # encoders write about ten; an empty scan costs a few bytes in the file and a walk over the whole image
 # How the files begin that are read; OpenCV knows more kinds, but none that a radiograph comes in.
 KINDS = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"BM", b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
-DEFLATE_RATIO = 1032  # of a stream, at most (zlib, "technical details")
+# Of the bytes of an image to those of its file, at most, where each pixel takes a bit: by kind, for a TIFF by its compression.
+# Deflate's is of zlib's "technical details"; a JPEG's block of 64 pixels takes a bit or more; LZW has codes of 9 to 12 bits for
+# up to 4096 bytes.
+MAX_RATIO = 4096
+MAX_RATIOS = {
+    "raw": 1,
+    "PNG": 1032,
+    "tiff_adobe_deflate": 1032,
+    "tiff_deflate": 1032,
+    "packbits": 64,
+    "JPEG": 64,
+    "MPO": 64,
+    "BMP": 128,
+}
 # The next marker of a JPEG file: behind entropy-coded data, 0xFF 0x00 and the restart markers are no new segment.
 MARKER = re.compile(rb"\xff+[^\x00\xff\xd0-\xd7]", re.DOTALL)
 START_OF_SCAN, END_OF_IMAGE = 0xDA, 0xD9
@@ -235,13 +248,13 @@ def _check_header(content: bytes) -> None:
             size, depth = header.width * header.height, _bytes_per_channel(header, content)
             # Not `n_frames`, which counts all pages, in quadratic time.
             several = header.format != "MPO" and getattr(header, "is_animated", False)
-            raw = header.info.get("compression") == "raw"  # of a TIFF
+            kind = str(header.format) if header.format != "TIFF" else str(header.info.get("compression"))
+            ratio = MAX_RATIOS.get(kind, MAX_RATIO)
     except Image.DecompressionBombError:
-        size, depth, several, raw = 2 * MOST_PIXELS, 1, False, False
+        size, depth, several, ratio = 2 * MOST_PIXELS, 1, False, MAX_RATIO
     except ODD_HEADER:
         return  # OpenCV has a limit of its own, see `covid19/__init__.py`
-    ratio = DEFLATE_RATIO if content.startswith(KINDS[0]) else 1
-    if (content.startswith(KINDS[0]) or raw) and size > 8 * ratio * len(content):
+    if size > 8 * ratio * len(content):
         raise ValueError("OpenCV cannot decode it: the file has too few bytes for the pixels that it claims")
     check_size(size, 3 * depth)  # OpenCV makes three channels of one
     if several:

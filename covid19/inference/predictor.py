@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from covid19 import NOTICE
-from covid19.core.addresses import absolute_text, as_path
+from covid19.core.addresses import absolute_text, as_path, is_address
 from covid19.core.console import Progress
 from covid19.core.errors import InputError
 from covid19.core.executor.background import in_background
@@ -127,7 +127,7 @@ def predict(
             be written or would overwrite an input.
     """
     files = list_inputs(inputs)
-    overlays = _overlay_paths(heatmaps, files, model) if heatmaps else {}
+    overlays = _overlay_paths(heatmaps, inputs, files, model) if heatmaps else {}
     content = read_content(model)
     predictor = Predictor(content, str(model))
     writers: dict[str, Callable[..., Writer]] = {"text": TextWriter, "json": JsonWriter, "csv": CsvWriter}
@@ -211,11 +211,12 @@ def overlay(pixels: Pixels, heat: Array) -> Pixels:
     return np.asarray((1 - share) * large + share * colours, np.uint8)
 
 
-def _overlay_paths(folder: Path, files: Sequence[str], model: Path) -> dict[str, Path]:
+def _overlay_paths(folder: Path, inputs: Sequence[Path], files: Sequence[str], model: Path) -> dict[str, Path]:
     """Where each file's heat map is written; the folder, made if missing, is for the user alone.
 
     Raises:
-        InputError: the folder cannot be made or written, or a heat map would overwrite an image or the model.
+        InputError: the folder cannot be made or written or is one of the inputs, or a heat map would overwrite an image or the
+            model.
     """
     try:
         folder.mkdir(mode=PRIVATE_FOLDER, parents=True, exist_ok=True)
@@ -226,6 +227,12 @@ def _overlay_paths(folder: Path, files: Sequence[str], model: Path) -> dict[str,
     paths = {file: folder / name for file, name in overlay_names(files).items()}
     existing = [path for path in paths.values() if path.exists()]
     check_outputs(existing or list(paths.values())[:1], [model, *map(as_path, files)] if existing else ())
+    place = folder.resolve()
+    if any(place.is_relative_to(given.resolve()) for given in inputs if not is_address(given) and given.is_dir()):
+        raise InputError(
+            f"--heatmaps '{folder}' lies in a folder that is read, so that the next run would take the heat maps for X-rays; "
+            "expected a folder outside of the inputs: give another"
+        )
     return paths
 
 

@@ -13,6 +13,7 @@ from typing import Any
 MEASURES = ("accuracy", "sensitivity", "specificity", "roc_auc")
 VERDICTS = ("explained", "present", "none-found", "too-few")  # of `verdict.judge`
 DIGEST_DIGITS = 64  # of a file's digest and of a perceptual hash, in hexadecimal
+MAX_DIGITS = 1000  # of a whole number
 MAX_CONTAINERS = 1000  # lists and objects in the information
 MAX_OTHER_VALUES = 10_000  # beside digests
 MAX_CLASSES = 1000
@@ -42,7 +43,12 @@ def parse_info(text: bytes) -> dict[str, Any]:
         raise ValueError(f"its information has more than {MAX_CONTAINERS} lists and objects")
     if text.count(b",") + text.count(b":") > MAX_OTHER_VALUES + len(text) // DIGEST_DIGITS:
         raise ValueError("its information has more values than this program writes")
-    return check_info(json.loads(text.decode(), parse_constant=_refuse_constant))
+    return check_info(json.loads(text.decode(), parse_constant=_refuse_constant, parse_int=_parse_int))
+
+
+def _parse_int(digits: str) -> float:
+    """A whole number; one that Python would refuse in words of its own is larger than any field may be."""
+    return int(digits) if len(digits) <= MAX_DIGITS else math.inf
 
 
 def check_info(info: Any) -> dict[str, Any]:

@@ -9,10 +9,12 @@ import faulthandler
 import logging
 import multiprocessing
 import os
+import sys
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import TimeoutError as TimedOutError
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol, Self, TypeVar
@@ -57,7 +59,7 @@ class LimitedProcesses:
 
     def __init__(self, timeout_s: float = FILE_TIMEOUT_S, processes: int | None = None, preload: Sequence[str] = ()) -> None:
         self.timeout_s = timeout_s
-        self._pool = ProcessPool(processes or _default_processes(), initializer=_set_up, context=_start_context(preload))
+        self._pool = ProcessPool(processes or _default_processes(), initializer=_set_up, context=start_context(preload))
 
     def run(self, task: Callable[..., T], *arguments: Any) -> T:
         """Run a task in one of the processes and wait for it.
@@ -95,7 +97,7 @@ class LimitedProcesses:
         self.close()
 
 
-def _start_context(preload: Sequence[str]) -> Any:
+def start_context(preload: Sequence[str]) -> Any:
     """How processes are started: not as forks of this process, which has threads, but of a server that is started once.
 
     The server looks for modules where a new interpreter would, so it is told where this package is: another version of it may
@@ -110,13 +112,27 @@ def _start_context(preload: Sequence[str]) -> Any:
     before = os.environ.get("PYTHONPATH")
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (str(PACKAGE.parent), before)))
     try:
-        forkserver.ensure_running()
+        with _silent_stderr():  # a process that is stopped while it starts would print a traceback
+            forkserver.ensure_running()
     finally:
         if before is None:
             del os.environ["PYTHONPATH"]
         else:
             os.environ["PYTHONPATH"] = before
     return context
+
+
+@contextmanager
+def _silent_stderr() -> Iterator[None]:
+    """Let standard error lead nowhere for what is started meanwhile."""
+    saved, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    try:
+        yield
+    finally:
+        os.dup2(saved, 2)
+        os.close(saved)
+        os.close(nowhere)
 
 
 def _run_with_deadline(timeout_s: float, task: Callable[..., T], *arguments: Any) -> T:
@@ -142,8 +158,10 @@ def _set_up() -> None:
     """Make this process silent, and let it take `MEMORY_BYTES` more than it has now; only Linux says how much that is."""
     warnings.simplefilter("ignore")  # of odd files, of which the parent says itself what is wrong
     logging.disable()
+    if sys.stderr is not None:
+        sys.stderr.flush()
     nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 2)  # decoders in C write there
+    os.dup2(nowhere, 2)  # decoders in C write there, where there is no fork server whose silence is inherited
     os.close(nowhere)
     try:
         import resource

@@ -173,10 +173,11 @@ def make_app(
     )
 
     def sample(request: Request) -> Response:
-        number = request.path_params["number"]
-        if number >= len(samples.items):
+        known = {str(number): sample for number, sample in enumerate(samples.items)}
+        chosen = known.get(request.path_params["number"])
+        if chosen is None:
             raise HTTPException(404, f"there are {len(samples.items)} samples, numbered from 0")
-        return Response(samples.items[number].content, media_type="application/octet-stream")
+        return Response(chosen.content, media_type="application/octet-stream")
 
     routes = [
         Route("/", _fixed(HTMLResponse(page))),
@@ -185,7 +186,7 @@ def make_app(
         Route("/health", _fixed(JSONResponse({"status": "ready"}))),
         Route("/api/predict", Predict(model, pool, classes, about), methods=["POST"]),
         Route("/api/model", _fixed(JSONResponse(description))),
-        Route("/api/samples/{number:int}", sample),
+        Route("/api/samples/{number}", sample),
         Route("/api/openapi.json", _fixed(JSONResponse(api))),
         Route("/api/docs", _fixed(HTMLResponse(environment.get_template("api.html.j2").render(api=api, notice=NOTICE)))),
     ]

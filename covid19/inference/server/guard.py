@@ -83,7 +83,7 @@ class Guard:
         """The status and the reason with which a request is refused."""
         access = self._access
         host = headers.get("host", "").lower()
-        own = with_port(in_address(scope["server"][0]), access.port)
+        own = with_port(in_address(scope["server"][0]), access.port) if scope.get("server") else set()
         if host not in self._hosts | own:
             return (
                 421,

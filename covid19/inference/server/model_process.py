@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from covid19.core.errors import InputError
+from covid19.core.executor.processes import start_context
+from covid19.data.decoding import MODULES
 
 if TYPE_CHECKING:  # nothing slow here: the process should start at once
     from covid19.data.images import Pixels
@@ -110,9 +112,9 @@ class ModelProcess:
         self.wait()
 
     def _start(self) -> None:
-        spawn = multiprocessing.get_context("spawn")  # a fork would copy the page's threads half-way
-        self._pipe, theirs = spawn.Pipe()
-        self._process = spawn.Process(target=_answer_pictures, args=(theirs, self._content, str(self._model)), daemon=True)
+        context = start_context(MODULES)
+        self._pipe, theirs = context.Pipe()
+        self._process = context.Process(target=_answer_pictures, args=(theirs, self._content, str(self._model)), daemon=True)
         self._process.start()
         theirs.close()  # so that an end of the process is noticed here
 
