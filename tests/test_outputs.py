@@ -2,7 +2,6 @@
 
 import json
 import os
-import re
 import stat
 from pathlib import Path
 
@@ -201,7 +200,7 @@ def test_a_training_run_refuses_an_output_that_is_an_input(data, monkeypatch, ca
         "cache",
     )
     assert main(["train", *given, *flags]) == 2
-    assert re.search("it is an input of this run|the run reads the folder", capsys.readouterr().err)
+    assert "it is an input of this run" in capsys.readouterr().err
     assert everything(data) == before
 
 
@@ -258,8 +257,15 @@ def test_an_address_of_this_machine_is_an_input_like_its_path(data, capsys):
     assert everything(data) == before
 
 
-def test_new_files_in_a_data_set_and_files_outside_are_no_inputs(data):
-    check_outputs([data / "data" / "new.png", data / "masks" / "0_mask.png"], [data / "data", data / "missing"])
+def test_a_new_file_among_the_images_is_refused_since_the_next_run_would_read_it(data):
+    with pytest.raises(
+        InputError, match=r"cannot write '.*new\.png': the run reads the folder '.*covid'; expected a path outside"
+    ):
+        check_outputs([data / "data" / "covid" / "new.png"], inputs_in(data / "data"))
+
+
+def test_new_files_beside_the_class_folders_and_files_outside_are_no_inputs(data):
+    check_outputs([data / "data" / "new.png", data / "masks" / "0_mask.png"], [*inputs_in(data / "data"), data / "missing"])
 
 
 @pytest.mark.parametrize(

@@ -90,17 +90,17 @@ def _check_inputs_stay(outputs: Iterable[Path], inputs: Iterable[Path]) -> None:
     inodes = {inode for _, inode in existing}
     for given in inputs:
         place = Path(os.path.realpath(given))  # `resolve` raises where links lead in a circle
+        files = _files_of(given, inodes) if existing else ()
+        linked = (existing[own] for file in files if (own := _identity(file)) in existing)
+        output = by_path.get(place) or next(linked, None)
+        if output:
+            raise InputError(f"cannot write '{output}': it is an input of this run; expected another file: give another path")
         if given.is_dir():
             inside = next((path for resolved, path in by_path.items() if resolved.is_relative_to(place)), None)
             if inside:
                 raise InputError(
                     f"cannot write '{inside}': the run reads the folder '{given}'; expected a path outside of it: give another"
                 )
-        files = _files_of(given, inodes) if existing else ()
-        linked = (existing[own] for file in files if (own := _identity(file)) in existing)
-        output = by_path.get(place) or next(linked, None)
-        if output:
-            raise InputError(f"cannot write '{output}': it is an input of this run; expected another file: give another path")
 
 
 def _identity(path: Path) -> tuple[int, int] | None:
