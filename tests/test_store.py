@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from conftest import read_records, run_command, settings_in
 from corpus import READ, cases
+from covid19.features.cache_rows import checksum
 
 from covid19.core.executor import machine
 from covid19.core.executor.machine import ThisMachine
@@ -23,7 +24,6 @@ from covid19.features.augmentation import views_of
 from covid19.features.backbone.vgg16 import build_base
 from covid19.features.backbone.weights import get_weights
 from covid19.features.cache import FILE_NAME, FeatureStore, facts_key, feature_key
-from covid19.features.cache_rows import checksum
 from covid19.features.extraction import extract
 from covid19.train import train
 

@@ -18,16 +18,18 @@ from covid19.audit.verdict import Question, judge, make_probe
 from covid19.core.console import shortened, warn
 from covid19.core.executor.machine import Engine, load_batches
 from covid19.core.settings import Settings
-from covid19.data.dataset import Dataset, Glimpse, Record
+from covid19.data.dataset import Dataset, Record
 from covid19.data.images import Read, read_picture
 from covid19.data.lungs import Cover, cover_of, find_masks, share_inside, usable_masks
+from covid19.data.measurements.registry import ProbeMeasurements
+from covid19.data.scan_cache import ScanCache
 from covid19.data.split import Split
 from covid19.evaluation.cross_validation import Fold, cross_validate
 from covid19.evaluation.estimate import Estimate
 from covid19.features.augmentation import View
 from covid19.features.backbone.vgg16 import build_base
 from covid19.features.backbone.weights import Weights, get_weights
-from covid19.features.cache import FeatureStore
+from covid19.features.cache import FeatureCache
 from covid19.features.extraction import extract
 from covid19.model.gradcam import gradcam
 from covid19.model.head import Features, Heads, new_heads, train_heads
@@ -65,12 +67,13 @@ def audited(labels: Sequence[str], seed: int) -> Members:
     return np.sort(np.concatenate([order[label[order] == own][: MOST // len(classes)] for own in range(len(classes))]))
 
 
-def glimpses_of(records: Sequence[Record], store: FeatureStore, engine: Engine) -> list[Glimpse]:
-    """What decoding told the probes: from the store, or where that was begun anew meanwhile by a second look."""
-    known = store.glimpses([record.digest for record in records])
-    lost = [record for record in records if record.digest not in known]
-    looks = engine.look([record.path for record in lost], frozenset())
-    known |= {lost[number].digest: look.glimpse for number, look in looks if look.glimpse}
+def measurements_of(records: Sequence[Record], scans: ScanCache, engine: Engine) -> list[ProbeMeasurements]:
+    """What was measured of each image for the probes: from the cache, or by another scan where that was begun anew."""
+    known = scans.measurements([record.digest for record in records])
+    missing = [record for record in records if record.digest not in known]
+    for number, scan in engine.look([record.path for record in missing], frozenset()):
+        if scan.measurements:
+            known[missing[number].digest] = scan.measurements
     return [known[record.digest] for record in records]
 
 
@@ -148,14 +151,14 @@ def covers_of(
 
 
 def hidden_features(
-    records: Sequence[Record], base: keras.Model, weights: Weights, store: FeatureStore, engine: Engine, settings: Settings
+    records: Sequence[Record], base: keras.Model, weights: Weights, cache: FeatureCache, engine: Engine, settings: Settings
 ) -> dict[str, Array]:
     """What the base sees with the lungs hidden, float32 (n, 512) by the probe's name; nothing in the quick audit."""
     if settings.audit != "full":
         return {}
     return {
         name: extract([View(record, cover=cover) for record, cover in zip(records, covers, strict=True)], base,
-                      weights.digest, store, engine).features[np.arange(len(records)), 0]
+                      weights.digest, cache, engine).features[np.arange(len(records)), 0]
         for name, covers in covers_of(records, settings, engine.read, tell=True).items()
     }  # fmt: skip
 

@@ -1,4 +1,4 @@
-"""What reading one file for the first time tells: who it is, what its pixels measure, and what the audit's probes need of it.
+"""What reading one file for the first time tells: who it is, the statistics of its image, and the measurements for the audit.
 
 The two functions are tasks for a `processes.RunTask`; paths go in, and results that can be pickled come out.
 """
@@ -8,11 +8,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import NamedTuple
 
-from covid19.audit.probes import border_ring, file_properties, thumbnail
-from covid19.data.dataset import Facts, Glimpse
+from covid19.data.dataset import ImageStats
 from covid19.data.dicom import header, is_dicom_file
 from covid19.data.duplicates import perceptual_hash
 from covid19.data.images import Picture, as_picture, colourfulness, decode, file_digest
+from covid19.data.measurements.registry import ProbeMeasurements, take_measurements
 
 
 class Identity(NamedTuple):
@@ -27,12 +27,29 @@ class Identity(NamedTuple):
     tags: dict[str, str]
 
 
-class Measurements(NamedTuple):
-    """A decoded image and all that is measured of it: the picture, the facts for every step, and what the probes need."""
+class DecodedImage(NamedTuple):
+    """A decoded image and all that is measured of it: for every step its statistics, for the audit the probes' measurements."""
 
     picture: Picture
-    facts: Facts
-    glimpse: Glimpse
+    stats: ImageStats
+    measurements: ProbeMeasurements
+
+
+class FileScan(NamedTuple):
+    """What scanning one file told.
+
+    Attributes:
+        digest: SHA-256 of its bytes; '' of a file that cannot be read.
+        stats, measurements: of its pixels; None of an image that the scan cache knows already.
+        dicom_tags: `patient`, `view` and `modality` by the DICOM header; empty where it does not state them.
+        problem: why it cannot be read, or ''.
+    """
+
+    digest: str
+    stats: ImageStats | None
+    measurements: ProbeMeasurements | None
+    dicom_tags: dict[str, str]
+    problem: str
 
 
 def identify(file: Path) -> Identity:
@@ -45,7 +62,7 @@ def identify(file: Path) -> Identity:
     return Identity(file_digest(file), header(file) if is_dicom_file(file) else {})
 
 
-def measure(file: Path) -> Measurements:
+def measure(file: Path) -> DecodedImage:
     """Decode a file and measure its image.
 
     Raises:
@@ -54,5 +71,5 @@ def measure(file: Path) -> Measurements:
     """
     picture = as_picture(*decode(file))
     pixels = picture.pixels
-    facts = Facts(picture.width, picture.height, perceptual_hash(pixels), float(pixels.std()), colourfulness(pixels))
-    return Measurements(picture, facts, Glimpse(file_properties(file, picture), border_ring(pixels), thumbnail(pixels)))
+    stats = ImageStats(picture.width, picture.height, perceptual_hash(pixels), float(pixels.std()), colourfulness(pixels))
+    return DecodedImage(picture, stats, take_measurements(file, picture))

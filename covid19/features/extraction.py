@@ -15,10 +15,9 @@ from covid19.core.errors import InputError
 from covid19.core.executor.machine import Engine
 from covid19.features.array_file import Features, new_matrix, put
 from covid19.features.augmentation import View
-from covid19.features.cache import FeatureStore, feature_key
-from covid19.features.cache_rows import WIDTH
+from covid19.features.cache import WIDTH, FeatureCache, feature_key
 
-AT_ONCE = 10_000  # features asked of the store at once, 20 MB
+AT_ONCE = 10_000  # features asked of the cache at once, 20 MB
 
 Whole = NDArray[np.intp]
 
@@ -28,7 +27,7 @@ class Extracted(NamedTuple):
 
     Attributes:
         features: float32 (images, views, 512), the mean of each feature map.
-        runs: views that the base was run on; the others came from the store.
+        runs: views that the base was run on; the others came from the cache.
         precision: in which the base was run, see `machine.Engine`.
     """
 
@@ -38,7 +37,7 @@ class Extracted(NamedTuple):
 
 
 class UnreadableError(InputError):
-    """Images that could be read once but not again: everything else is in the store, and a run may go on without them.
+    """Images that could be read once but not again: everything else is in the cache, and a run may go on without them.
 
     Args:
         lost: why, by the image's name.
@@ -54,15 +53,15 @@ class UnreadableError(InputError):
 
 
 def extract(
-    views: Sequence[View], base: keras.Model, base_digest: str, store: FeatureStore, engine: Engine, each: int = 1
+    views: Sequence[View], base: keras.Model, base_digest: str, cache: FeatureCache, engine: Engine, each: int = 1
 ) -> Extracted:
-    """What the base sees in each view: from the store where it is there, else by one run of the base, then stored.
+    """What the base sees in each view: from the cache where it is there, else by one run of the base, then stored.
 
     Args:
         views: those of one image side by side, so that its file is decoded once.
         base: from `build_base`.
         base_digest: of its weights.
-        store: gives and takes features; each batch is kept as soon as it is there.
+        cache: gives and takes features; each batch is kept as soon as it is there.
         engine: reads the files and runs the base.
         each: how many views an image has.
 
@@ -70,17 +69,17 @@ def extract(
         Features of shape (len(views) / each, each, 512), and how they were come by.
 
     Raises:
-        UnreadableError: some images cannot be read; all others are in the store.
+        UnreadableError: some images cannot be read; all others are in the cache.
     """
     precision = engine.precision(base, views)
     identity = base_digest if precision == "float32" else f"{base_digest}/{precision}"
     keys = _keys(views, identity)
     # The same picture at the same angle is wanted once.
     wanted, place = np.unique(keys, axis=0, return_index=True, return_inverse=True)[1:]
-    features = new_matrix(len(views) // each, each, WIDTH, store.folder)
-    missing = _from_store(keys, wanted, features, store)
+    features = new_matrix(len(views) // each, each, WIDTH, cache.folder)
+    missing = _from_cache(keys, wanted, features, cache)
     if len(missing) < len(wanted):
-        say(f"{len(wanted) - len(missing)} of {len(wanted)} views are in the feature store")
+        say(f"{len(wanted) - len(missing)} of {len(wanted)} views are in the feature cache")
     if len(missing):
         lost: dict[str, str] = {}
         with (
@@ -89,7 +88,7 @@ def extract(
         ):
             for done in seen:
                 rows = missing[done.positions]
-                store.put(zip((key.tobytes() for key in keys[rows]), done.features, strict=True))
+                cache.put(zip((key.tobytes() for key in keys[rows]), done.features, strict=True))
                 put(features, rows, done.features)
                 lost |= {views[missing[i]].record.name: why for i, why in done.problems.items()}
                 progress.advance(len(done.positions) + len(done.problems))
@@ -107,12 +106,12 @@ def _keys(views: Sequence[View], identity: str) -> NDArray[np.uint64]:
     return np.frombuffer(joined, np.uint64).reshape(-1, 2)
 
 
-def _from_store(keys: NDArray[np.uint64], wanted: Whole, features: Features, store: FeatureStore) -> Whole:
-    """Fill in what the store has; return the rows that it lacks, in order."""
+def _from_cache(keys: NDArray[np.uint64], wanted: Whole, features: Features, cache: FeatureCache) -> Whole:
+    """Fill in what the cache has; return the rows that it lacks, in order."""
     missing = []
     for rows in np.array_split(np.sort(wanted), -(-len(wanted) // AT_ONCE)):
         named = [key.tobytes() for key in keys[rows]]
-        found = store.get(named)
+        found = cache.get(named)
         here = np.array([key in found for key in named])
         if found:
             put(features, rows[here], np.stack([found[key] for key in named if key in found]))

@@ -19,12 +19,11 @@ from numpy.typing import NDArray
 
 from covid19.core.addresses import on_disk
 from covid19.core.executor.processes import DecodingPool, RunTask, run_here
-from covid19.data.dataset import Facts, Glimpse
 from covid19.data.images import Picture, Pixels, Read, read_picture
 from covid19.data.lungs import hide
-from covid19.data.scan import identify, measure
+from covid19.data.scan import FileScan, identify, measure
+from covid19.data.scan_cache import scan_key
 from covid19.features.augmentation import Shot, View, rotate
-from covid19.features.cache import facts_key
 
 if TYPE_CHECKING:
     import keras
@@ -37,23 +36,6 @@ PICTURES_KEPT = 256  # decoded while Keras imports and kept for the extraction, 
 BATCH = 32  # images in one forward: an image at batch 8 takes 1.7 times as long
 AHEAD = 2  # batches prepared while the base is busy: enough to hide decoding, 5 MB each
 FILES_AHEAD = 64  # files read before they are asked for
-
-
-class Look(NamedTuple):
-    """What reading one file told.
-
-    Attributes:
-        digest: SHA-256 of its bytes; '' of a file that cannot be read.
-        facts, glimpse: of its pixels; None of an image that is known already.
-        said: `patient`, `view` and `modality` by the DICOM header; empty where it does not say.
-        problem: why it cannot be read, or ''.
-    """
-
-    digest: str
-    facts: Facts | None
-    glimpse: Glimpse | None
-    said: dict[str, str]
-    problem: str
 
 
 class Batch(NamedTuple):
@@ -88,8 +70,8 @@ class Engine(Protocol):
     def read(self, path: Path) -> Picture:
         """Decode one file now, as `images.read_picture` does."""
 
-    def look(self, paths: Sequence[Path], known: Container[bytes]) -> Iterator[tuple[int, Look]]:
-        """Read every file once, by position and in any order; images whose `facts_key` is known are not decoded."""
+    def look(self, paths: Sequence[Path], known: Container[bytes]) -> Iterator[tuple[int, FileScan]]:
+        """Read every file once, by position and in any order; images whose `scan_key` is known are not decoded."""
 
     def precision(self, base: keras.Model, views: Sequence[View]) -> str:
         """How `see` will compute: 'float32', or 'mixed_float16', whose features differ by at most 1 %."""
@@ -133,15 +115,15 @@ class ThisMachine:
         """See `Engine`."""
         return self._pictures.get(path) or read_picture(path, self._run)
 
-    def look(self, paths: Sequence[Path], known: Container[bytes]) -> Iterator[tuple[int, Look]]:
+    def look(self, paths: Sequence[Path], known: Container[bytes]) -> Iterator[tuple[int, FileScan]]:
         """See `Engine`."""
         yield from enumerate(in_background(partial(self._look, known=known), paths, FILES_AHEAD))
 
-    def _look(self, path: Path, known: Container[bytes]) -> Look:
-        look, picture = look_at(path, known, self._run)
+    def _look(self, path: Path, known: Container[bytes]) -> FileScan:
+        scan, picture = look_at(path, known, self._run)
         if picture and len(self._pictures) < PICTURES_KEPT:
             self._pictures[path] = picture
-        return look
+        return scan
 
     def precision(self, base: keras.Model, views: Sequence[View]) -> str:
         """See `Engine`: always 'float32'."""
@@ -163,17 +145,17 @@ def forward(model: keras.Model, batch: Batch) -> Forward:
     return Forward(batch.positions, features, batch.problems)
 
 
-def look_at(path: Path, known: Container[bytes], run: RunTask) -> tuple[Look, Picture | None]:
+def look_at(path: Path, known: Container[bytes], run: RunTask) -> tuple[FileScan, Picture | None]:
     """Read one file: its digest, its header and, unless the image is known, what its pixels tell, and the picture."""
     try:
         with on_disk(path) as file:
             digest, tags = run(identify, file)
-            if facts_key(digest) in known:
-                return Look(digest, None, None, tags, ""), None
-            picture, facts, glimpse = run(measure, file)
-            return Look(digest, facts, glimpse, tags, ""), picture
+            if scan_key(digest) in known:
+                return FileScan(digest, None, None, tags, ""), None
+            picture, stats, measurements = run(measure, file)
+            return FileScan(digest, stats, measurements, tags, ""), picture
     except (OSError, ValueError) as error:
-        return Look("", None, None, {}, why_unreadable(error)), None
+        return FileScan("", None, None, {}, why_unreadable(error)), None
 
 
 def why_unreadable(error: OSError | ValueError) -> str:

@@ -1,7 +1,7 @@
 """A Ray cluster as an `Engine`: files are read and the base is run on its nodes, and what they made comes back.
 
 `ray_stream.py` hands out what is to be done, `ray_actors.py` does it there. Nothing else knows of Ray; features flow into the
-store of whoever began the run.
+feature cache of whoever began the run.
 """
 
 from __future__ import annotations
@@ -24,14 +24,15 @@ import numpy as np
 from covid19.core.addresses import as_path, is_address, reason
 from covid19.core.console import say, warn
 from covid19.core.errors import InputError
-from covid19.core.executor.machine import BATCH, Forward, Look
+from covid19.core.executor.machine import BATCH, Forward
 from covid19.core.executor.processes import DecodingPool, RunTask, run_here
 from covid19.core.executor.ray_actors import Asker, Chooser, Extractor, Failed, Looker, Worker
 from covid19.core.executor.ray_stream import Pool, stream
 from covid19.core.settings import FILE_TIMEOUT_S
 from covid19.data.images import Picture, read_picture
+from covid19.data.scan import FileScan
 from covid19.features.augmentation import View
-from covid19.features.cache_rows import WIDTH
+from covid19.features.cache import WIDTH
 from covid19.inference.writers import Answer
 
 if TYPE_CHECKING:
@@ -191,14 +192,14 @@ class Cluster:
         """See `Engine`."""
         return read_picture(path, self._run)
 
-    def look(self, paths: Sequence[Path], known: Container[bytes]) -> Iterator[tuple[int, Look]]:
+    def look(self, paths: Sequence[Path], known: Container[bytes]) -> Iterator[tuple[int, FileScan]]:
         """See `Engine`: on every core of the cluster, since decoding a file uses one."""
         everywhere = Pool(max(self.cores, 1), min(self.cores, 1), 0)
         arguments = [known, self.file_timeout_s]
         with closing(stream(Looker, arguments, len(paths), lambda i: _anywhere(paths[i]), everywhere)) as said:
             for position, look in said:
                 if isinstance(look, Failed):
-                    yield position, Look("", None, None, {}, look.why)
+                    yield position, FileScan("", None, None, {}, look.why)
                 else:
                     self._check_shared(paths[position], look.problem)
                     yield position, look
