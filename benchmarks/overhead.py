@@ -38,12 +38,12 @@ def main() -> None:
     import_keras()
     from covid19.data.dataset import list_classes
     from covid19.data.reader import Filter, read_dataset
-    from covid19.features.cache import FeatureStore
+    from covid19.data.scan_cache import ScanCache
 
     rows = []
     with tempfile.TemporaryDirectory() as name:
         root = phantoms(COUNT, Path(name))
-        dataset = read_dataset(root, list_classes(root), Filter(), FeatureStore(None, 10**9), ThisMachine())
+        dataset = read_dataset(root, list_classes(root), Filter(), ScanCache(None, 10**9), ThisMachine())
         views = [View(record) for record in dataset.records]
         for _ in range(REPEATS):
             here, start_here = rate(ThisMachine(), views)

@@ -1,6 +1,6 @@
 """How far one driver carries a cluster: extraction with workers that only wait as long as the base takes, on this machine.
 
-`python3 -m benchmarks.scale`; writes `results/scale.md`. Everything but the forward is real: Ray Data, the records, the store.
+`python3 -m benchmarks.scale`; writes `results/scale.md`. Everything but the forward is real: Ray Data, the records, the cache.
 Those cells that are in `results/scale.json` are not done again.
 """
 
@@ -25,7 +25,7 @@ from covid19.core.executor.machine import Engine
 from covid19.core.executor.ray_actors import Extractor, Worker
 from covid19.core.executor.ray_cluster import Cluster
 from covid19.core.executor.ray_stream import Pool
-from covid19.data.dataset import Facts, Record
+from covid19.data.dataset import ImageStats, Record
 from covid19.data.metadata import Entry
 
 COST = 0.095  # seconds that VGG16 takes for an image on two cores, see `speed.md`
@@ -83,7 +83,7 @@ def records(count: int) -> list[Record]:
         Record(
             root, f"covid/{number:07d}.png", "covid", hashlib.sha256(b"%d" % number).hexdigest(), f"patient {number}", "name",
             "PA", Entry(f"patient {number}", "PA", "COVID-19", "source", "CC0", "61"),
-            Facts(1000 + number % 1000, 1200, hashlib.sha256(b"h%d" % number).hexdigest(), 50.0, 0.5), number,
+            ImageStats(1000 + number % 1000, 1200, hashlib.sha256(b"h%d" % number).hexdigest(), 50.0, 0.5), number,
         )
         for number in range(count)
     ]  # fmt: skip
@@ -99,7 +99,7 @@ def cell(workers: int, images: int, seconds: float, folder: Path) -> dict[str, f
 
     from covid19.features.backbone.vgg16 import build_base
     from covid19.features.backbone.weights import get_weights
-    from covid19.features.cache import FILE_NAME, FeatureStore
+    from covid19.features.cache import FeatureCache
     from covid19.features.extraction import extract
 
     where = {"num_cpus": workers, "include_dashboard": False}
@@ -107,14 +107,14 @@ def cell(workers: int, images: int, seconds: float, folder: Path) -> dict[str, f
     views = [View(record) for record in records(images)]
     engine = Simulated(Pool(workers, 1, 0), seconds)
     checked: Engine = engine
-    with FeatureStore(folder, 100 * 10**9) as store:
-        extract(views, build_base(get_weights("random")), "base", store, checked)
+    with FeatureCache(folder, 100 * 10**9) as cache:
+        extract(views, build_base(get_weights("random")), "base", cache, checked)
     ray.shutdown()
     half = next(number for number, (_, done) in enumerate(engine.moments) if done >= images / 2)
     (begin, before), (end, after) = engine.moments[half], engine.moments[-1]
-    size = sum(file.stat().st_size for file in folder.glob(f"{FILE_NAME}*"))
+    size = sum(file.stat().st_size for file in folder.glob(f"{FeatureCache.FILE_NAME}*"))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return {"rate": (after - before) / (end - begin), "store": size / 1e6, "memory": peak * 1024 / 1e6}
+    return {"rate": (after - before) / (end - begin), "cache": size / 1e6, "memory": peak * 1024 / 1e6}
 
 
 def main() -> None:
@@ -136,7 +136,7 @@ def describe(found: dict[tuple[int, int, float], dict[str, float]]) -> str:
     for (workers, images, seconds), numbers in found.items():
         limit = limit if seconds else min(limit, numbers["rate"])
         share = f"{numbers['rate'] * seconds / workers:.2f}" if seconds else "the limit"
-        sizes = [f"{numbers[name]:.0f} MB" for name in ("store", "memory")]
+        sizes = [f"{numbers[name]:.0f} MB" for name in ("cache", "memory")]
         rows.append([workers, f"{images:,}", f"{seconds} s" if seconds else "nothing", f"{numbers['rate']:.1f}", share, *sizes])
     projected = []
     for workers in (1, 4, 16, 64):
@@ -151,7 +151,7 @@ def describe(found: dict[tuple[int, int, float], dict[str, float]]) -> str:
         f"as much as {limit * COST:.0f} workers of two cores do; beyond that more of them do not help. The projection takes "
         "the lesser of that limit and the ideal rate."
     )
-    head = ["workers", "images", "an image takes", "images/s", "of the ideal", "store", "memory"]
+    head = ["workers", "images", "an image takes", "images/s", "of the ideal", "cache", "memory"]
     measured = ["# How far one driver carries a cluster", provenance(), said, table(head, rows)]
     again = table(["workers", "images/s", *(f"{images:,} images" for images in SIZES)], projected)
     return "\n\n".join([*measured, "## Projection", bottleneck, again])

@@ -26,8 +26,8 @@ from covid19.core.settings import Settings  # noqa: E402
 from covid19.data.build.phantoms import write_sample  # noqa: E402
 from covid19.data.dataset import Dataset, Record, list_classes  # noqa: E402
 from covid19.data.reader import Filter, read_dataset  # noqa: E402
+from covid19.data.scan_cache import ScanCache  # noqa: E402
 from covid19.features.backbone.weights import FILE_NAME, LAYERS, untrained_arrays  # noqa: E402
-from covid19.features.cache import FeatureStore  # noqa: E402
 from covid19.train import train  # noqa: E402
 
 PROJECT = Path(__file__).parent.parent
@@ -72,9 +72,9 @@ def read_records(root: Path) -> tuple[Record, ...]:
     return read(root).records
 
 
-def read(root: Path, store: FeatureStore | None = None, run: RunTask = run_here, **wanted: Any) -> Dataset:
-    """Read a data set with a store of its own; `wanted` are fields of `Filter`."""
-    return read_dataset(root, list_classes(root), Filter(**wanted), store or FeatureStore(None, 10**9), ThisMachine(run))
+def read(root: Path, scans: ScanCache | None = None, run: RunTask = run_here, **wanted: Any) -> Dataset:
+    """Read a data set with a scan cache of its own; `wanted` are fields of `Filter`."""
+    return read_dataset(root, list_classes(root), Filter(**wanted), scans or ScanCache(None, 10**9), ThisMachine(run))
 
 
 def reasons(dataset: Dataset) -> dict[str, str]:

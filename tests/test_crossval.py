@@ -12,7 +12,7 @@ from covid19.evaluation.metrics import evaluate, one_hot
 from covid19.features.augmentation import View
 from covid19.features.backbone.vgg16 import build_base
 from covid19.features.backbone.weights import get_weights
-from covid19.features.cache import FeatureStore
+from covid19.features.cache import FeatureCache
 from covid19.features.extraction import extract
 
 LABELS = [0] * 12 + [1] * 14
@@ -71,8 +71,8 @@ def sample_features():
     """Features of the sample set's images on the untrained base, float32 (50, 1, 512), and its data set."""
     dataset, weights = read(PROJECT / "dataset"), get_weights("random")
     views = [View(record, 0.0) for record in dataset.records]
-    store = FeatureStore(None, 10**9)
-    return dataset, extract(views, build_base(weights), weights.digest, store, ThisMachine()).features
+    cache = FeatureCache(None, 10**9)
+    return dataset, extract(views, build_base(weights), weights.digest, cache, ThisMachine()).features
 
 
 def test_shuffled_labels_give_an_auc_of_one_half_in_19_of_20_seeds(sample_features):
