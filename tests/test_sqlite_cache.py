@@ -141,12 +141,12 @@ def _endless(path):
         schema_with("CREATE VIEW loop AS SELECT * FROM loop"),
         schema_with("CREATE TRIGGER grow AFTER INSERT ON blobs_1 BEGIN INSERT INTO blobs_1 (key) VALUES (random()); END"),
         schema_with("DROP TABLE blobs_1", "CREATE VIEW blobs_1 AS SELECT * FROM blobs_1"),
-        schema_with("DROP TABLE blobs_1"),
+        schema_with("ALTER TABLE blobs_1 RENAME TO blobs_0"),
         schema_with("DROP TABLE blobs_1", "CREATE TABLE blobs_1 (key BLOB PRIMARY KEY)"),
         schema_with("DROP INDEX by_use"),
-        schema_with("CREATE INDEX more ON blobs_1 (hash)"),
+        schema_with("CREATE INDEX more ON blobs_1 (checksum)"),
         schema_with("CREATE TABLE more (x)"),
-        schema_with("ALTER TABLE blobs_1 ADD COLUMN more AS (width * height)"),
+        schema_with("ALTER TABLE blobs_1 ADD COLUMN more AS (used * 2)"),
         schema_with("INSERT INTO sqlite_master VALUES ('table', 'more', 'more', 0, 'CREATE VIRTUAL TABLE more USING csv(x)')"),
         schema_with("UPDATE sqlite_master SET sql = replace(sql, 'BLOB', 'TEXT')"),
         schema_with("UPDATE sqlite_master SET sql = 'nonsense'"),
@@ -160,7 +160,6 @@ def test_only_the_schema_written_here_is_accepted(tmp_path, capsys, spoil):
         cache.put(some(3).items())
     spoil(tmp_path / BlobCache.FILE_NAME)
     with BlobCache(tmp_path, GB) as cache:
-        cache.blobs(["a"])
         cache.known_keys()
         assert cache.get(list(some(3))) == {}
         cache.put(some(3).items())
