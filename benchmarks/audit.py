@@ -17,15 +17,15 @@ import numpy as np
 
 from benchmarks.record import provenance, table, write
 from covid19.audit.probes import probe_inputs
-from covid19.audit.run import glimpses_of
+from covid19.audit.run import measurements_of
 from covid19.audit.verdict import SIGNIFICANT, Question, holm, make_probe
 from covid19.core.executor.local import LocalExecutor
 from covid19.data.build.phantoms import write_sample
 from covid19.data.dataset import list_classes
 from covid19.data.images import Pixels, read_picture
 from covid19.data.reader import Filter, read_dataset
+from covid19.data.scan_cache import ScanCache
 from covid19.evaluation.cross_validation import make_folds
-from covid19.features.cache import FeatureStore
 
 SEEDS = 40
 COUNT = 25  # images of each class
@@ -83,12 +83,12 @@ def plant(source: Path, target: Path, what: str, seed: int) -> None:
 
 def accusers(root: Path, seed: int) -> list[str]:
     """The lung-blind probes of the quick audit that are significant."""
-    store, executor = FeatureStore(None, 10**9), LocalExecutor()
-    dataset = read_dataset(root, list_classes(root), Filter(), store, executor, read_picture)
+    scans, executor = ScanCache(None, 10**9), LocalExecutor()
+    dataset = read_dataset(root, list_classes(root), Filter(), scans, executor, read_picture)
     positive = np.array([record.label == "covid" for record in dataset.records])
     groups = [record.group for record in dataset.records]
     question = Question(positive, groups, make_folds(positive.astype(int).tolist(), groups, 5, 5, seed), seed)
-    inputs = probe_inputs(glimpses_of(dataset.records, store, executor, read_picture))
+    inputs = probe_inputs(measurements_of(dataset.records, scans, executor, read_picture))
     found = [make_probe(name, inputs[name], question) for name in BLIND]
     corrected = holm([probe.p_value or 0.0 for probe in found])
     return [probe.name for probe, p_value in zip(found, corrected, strict=True) if p_value < SIGNIFICANT]

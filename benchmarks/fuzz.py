@@ -35,7 +35,7 @@ def fuzz(kind: str, seconds: float, seed: int, kept: Path, count: multiprocessin
     warnings.simplefilter("ignore")
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
     draw = random.Random(seed)
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # what the decoders and the store say of each file
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # what the decoders and the caches say of each file
     with tempfile.TemporaryDirectory() as name, kept.with_suffix(".txt").open("w") as stuck:
         folder = Path(name)
         good, file, use = targets(folder / "seed")[kind]
@@ -70,7 +70,7 @@ def main() -> None:
     findings.mkdir(exist_ok=True)
     context = multiprocessing.get_context("spawn")
     end = time.monotonic() + 60 * arguments.minutes
-    kinds = ("images", "DICOM", "metadata", "model files", "feature store")
+    kinds = ("images", "DICOM", "metadata", "model files", "feature cache", "scan cache")
     counts = {kind: context.Value("q", 0) for kind in kinds}
     found = dict.fromkeys(kinds, 0)
     running: dict[str, multiprocessing.process.BaseProcess] = {}

@@ -1,6 +1,6 @@
 """Training runs killed at random moments: `python3 -m benchmarks.kill`.
 
-After each kill every output must be whole, the feature store must open, and the next run must finish with the result of an
+After each kill every output must be whole, the caches must open, and the next run must finish with the result of an
 undisturbed one; the first that does not ends the benchmark with an error. Writes `results/kill.md`.
 """
 

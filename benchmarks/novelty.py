@@ -21,7 +21,7 @@ from covid19.data.images import Pixels, read_picture
 from covid19.data.reader import Filter, read_dataset
 from covid19.features.backbone.vgg16 import build_base, pooled
 from covid19.features.backbone.weights import get_weights
-from covid19.features.cache import open_store
+from covid19.features.cache import open_caches
 from covid19.model.novelty import Familiar, is_unlike
 
 SEEDS = 20
@@ -72,8 +72,8 @@ def main() -> None:
     others = {name: features_of(model, pictures) for name, pictures in kinds.items()}
     rows = []
     for root in arguments.datasets:
-        with open_store(False, None, 10**9) as store:
-            records = read_dataset(root, list_classes(root), Filter(), store, LocalExecutor(), read_picture).records
+        with open_caches(False, None, 10**9) as caches:
+            records = read_dataset(root, list_classes(root), Filter(), caches.scans, LocalExecutor(), read_picture).records
         pictures = [read_picture(record.path).pixels for record in records]
         features = features_of(model, pictures)
         groups = np.unique([record.group for record in records], return_inverse=True)[1]

@@ -20,6 +20,7 @@ from covid19.core.keras_startup import import_keras
 from covid19.core.settings import FILE_TIMEOUT_S
 from covid19.data.decoding import DecodingPool
 from covid19.data.images import read_picture
+from covid19.data.scan_cache import ScanCache
 from covid19.features.augmentation import View
 from covid19.features.batches import BATCH
 
@@ -45,12 +46,11 @@ def main() -> None:
     import_keras()
     from covid19.data.dataset import list_classes
     from covid19.data.reader import Filter, read_dataset
-    from covid19.features.cache import FeatureStore
 
     rows = []
     with tempfile.TemporaryDirectory() as name, DecodingPool() as decoder:
         root = phantoms(COUNT, Path(name))
-        dataset = read_dataset(root, list_classes(root), Filter(), FeatureStore(None, 10**9), LocalExecutor(), read_picture)
+        dataset = read_dataset(root, list_classes(root), Filter(), ScanCache(None, 10**9), LocalExecutor(), read_picture)
         views = [View(record) for record in dataset.records]
         for _ in range(REPEATS):
             here, start_here = rate(LocalExecutor(decoder.run), views)

@@ -140,7 +140,7 @@ def describe(rows: dict[str, dict[str, float]]) -> str:
     }
     text = f"""*naive*: `benchmarks/naive.py`, {EPOCHS} epochs; ≈ means measured with fewer epochs and extended, each epoch
 being the same work. *same work*: `train_covid19.py --weights random --folds 0 --no-audit`, the naive way's twelve steps;
-*complete*: the default, with cross-validation, audit and page. *cold*: with an empty feature store; *warm*: the same again. (x:
+*complete*: the default, with cross-validation, audit and page. *cold*: with an empty feature cache; *warm*: the same again. (x:
 times faster than the naive way.) *floor*: the forwards of the base that the run needs, at the speed of a bare batched forward
 on ready arrays, measured just before. *extraction*: images per second against that bare forward. *head*: training it, in the
 warm run. MB: peak memory of the process."""

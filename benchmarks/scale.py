@@ -1,6 +1,6 @@
 """How far one driver carries a cluster: extraction with workers that only wait as long as the base takes, on this machine.
 
-`python3 -m benchmarks.scale`; writes `results/scale.md`. Everything but the forward is real: Ray Data, the records, the store.
+`python3 -m benchmarks.scale`; writes `results/scale.md`. Everything but the forward is real: Ray Data, the records, the cache.
 Those cells that are in `results/scale.json` are not done again.
 """
 
@@ -26,7 +26,7 @@ from covid19.core.executor.executor import Resources, Task
 from covid19.core.executor.ray_cluster import RayExecutor
 from covid19.core.executor.ray_stream import Pool
 from covid19.core.settings import FILE_TIMEOUT_S
-from covid19.data.dataset import Facts, Record
+from covid19.data.dataset import ImageStats, Record
 from covid19.data.images import read_picture
 from covid19.data.metadata import Entry
 
@@ -81,7 +81,7 @@ def records(count: int) -> list[Record]:
         Record(
             root, f"covid/{number:07d}.png", "covid", hashlib.sha256(b"%d" % number).hexdigest(), f"patient {number}", "name",
             "PA", Entry(f"patient {number}", "PA", "COVID-19", "source", "CC0", "61"),
-            Facts(1000 + number % 1000, 1200, hashlib.sha256(b"h%d" % number).hexdigest(), 50.0, 0.5), number,
+            ImageStats(1000 + number % 1000, 1200, hashlib.sha256(b"h%d" % number).hexdigest(), 50.0, 0.5), number,
         )
         for number in range(count)
     ]  # fmt: skip
@@ -97,21 +97,21 @@ def cell(workers: int, images: int, seconds: float, folder: Path) -> dict[str, f
 
     from covid19.features.backbone.vgg16 import build_base
     from covid19.features.backbone.weights import get_weights
-    from covid19.features.cache import FILE_NAME, FeatureStore
+    from covid19.features.cache import FILE_NAME, FeatureCache
     from covid19.features.extraction import Extractor
 
     where = {"num_cpus": workers, "include_dashboard": False}
     ray.init(address="local", logging_level=logging.ERROR, log_to_driver=False, **where)
     views = [View(record) for record in records(images)]
     executor = Simulated(Pool(workers, 1, 0), seconds)
-    with FeatureStore(folder, 100 * 10**9) as store:
+    with FeatureCache(folder, 100 * 10**9) as store:
         Extractor(store, executor, read_picture).extract(views, build_base(get_weights("random")), "base")
     ray.shutdown()
     half = next(number for number, (_, done) in enumerate(executor.moments) if done >= images / 2)
     (begin, before), (end, after) = executor.moments[half], executor.moments[-1]
     size = sum(file.stat().st_size for file in folder.glob(f"{FILE_NAME}*"))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return {"rate": (after - before) / (end - begin), "store": size / 1e6, "memory": peak * 1024 / 1e6}
+    return {"rate": (after - before) / (end - begin), "cache": size / 1e6, "memory": peak * 1024 / 1e6}
 
 
 def main() -> None:
@@ -133,7 +133,7 @@ def describe(found: dict[tuple[int, int, float], dict[str, float]]) -> str:
     for (workers, images, seconds), numbers in found.items():
         limit = limit if seconds else min(limit, numbers["rate"])
         share = f"{numbers['rate'] * seconds / workers:.2f}" if seconds else "the limit"
-        sizes = [f"{numbers[name]:.0f} MB" for name in ("store", "memory")]
+        sizes = [f"{numbers[name]:.0f} MB" for name in ("cache", "memory")]
         rows.append([workers, f"{images:,}", f"{seconds} s" if seconds else "nothing", f"{numbers['rate']:.1f}", share, *sizes])
     projected = []
     for workers in (1, 4, 16, 64):
@@ -148,7 +148,7 @@ def describe(found: dict[tuple[int, int, float], dict[str, float]]) -> str:
         f"as much as {limit * COST:.0f} workers of two cores do; beyond that more of them do not help. The projection takes "
         "the lesser of that limit and the ideal rate."
     )
-    head = ["workers", "images", "an image takes", "images/s", "of the ideal", "store", "memory"]
+    head = ["workers", "images", "an image takes", "images/s", "of the ideal", "cache", "memory"]
     measured = ["# How far one driver carries a cluster", provenance(), said, table(head, rows)]
     again = table(["workers", "images/s", *(f"{images:,} images" for images in SIZES)], projected)
     return "\n\n".join([*measured, "## Projection", bottleneck, again])

@@ -1,6 +1,6 @@
 """How many rotated views does an image need? Repeated cross-validation with 0 to 25 views on an untrained base.
 
-`python3 -m benchmarks.views DATASET...`; features are kept in the feature store, so a second call takes seconds.
+`python3 -m benchmarks.views DATASET...`; features are kept in the feature cache, so a second call takes seconds.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from covid19.data.reader import Filter, read_dataset
 from covid19.evaluation.metrics import one_hot
 from covid19.features.augmentation import views_of
 from covid19.features.backbone.weights import get_weights
-from covid19.features.cache import FeatureStore, default_folder
+from covid19.features.cache import open_caches
 
 VIEWS = (0, 1, 2, 3, 4, 6, 10, 25)
 FOLDS, REPEATS = 5, 20
@@ -65,12 +65,12 @@ def measure(dataset: Path) -> dict[int, NDArray[np.float64]]:
 
     settings = Settings(dataset, views=VIEWS[-1])
     weights = get_weights("random")
-    with DecodingPool() as decoder, FeatureStore(default_folder(), settings.cache_size) as store:
+    with DecodingPool() as decoder, open_caches(True, None, settings.cache_size) as caches:
         executor, read = LocalExecutor(decoder.run), partial(read_picture, run=decoder.run)
-        data = read_dataset(dataset, list_classes(dataset), Filter(), store, executor, read)
+        data = read_dataset(dataset, list_classes(dataset), Filter(), caches.scans, executor, read)
         views = views_of(data.records, range(len(data.records)), settings)
         each = len(views) // len(data.records)
-        features = Extractor(store, executor, read).extract(views, build_base(weights), weights.digest, each).features
+        features = Extractor(caches.features, executor, read).extract(views, build_base(weights), weights.digest, each).features
     labels = one_hot([record.label for record in data.records], data.classes)
     positive = data.classes.index(choose_positive(data.classes, None))
     divisions = make_folds(labels.argmax(axis=1).tolist(), [record.group for record in data.records], FOLDS, REPEATS, 0)

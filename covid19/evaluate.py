@@ -25,7 +25,7 @@ from covid19.data.duplicates import near_groups
 from covid19.data.images import read_picture
 from covid19.data.reader import Filter, read_dataset, warn_of_skipped
 from covid19.evaluation.metrics import decide, evaluate, one_hot
-from covid19.features.cache import open_store
+from covid19.features.cache import open_caches
 
 if TYPE_CHECKING:
     from covid19.audit.run import Seen
@@ -46,7 +46,7 @@ def evaluate_model(
         dataset: folder with the model's class folders.
         report: JSON file to write.
         metadata, view: as `Settings` has them.
-        cache, cache_dir, cache_size: of the feature store.
+        cache, cache_dir, cache_size: of the feature cache.
         file_timeout: seconds that reading one file may take.
         command: as typed, for the report.
 
@@ -62,7 +62,7 @@ def evaluate_model(
         raise InputError(f"--model '{model}' is no file; expected a model that 'covid19 train' wrote: check the path")
     classes = list_classes(dataset)
     import_keras()
-    from covid19.audit.run import Seen, audited, glimpses_of
+    from covid19.audit.run import Seen, audited, measurements_of
     from covid19.features.augmentation import View
     from covid19.features.backbone.vgg16 import build_base
     from covid19.features.extraction import Extractor
@@ -77,13 +77,13 @@ def evaluate_model(
             f"--dataset '{dataset}' has the classes {', '.join(classes)}; expected the model's, {', '.join(info['classes'])}: "
             "name the folders so"
         )
-    with DecodingPool(file_timeout) as decoder, open_store(cache, cache_dir, cache_size) as store:
+    with DecodingPool(file_timeout) as decoder, open_caches(cache, cache_dir, cache_size) as caches:
         executor, read = LocalExecutor(decoder.run), partial(read_picture, run=decoder.run)
-        found, known = _unseen(read_dataset(dataset, classes, Filter(metadata, view), store, executor, read), info)
+        found, known = _unseen(read_dataset(dataset, classes, Filter(metadata, view), caches.scans, executor, read), info)
         views = [View(record) for record in found.records]
-        features = Extractor(store, executor, read).extract(views, build_base(base), base.digest).features
+        features = Extractor(caches.features, executor, read).extract(views, build_base(base), base.digest).features
         at = audited([record.label for record in found.records], Settings.seed)
-        probes = probe_inputs(glimpses_of([found.records[i] for i in at], store, executor, read))
+        probes = probe_inputs(measurements_of([found.records[i] for i in at], caches.scans, executor, read))
     said = probabilities_of(heads_in(content), features, np.arange(len(found.records)))[:, 0]
     _check_finite(found, said)
     labels = one_hot([record.label for record in found.records], classes)
@@ -142,7 +142,7 @@ def _unseen(dataset: Dataset, info: dict[str, Any]) -> tuple[Dataset, int]:
     """
     warn_of_skipped(dataset)
     digests, hashes = set(info["trained_on"]), info["trained_hashes"]
-    numbers = near_groups([*hashes, *(record.facts.hash for record in dataset.records)])
+    numbers = near_groups([*hashes, *(record.stats.hash for record in dataset.records)])
     near = set(numbers[: len(hashes)].tolist())
     kept = [
         position

@@ -24,13 +24,14 @@ from covid19.data.images import Read, read_picture
 from covid19.data.lungs import find_masks
 from covid19.data.reader import Filter, read_dataset, warn_of_skipped
 from covid19.data.scan import RememberedPictures
+from covid19.data.scan_cache import ScanCache
 from covid19.data.split import Split, stratified_split
 from covid19.evaluation.metrics import decide, evaluate, one_hot
 from covid19.features.array_file import Features
 from covid19.features.augmentation import View, views_of
 from covid19.features.backbone.weights import UNTRAINED, Weights, get_weights
 from covid19.features.batches import load_batches
-from covid19.features.cache import FILE_NAME, FeatureStore, open_store
+from covid19.features.cache import Caches, cache_files, open_caches
 
 if TYPE_CHECKING:
     from covid19.audit.run import Seen
@@ -67,10 +68,12 @@ def _train(settings: Settings, decoder: DecodingPool) -> dict[str, Any]:
     weights = get_weights(settings.weights)
     with (
         open_executor(settings.cluster, run, settings.file_timeout) as executor,
-        open_store(settings.cache, settings.cache_dir, settings.cache_size) as store,
+        open_caches(settings.cache, settings.cache_dir, settings.cache_size) as caches,
     ):
         with watch("read"):
-            dataset = _read_while_keras_imports(settings, classes, store, executor, read)  # 1. gather, 2. decode and resize
+            dataset = _read_while_keras_imports(
+                settings, classes, caches.scans, executor, read
+            )  # 1. gather, 2. decode and resize
         # Not at the top: these import Keras, which takes seconds, and every check above answers at once.
         from covid19.audit.run import audit, lungs_looked_at
         from covid19.evaluation.estimate import estimate
@@ -82,7 +85,7 @@ def _train(settings: Settings, decoder: DecodingPool) -> dict[str, Any]:
 
         base = build_base(weights)  # 3. base, which takes pixels in [0, 1]
         with watch("extract"):  # 4. split, 5. augment, 6. run the base
-            dataset, split, extracted, plain, seen = _see(dataset, base, weights, store, executor, read, settings)
+            dataset, split, extracted, plain, seen = _see(dataset, base, weights, caches, executor, read, settings)
     records, x = dataset.records, extracted.features  # float32 (images, views, 512)
     y = one_hot([record.label for record in records], classes)  # 7. labels
     members, test_at = [np.array(split.train)], np.array(split.test)
@@ -120,13 +123,13 @@ class _Sight(NamedTuple):
 
 
 def _see(
-    dataset: Dataset, base: Any, weights: Weights, store: FeatureStore, executor: Executor, read: Read, settings: Settings
+    dataset: Dataset, base: Any, weights: Weights, caches: Caches, executor: Executor, read: Read, settings: Settings
 ) -> _Sight:  # fmt: skip
     """Split, draw views and run the base over them; an image that cannot be read again is left out, as if it never could."""
-    from covid19.audit.run import Seen, audited, glimpses_of, hidden_features
+    from covid19.audit.run import Seen, audited, hidden_features, measurements_of
     from covid19.features.extraction import Extractor, UnreadableError
 
-    extractor = Extractor(store, executor, read)
+    extractor = Extractor(caches.features, executor, read)
     while True:
         split = _split(dataset, settings)
         records, at = dataset.records, audited([record.label for record in dataset.records], settings.seed)
@@ -141,7 +144,7 @@ def _see(
                 warn(line)
             dataset = dataset.without(error.lost)
             continue
-        probes = probe_inputs(glimpses_of(own, store, executor, read)) if settings.audit != "none" else {}
+        probes = probe_inputs(measurements_of(own, caches.scans, executor, read)) if settings.audit != "none" else {}
         seen = Seen(at, extracted.features[at, 0], None if plain is None else plain[at, 0], hidden, probes)
         return _Sight(dataset, split, extracted, plain, seen)
 
@@ -234,18 +237,18 @@ def _check_names(root: Path, classes: tuple[str, ...]) -> None:
 def _inputs(settings: Settings) -> list[Path]:
     """The files and folders that the run reads; some may not exist."""
     weights = None if settings.weights in ("auto", "imagenet", UNTRAINED) else Path(settings.weights)
-    store = settings.cache_dir and settings.cache_dir / FILE_NAME
-    files = [path for path in (settings.start_from, weights, store) if path and path.is_file()]
+    caches = cache_files(settings.cache_dir) if settings.cache_dir else []
+    files = [path for path in (settings.start_from, weights, *caches) if path and path.is_file()]
     return [*files, *inputs_in(settings.dataset), *(path for path in (settings.metadata, settings.lung_masks) if path)]
 
 
 def _read_while_keras_imports(
-    settings: Settings, classes: tuple[str, ...], store: FeatureStore, executor: Executor, read: Read
+    settings: Settings, classes: tuple[str, ...], scans: ScanCache, executor: Executor, read: Read
 ) -> Dataset:
     """Decode on one core while the other imports Keras: both take seconds and neither needs the other."""
     wanted = Filter(settings.metadata, settings.view, settings.allow_conflicts)
     with ThreadPoolExecutor(1) as pool:
-        reading = pool.submit(read_dataset, settings.dataset, classes, wanted, store, executor, read)
+        reading = pool.submit(read_dataset, settings.dataset, classes, wanted, scans, executor, read)
         import_keras()
         dataset = reading.result()
     warn_of_skipped(dataset)

@@ -28,8 +28,8 @@ from covid19.data.build.phantoms import write_sample  # noqa: E402
 from covid19.data.dataset import Dataset, Record, list_classes  # noqa: E402
 from covid19.data.images import read_picture  # noqa: E402
 from covid19.data.reader import Filter, read_dataset  # noqa: E402
+from covid19.data.scan_cache import ScanCache  # noqa: E402
 from covid19.features.backbone.weights import FILE_NAME, LAYERS, untrained_arrays  # noqa: E402
-from covid19.features.cache import FeatureStore  # noqa: E402
 from covid19.train import train  # noqa: E402
 
 PROJECT = Path(__file__).parent.parent
@@ -74,16 +74,10 @@ def read_records(root: Path) -> tuple[Record, ...]:
     return read(root).records
 
 
-def read(root: Path, store: FeatureStore | None = None, run: RunTask = run_here, **wanted: Any) -> Dataset:
-    """Read a data set with a store of its own; `wanted` are fields of `Filter`."""
-    return read_dataset(
-        root,
-        list_classes(root),
-        Filter(**wanted),
-        store or FeatureStore(None, 10**9),
-        LocalExecutor(run),
-        partial(read_picture, run=run),
-    )
+def read(root: Path, scans: ScanCache | None = None, run: RunTask = run_here, **wanted: Any) -> Dataset:
+    """Read a data set with a scan cache of its own; `wanted` are fields of `Filter`."""
+    cache, decode = scans or ScanCache(None, 10**9), partial(read_picture, run=run)
+    return read_dataset(root, list_classes(root), Filter(**wanted), cache, LocalExecutor(run), decode)
 
 
 def reasons(dataset: Dataset) -> dict[str, str]:

@@ -20,13 +20,14 @@ import numpy as np
 from corpus import READ, cases
 
 from covid19 import NOTICE
-from covid19.audit.probes import file_properties
 from covid19.core.errors import InputError
-from covid19.data.dataset import Facts, Glimpse
+from covid19.data.dataset import ImageStats
 from covid19.data.dicom import acquisition, header
-from covid19.data.images import file_digest, read_picture
+from covid19.data.images import Picture, file_digest, read_picture
+from covid19.data.measurements.registry import ProbeMeasurements, take_measurements, valid_measurements
 from covid19.data.metadata import read_metadata
-from covid19.features.cache import FILE_NAME, FeatureStore, feature_key
+from covid19.data.scan_cache import ScanCache, scan_key
+from covid19.features.cache import FeatureCache, feature_key
 from covid19.model.file import read_model
 from covid19.model.info import PREPROCESSING
 from covid19.model.novelty import Familiar
@@ -48,8 +49,8 @@ INFO = {
     "cross_validation": None,
     "audit": None,
 }
-FACTS = Facts(10, 20, "0f" * 32, 1.5, 0.5)
-GLIMPSE = Glimpse('{"width": 10, "format": "PNG"}', bytes(432), bytes(256))
+STATS = ImageStats(10, 20, "0f" * 32, 1.5, 0.5)
+PNG = next(content for content, expected in cases().values() if expected is READ and content.startswith(b"\x89PNG"))
 SPECIAL = (0, 1, 0x7F, 0x80, 0xFF)
 
 
@@ -90,7 +91,7 @@ def read_image(path: Path) -> None:
         picture = read_picture(path)
         assert picture.pixels.shape == (224, 224, 3)
         assert picture.pixels.dtype == np.uint8
-        json.loads(file_properties(path, picture))
+        assert valid_measurements(json.loads(json.dumps(take_measurements(path, picture), allow_nan=False)))
 
 
 def read_dicom(path: Path) -> None:
@@ -112,20 +113,40 @@ def use_model(path: Path) -> None:
         read_model(path)
 
 
-def use_store(path: Path) -> None:
-    """A store gives what is in it or begins anew, and takes what it is given."""
-    folder = path.parent / "store"
+def use_feature_cache(path: Path) -> None:
+    """A feature cache gives what is in it or begins anew, and takes what it is given."""
+    known, fresh = feature_key("known", 0.0, "base"), feature_key("fresh", 0.0, "base")
+    with FeatureCache(_folder_with(path, FeatureCache.FILE_NAME), 10**9) as cache:
+        found = cache.get([known])
+        assert all(np.array_equal(feature, np.ones(512)) for feature in found.values())
+        cache.put([(fresh, np.ones(512, np.float32))])
+
+
+def use_scan_cache(path: Path) -> None:
+    """So does a scan cache."""
+    known, measured = scan_key("known"), _measurements(path.with_name("measured.png"))
+    with ScanCache(_folder_with(path, ScanCache.FILE_NAME), 10**9) as cache:
+        cache.known_keys()
+        assert cache.stats(["known"]).get("known", STATS) == STATS
+        assert cache.measurements(["known"]).get("known", measured) == measured
+        cache.put_scans([("known", STATS, measured)])
+        assert cache.known_keys() >= {known}
+
+
+def _folder_with(path: Path, name: str) -> Path:
+    """An otherwise empty folder that a file is moved to, under another name."""
+    folder = path.parent / "cache"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
-    shutil.move(path, folder / FILE_NAME)
-    known, fresh = feature_key("known", 0.0, "base"), feature_key("fresh", 0.0, "base")
-    with FeatureStore(folder, 10**9) as store:
-        found = store.get([known])
-        assert all(np.array_equal(feature, np.ones(512)) for feature in found.values())
-        assert store.facts(["known"]).get("known", FACTS) == FACTS
-        assert store.glimpses(["known"]).get("known", GLIMPSE) == GLIMPSE
-        store.known()
-        store.put([(fresh, np.ones(512, np.float32))])
+    shutil.move(path, folder / name)
+    return folder
+
+
+def _measurements(path: Path) -> ProbeMeasurements:
+    """What is measured of an image, the same each time."""
+    pixels = np.arange(224 * 224 * 3, dtype=np.uint32).astype(np.uint8).reshape(224, 224, 3)
+    path.write_bytes(PNG)
+    return take_measurements(path, Picture(pixels, 224, 224))
 
 
 def images() -> list[bytes]:
@@ -163,21 +184,29 @@ def models() -> list[bytes]:
     return [archive.getvalue(), whole.getvalue()]
 
 
-def stores(folder: Path) -> list[bytes]:
-    """A store with a few features."""
-    with FeatureStore(folder, 10**9) as store:
-        store.put([(feature_key(str(number), 0.0, "base"), np.full(512, number, np.float32)) for number in range(20)])
-        store.put([(feature_key("known", 0.0, "base"), np.ones(512, np.float32))])
-        store.put_facts([("known", FACTS, GLIMPSE)])
-    return [(folder / FILE_NAME).read_bytes()]
+def feature_caches(folder: Path) -> list[bytes]:
+    """A cache with a few features."""
+    with FeatureCache(folder, 10**9) as cache:
+        cache.put([(feature_key(str(number), 0.0, "base"), np.full(512, number, np.float32)) for number in range(20)])
+        cache.put([(feature_key("known", 0.0, "base"), np.ones(512, np.float32))])
+    return [(folder / FeatureCache.FILE_NAME).read_bytes()]
+
+
+def scan_caches(folder: Path) -> list[bytes]:
+    """A cache with a few scans."""
+    with ScanCache(folder, 10**9) as cache:
+        measured = _measurements(folder / "measured.png")
+        cache.put_scans([(digest, STATS, measured) for digest in ("known", *map(str, range(20)))])
+    return [(folder / ScanCache.FILE_NAME).read_bytes()]
 
 
 def targets(folder: Path) -> dict[str, tuple[list[bytes], str, Callable[[Path], None]]]:
-    """Good files, the name that a changed one gets, and what is done with it, by kind; `folder` is for a store."""
+    """Good files, the name that a changed one gets, and what is done with it, by kind; `folder` is for the caches."""
     return {
         "images": (images(), "x.png", read_image),
         "DICOM": (dicoms(), "x.dcm", read_dicom),
         "metadata": (tables(), "metadata.csv", read_table),
         "model files": (models(), "x.model", use_model),
-        "feature store": (stores(folder), "x.sqlite", use_store),
+        "feature cache": (feature_caches(folder), "x.sqlite", use_feature_cache),
+        "scan cache": (scan_caches(folder), "x.sqlite", use_scan_cache),
     }

@@ -1,6 +1,7 @@
 """The shortcut audit: what probes see, whom they accuse, and the verdict."""
 
 import json
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -10,8 +11,8 @@ from PIL import Image
 from sklearn.metrics import roc_auc_score
 
 from covid19.audit import run as audit
-from covid19.audit.probes import border_ring, file_properties, probe_inputs, thumbnail
-from covid19.audit.run import covers_of, glimpses_of
+from covid19.audit.probes import probe_inputs
+from covid19.audit.run import covers_of, measurements_of
 from covid19.audit.sources import describe_sources
 from covid19.audit.verdict import Probe, Question, aucs_of, explain_verdict, holm, judge, make_probe, ridge_scores
 from covid19.cli.main import main
@@ -20,8 +21,12 @@ from covid19.core.executor.local import LocalExecutor
 from covid19.data.build.phantoms import write_sample
 from covid19.data.images import Picture, read_picture
 from covid19.data.lungs import box_mask, find_masks, hide, share_inside
+from covid19.data.measurements.border_ring import border_ring
+from covid19.data.measurements.file_properties import file_properties
+from covid19.data.measurements.measurement import cells_from_text
+from covid19.data.measurements.thumbnail import thumbnail
+from covid19.data.scan_cache import ScanCache
 from covid19.evaluation.cross_validation import make_folds
-from covid19.features.cache import FeatureStore
 from covid19.train import train
 
 
@@ -212,9 +217,11 @@ def test_the_verdict(name, p_value, probe, model, count, verdict, words):
 def test_the_border_and_the_box_divide_the_picture():
     pixels = np.full((224, 224, 3), 200, np.uint8)
     pixels[23:201, 23:201] = 7  # within the outer tenth on each side
-    assert set(border_ring(pixels)) == {200}
-    assert len(border_ring(pixels)) == 144 * 3
-    assert len(thumbnail(pixels)) == 256
+    picture = Picture(pixels, 224, 224)
+    ring = cells_from_text(border_ring(Path(), picture))
+    assert set(ring.tolist()) == {200}
+    assert len(ring) == 144 * 3
+    assert len(cells_from_text(thumbnail(Path(), picture))) == 256
     flags = box_mask((0.25, 0.5, 0.75, 1.0))
     assert flags.sum() == 112 * 112
     assert flags[112:, 56:168].all()
@@ -230,23 +237,23 @@ def test_file_properties_say_what_the_file_is_and_nothing_of_the_lungs(tmp_path)
     Image.fromarray(grey).save(path, quality=50, exif=tags, dpi=(300, 300))
     picture = np.full((224, 224, 3), 10, np.uint8)
     picture[box_mask((0.12, 0.15, 0.88, 0.85))] = 250
-    facts = json.loads(file_properties(path, Picture(picture, 100, 120)))
-    assert facts["device"] == "Maker Soft 1"
-    assert (facts["format"], facts["channels"], facts["bits"], facts["tags"], facts["density"]) == ("JPEG", 1, 8, 2, 300)
-    assert facts["aspect"] == pytest.approx(100 / 120)
-    assert facts["bytes"] == path.stat().st_size
-    assert (facts["mean"], facts["spread"], facts["cast"]) == (10, 0, 0)
+    stated = file_properties(path, Picture(picture, 100, 120))
+    assert stated["device"] == "Maker Soft 1"
+    assert (stated["format"], stated["channels"], stated["bits"], stated["tags"], stated["density"]) == ("JPEG", 1, 8, 2, 300)
+    assert stated["aspect"] == pytest.approx(100 / 120)
+    assert stated["bytes"] == path.stat().st_size
+    assert (stated["mean"], stated["spread"], stated["cast"]) == (10, 0, 0)
     better = tmp_path / "b.jpg"
     Image.fromarray(grey).save(better, quality=95)
-    assert json.loads(file_properties(better, Picture(picture, 100, 120)))["quantisation"] < facts["quantisation"] / 4
+    assert file_properties(better, Picture(picture, 100, 120))["quantisation"] < stated["quantisation"] / 4
 
 
 def test_probes_of_a_whole_data_set_have_a_row_for_each_image(phantoms):
-    store, executor = FeatureStore(None, 10**9), LocalExecutor()
-    records = read(phantoms, store).records
-    inputs = probe_inputs(glimpses_of(records, store, executor, read_picture))
-    with FeatureStore(None, 10**9) as begun_anew:  # knows nothing, so the files are looked at again
-        again = probe_inputs(glimpses_of(records, begun_anew, executor, read_picture))
+    scans, executor = ScanCache(None, 10**9), LocalExecutor()
+    records = read(phantoms, scans).records
+    inputs = probe_inputs(measurements_of(records, scans, executor, read_picture))
+    with ScanCache(None, 10**9) as begun_anew:  # knows nothing, so the files are looked at again
+        again = probe_inputs(measurements_of(records, begun_anew, executor, read_picture))
     assert all(np.array_equal(again[name], rows) for name, rows in inputs.items())
     assert {name: len(rows) for name, rows in inputs.items()} == dict.fromkeys(
         ("file properties", "border ring", "thumbnail"), 12

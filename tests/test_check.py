@@ -12,11 +12,11 @@ from sklearn.datasets import load_sample_images
 from covid19.cli.main import main
 from covid19.data.build.phantoms import draw_phantom
 from covid19.data.check import check, describe, guess_by_source
-from covid19.data.dataset import Facts, Record
+from covid19.data.dataset import ImageStats, Record
 from covid19.data.images import colourfulness
 from covid19.data.metadata import Entry
 from covid19.data.reader import Filter
-from covid19.features.cache import FeatureStore
+from covid19.data.scan_cache import ScanCache
 
 
 def phantom(seed, size=256):
@@ -31,14 +31,14 @@ def data_of(root, sizes=(3, 3)):
 
 
 def findings_of(root, **wanted):
-    return check(root, Filter(**wanted), FeatureStore(None, 10**9))
+    return check(root, Filter(**wanted), ScanCache(None, 10**9))
 
 
 def records_of(*rows):
     """Records of (label, source, group)."""
-    facts = Facts(300, 300, "0", 50.0, 0.0)
+    stats = ImageStats(300, 300, "0", 50.0, 0.0)
     return [
-        Record(None, str(number), label, str(number), str(group), "none", "", Entry(source=source), facts, group)
+        Record(None, str(number), label, str(number), str(group), "none", "", Entry(source=source), stats, group)
         for number, (label, source, group) in enumerate(rows)
     ]
 

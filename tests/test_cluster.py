@@ -29,7 +29,7 @@ from covid19.features.augmentation import View
 from covid19.features.backbone.vgg16 import base_arrays, base_of, build_base
 from covid19.features.backbone.weights import get_weights
 from covid19.features.batches import load_batches
-from covid19.features.cache import FILE_NAME
+from covid19.features.cache import FeatureCache
 from covid19.features.tasks import PrecisionTask, build, forward, portable
 
 # Ray leaves files, sockets and processes to the garbage collector.
@@ -102,7 +102,7 @@ def two_nodes(monkeypatch):
 
 
 def start(dataset, folder, *flags, **environment):
-    """Begin a run with a feature store of its own in a folder, and wait until features are being extracted."""
+    """Begin a run with a feature cache of its own in a folder, and wait until features are being extracted."""
     command = [sys.executable, "-m", "covid19", "train", "-d", dataset, *RUN, "--cache-dir", folder / "cache", *flags]
     folder.mkdir(exist_ok=True)
     process = subprocess.Popen(
@@ -115,9 +115,11 @@ def start(dataset, folder, *flags, **environment):
 
 
 def features_in(folder):
-    """All features of a store, float32, by key."""
-    with contextlib.closing(sqlite3.connect(folder / "cache" / FILE_NAME)) as database:
-        return {key: np.frombuffer(value, "<f4") for key, value in database.execute("SELECT key, feature FROM features_2")}
+    """All features of a cache, float32, by key."""
+    with contextlib.closing(sqlite3.connect(folder / "cache" / FeatureCache.FILE_NAME)) as database:
+        return {
+            key: np.frombuffer(value, "<f4") for key, value in database.execute(f"SELECT key, value FROM {FeatureCache.TABLE}")
+        }
 
 
 def test_a_node_that_dies_in_the_middle_costs_time_and_nothing_else(two_nodes, tmp_path):

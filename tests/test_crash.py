@@ -13,7 +13,7 @@ import pytest
 from conftest import PROJECT
 
 import covid19
-from covid19.features.cache import FILE_NAME, FeatureStore
+from covid19.features.cache import cache_files, open_caches
 
 OUTPUTS = ("covid19.model", "metrics.json", "metrics.html", "plot.png")
 QUICK = ("-e", "2", "--folds", "0", "--views", "0", "--weights", "random", "--no-audit")
@@ -30,7 +30,7 @@ def no_run_is_left_behind():
 
 
 def start(dataset, folder, *flags, **options):
-    """Begin a training run in a folder, with a feature store of its own there."""
+    """Begin a training run in a folder, with a feature cache of its own there."""
     command = [sys.executable, "-m", "covid19", "train", "-d", str(dataset), *QUICK, "--cache-dir", "cache", *flags]
     environment = {**os.environ, "PYTHONPATH": str(PROJECT)}
     process = subprocess.Popen(
@@ -50,7 +50,7 @@ def run_whole(dataset, folder):
 
 
 def assert_whole(folder):
-    """Every output that is there opens; the store does, without being set aside."""
+    """Every output that is there opens; the caches do, without being set aside."""
     for name in OUTPUTS:
         if not (folder / name).exists():
             continue
@@ -60,8 +60,9 @@ def assert_whole(folder):
             json.loads((folder / name).read_text())
         else:
             assert (folder / name).read_bytes().rstrip().endswith(b"</html>" if name.endswith("html") else b"IEND\xaeB`\x82")
-    if (folder / "cache" / FILE_NAME).exists():
-        FeatureStore(folder / "cache", 10**9).__exit__(None, None, None)
+    if any(path.exists() for path in cache_files(folder / "cache")):
+        with open_caches(True, folder / "cache", 10**9):
+            pass
         assert not list((folder / "cache").glob("*damaged*"))
 
 
@@ -80,7 +81,7 @@ def kill_at_random(dataset, folder, kills, seed):
     for number in range(kills):
         own = folder / str(number)
         own.mkdir()
-        if number % 2:  # over the outputs and the store of an earlier run, half of them
+        if number % 2:  # over the outputs and the caches of an earlier run, half of them
             run_whole(dataset, own)
         moments.append(draw.uniform(0, longest))
         process = start(dataset, own, *(["--no-cache"] if draw.random() < 0.2 else []))
@@ -113,7 +114,7 @@ def test_a_signal_ends_a_run_with_one_line_and_keeps_what_was_extracted(phantoms
     assert (tmp_path / "metrics.json").read_text() == "{}"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["cache", "metrics.json"]
     process = start(phantoms, tmp_path)
-    assert "12 of 12 views are in the feature store" in process.communicate(timeout=120)[0]
+    assert "12 of 12 views are in the feature cache" in process.communicate(timeout=120)[0]
 
 
 @pytest.mark.parametrize("name", ["covid19.model", "covid19.h5"])

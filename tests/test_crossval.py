@@ -13,7 +13,7 @@ from covid19.evaluation.metrics import evaluate, one_hot
 from covid19.features.augmentation import View
 from covid19.features.backbone.vgg16 import build_base
 from covid19.features.backbone.weights import get_weights
-from covid19.features.cache import FeatureStore
+from covid19.features.cache import FeatureCache
 from covid19.features.extraction import Extractor
 
 LABELS = [0] * 12 + [1] * 14
@@ -72,7 +72,7 @@ def sample_features():
     """Features of the sample set's images on the untrained base, float32 (50, 1, 512), and its data set."""
     dataset, weights = read(PROJECT / "dataset"), get_weights("random")
     views = [View(record, 0.0) for record in dataset.records]
-    store = FeatureStore(None, 10**9)
+    store = FeatureCache(None, 10**9)
     return dataset, Extractor(store, LocalExecutor(), read_picture).extract(views, build_base(weights), weights.digest).features
 
 

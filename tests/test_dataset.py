@@ -7,7 +7,7 @@ from conftest import read, reasons, write_image, write_noise
 from covid19.core.errors import InputError
 from covid19.data.dataset import choose_positive, list_classes
 from covid19.data.scan import measure
-from covid19.features.cache import FeatureStore
+from covid19.data.scan_cache import ScanCache
 
 
 def test_records_are_sorted_whatever_the_order_of_the_file_system(tmp_path):
@@ -100,12 +100,12 @@ def test_an_image_that_was_decoded_before_is_not_decoded_again(tmp_path):
             decoded.append(path.parent.name)
         return task(path)
 
-    with FeatureStore(tmp_path / "cache", 10**9) as store:
-        first = read(root, store, run)
+    with ScanCache(tmp_path / "cache", 10**9) as scans:
+        first = read(root, scans, run)
         (root / "covid" / "000.png").rename(root / "covid" / "renamed.png")
         write_image(root / "normal" / "new.png", np.eye(30, dtype=np.uint8) * 200)
         decoded.clear()
-        second = read(root, store, run)
+        second = read(root, scans, run)
     assert decoded == ["normal"]
     assert {record.digest for record in first.records} < {record.digest for record in second.records}
-    assert {(record.facts.width, record.facts.height) for record in second.records} == {(24, 24), (30, 30)}
+    assert {(record.stats.width, record.stats.height) for record in second.records} == {(24, 24), (30, 30)}

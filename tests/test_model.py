@@ -18,7 +18,7 @@ from covid19.features.augmentation import views_of
 from covid19.features.backbone.vgg16 import build_base
 from covid19.features.backbone.weights import Weights, get_weights
 from covid19.features.batches import load_batches
-from covid19.features.cache import FeatureStore
+from covid19.features.cache import FeatureCache
 from covid19.features.extraction import Extractor
 from covid19.model.file import read_model
 from covid19.model.head import head_model, heads_of, new_heads
@@ -87,7 +87,7 @@ def test_the_assembled_model_gives_what_the_head_gives_on_features(run, base, we
     model, _ = covid19.load_model(run.settings.model)
     records = read_records(run.settings.dataset)
     views = views_of(records, (), replace(run.settings, views=0))
-    with FeatureStore(None, 10**9) as store:
+    with FeatureCache(None, 10**9) as store:
         features = Extractor(store, LocalExecutor(), read_picture).extract(views, base, weights.digest).features[:, 0]
     batch, *rest = load_batches(views, read_picture)
     assert (batch.positions, rest) == (list(range(12)), [])

@@ -161,6 +161,7 @@ def data(tmp_path):
     (tmp_path / "masks" / "0_mask.png").write_text("x")
     (tmp_path / "cache").mkdir()
     (tmp_path / "cache" / "features.sqlite").write_text("x")
+    (tmp_path / "cache" / "scans.sqlite").write_text("x")
     (tmp_path / "symbolic").symlink_to(root / "covid" / "0.png")
     (tmp_path / "hard").hardlink_to(root / "covid" / "1.png")
     (tmp_path / "linked").symlink_to(root)
@@ -182,6 +183,7 @@ def everything(folder):
         ("-p", "data/covid/0.png"), ("-m", "data/covid/../normal/1.png"), ("-r", "data/metadata.csv"), ("-p", "symbolic"),
         ("-p", "hard"), ("-m", "linked/covid/0.png"), ("-p", "else.png"), ("-r", "far/y.png"), ("-m", "weights.h5"),
         ("-m", "earlier.model"), ("-r", "table.csv"), ("-m", "cache/features.sqlite"),
+        ("-m", "cache/scans.sqlite"),
     ],
 )  # fmt: skip
 def test_a_training_run_refuses_an_output_that_is_an_input(data, monkeypatch, capsys, flags):

@@ -21,7 +21,7 @@ from covid19.data.images import read_picture
 from covid19.data.patients import find_patient
 from covid19.data.reader import Filter, survey, warn_of_skipped
 from covid19.data.scan import identify
-from covid19.features.cache import FeatureStore
+from covid19.data.scan_cache import ScanCache
 from covid19.train import train
 
 
@@ -242,10 +242,10 @@ def test_many_pictures_that_are_one_are_decoded_once_each_to_find_that_out(tmp_p
         return task(path)
 
     dataset = survey(
-        root, ("a", "b"), Filter(), FeatureStore(None, 10**9), LocalExecutor(counting), partial(read_picture, run=counting)
+        root, ("a", "b"), Filter(), ScanCache(None, 10**9), LocalExecutor(counting), partial(read_picture, run=counting)
     )
     assert [len(names) for names in dataset.conflicts] == [24]
-    assert len(decoded) == 2 * 24  # once for its facts, once to be compared
+    assert len(decoded) == 2 * 24  # once for its stats, once to be compared
     with pytest.raises(InputError, match=r"'a/00.jpg', 'b/00.jpg' and 22 more files are the same image under two classes \(1 "):
         read(root)
 
@@ -363,4 +363,4 @@ def test_records_of_real_images_know_patient_and_size(phantoms):
     records = read_records(SHARED / "seed50")
     assert len(records) == 50
     assert sum(record.rule == "name" for record in records) == 25
-    assert min(record.facts.width for record in records) > 224
+    assert min(record.stats.width for record in records) > 224

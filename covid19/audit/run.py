@@ -18,10 +18,12 @@ from covid19.audit.verdict import Question, judge, make_probe
 from covid19.core.console import shortened, warn
 from covid19.core.executor.executor import Executor
 from covid19.core.settings import Settings
-from covid19.data.dataset import Dataset, Glimpse, Record
+from covid19.data.dataset import Dataset, Record
 from covid19.data.images import Read, read_picture
 from covid19.data.lungs import Cover, cover_of, find_masks, share_inside, usable_masks
+from covid19.data.measurements.registry import ProbeMeasurements
 from covid19.data.scan import scan_files
+from covid19.data.scan_cache import ScanCache
 from covid19.data.split import Split
 from covid19.evaluation.cross_validation import Fold, cross_validate
 from covid19.evaluation.estimate import Estimate
@@ -29,7 +31,6 @@ from covid19.features.augmentation import View
 from covid19.features.backbone.vgg16 import build_base
 from covid19.features.backbone.weights import Weights, get_weights
 from covid19.features.batches import load_batches
-from covid19.features.cache import FeatureStore
 from covid19.features.extraction import Extractor
 from covid19.model.gradcam import gradcam
 from covid19.model.head import Features, Heads, new_heads, train_heads
@@ -67,12 +68,13 @@ def audited(labels: Sequence[str], seed: int) -> Members:
     return np.sort(np.concatenate([order[label[order] == own][: MOST // len(classes)] for own in range(len(classes))]))
 
 
-def glimpses_of(records: Sequence[Record], store: FeatureStore, executor: Executor, read: Read) -> list[Glimpse]:
-    """What decoding told the probes: from the store, or where that was begun anew meanwhile by a second look."""
-    known = store.glimpses([record.digest for record in records])
-    lost = [record for record in records if record.digest not in known]
-    looks = scan_files([record.path for record in lost], frozenset(), executor, read)
-    known |= {lost[number].digest: look.glimpse for number, look in looks if look.glimpse}
+def measurements_of(records: Sequence[Record], scans: ScanCache, executor: Executor, read: Read) -> list[ProbeMeasurements]:
+    """What was measured of each image for the probes: from the cache, or by another scan where that was begun anew."""
+    known = scans.measurements([record.digest for record in records])
+    missing = [record for record in records if record.digest not in known]
+    for number, scan in scan_files([record.path for record in missing], frozenset(), executor, read):
+        if scan.measurements:
+            known[missing[number].digest] = scan.measurements
     return [known[record.digest] for record in records]
 
 

@@ -63,16 +63,16 @@ def add_data_flags(parser: argparse.ArgumentParser) -> None:
         "--cache-dir",
         type=Path,
         metavar="DIR",
-        help="folder of the feature store, where what the base saw is kept between runs (default: the user's cache folder)",
+        help="folder of the feature cache and the scan cache, which are kept between runs (default: the user's cache folder)",
     )
     add(
         "--cache-size",
         type=gigabytes,
         default=Settings.cache_size,
         metavar="GB",
-        help="size of the feature store; the features used longest ago go first (default 2)",
+        help="size of both caches together; the features used longest ago go first (default 2)",
     )
-    add("--no-cache", dest="cache", action="store_false", help="neither use nor fill the feature store")
+    add("--no-cache", dest="cache", action="store_false", help="neither use nor fill the caches")
 
 
 def add_file_timeout_flag(parser: argparse.ArgumentParser) -> None:

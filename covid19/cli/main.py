@@ -216,9 +216,9 @@ def _sample(folder: Path, count: int, size: int, seed: int) -> None:
 
 
 def _prepare(collection: Path | None, kaggle: Path | None, download: bool, controls: str, **given: Any) -> None:
+    from covid19.core.sqlite_cache import default_folder
     from covid19.data.build.download import fetch_collection, fetch_kaggle
     from covid19.data.build.prepare import Recipe, prepare
-    from covid19.features.cache import default_folder
 
     if download:
         collection = fetch_collection(collection or default_folder() / "covid-chestxray-dataset")
@@ -228,14 +228,14 @@ def _prepare(collection: Path | None, kaggle: Path | None, download: bool, contr
     prepare(Recipe(collection=collection, kaggle=kaggle, controls=controls, **given))
 
 
-def _check(dataset: Path, as_json: bool, metadata: Path | None, view: str, file_timeout: float, **store: Any) -> int:
+def _check(dataset: Path, as_json: bool, metadata: Path | None, view: str, file_timeout: float, **cache: Any) -> int:
     from covid19.core.console import say
     from covid19.core.outputs import json_text
     from covid19.data.check import check, describe
     from covid19.data.reader import Filter
-    from covid19.features.cache import open_store
+    from covid19.features.cache import open_caches
 
-    with open_store(**store) as features:
-        findings = check(dataset, Filter(metadata, view), features, file_timeout)
+    with open_caches(**cache) as caches:
+        findings = check(dataset, Filter(metadata, view), caches.scans, file_timeout)
     say(json_text(findings, indent=2) if as_json else describe(findings))
     return DONE if findings["sound"] else FAILED

@@ -40,7 +40,7 @@ class Settings:
         file_timeout: seconds that reading one image file may take; one that takes longer is skipped.
         cluster: where files are read and the base is run: None here, else 'auto', 'local' or 'ray://host:port'.
         cache: whether features are kept between runs.
-        cache_dir: folder of the feature store; None is the user's cache folder.
+        cache_dir: folder of the feature cache; None is the user's cache folder.
         cache_size: bytes of features to keep.
         command: the command line as typed, for the report.
     """

@@ -23,7 +23,7 @@ from covid19.data.decoding import DecodingPool
 from covid19.data.images import COLOURFUL, FLAT, SIDE, read_picture
 from covid19.data.patients import KAGGLE
 from covid19.data.reader import Filter, describe_conflict, survey
-from covid19.features.cache import FeatureStore
+from covid19.data.scan_cache import ScanCache
 
 Finding = dict[str, Any]
 
@@ -38,13 +38,13 @@ DETAILS = {
 }
 
 
-def check(root: Path, wanted: Filter, store: FeatureStore, file_timeout_s: float = FILE_TIMEOUT_S) -> Finding:
+def check(root: Path, wanted: Filter, scans: ScanCache, file_timeout_s: float = FILE_TIMEOUT_S) -> Finding:
     """Look over a data set's files, metadata and classes.
 
     Args:
         root: folder with one folder of images for each class.
         wanted: as for a training run; images under two classes are reported, not refused.
-        store: knows the images that were decoded before.
+        scans: knows the images that were decoded before.
         file_timeout_s: seconds that reading one file may take.
 
     Returns:
@@ -56,7 +56,7 @@ def check(root: Path, wanted: Filter, store: FeatureStore, file_timeout_s: float
     """
     classes = list_classes(root)
     with DecodingPool(file_timeout_s) as decoder:
-        dataset = survey(root, classes, wanted, store, LocalExecutor(decoder.run), partial(read_picture, run=decoder.run))
+        dataset = survey(root, classes, wanted, scans, LocalExecutor(decoder.run), partial(read_picture, run=decoder.run))
     files = [{"path": skipped.path, "why": skipped.reason} for skipped in dataset.skipped]
     files += [{"path": record.name, "why": DETAILS[kind]} for record in dataset.records for kind in _oddities(record)]
     described = dataset.as_json()
@@ -107,11 +107,11 @@ def guess_by_source(records: Sequence[Record]) -> Finding | None:
 
 
 def _oddities(record: Record) -> list[str]:
-    facts = record.facts
+    stats = record.stats
     found = {
-        "small": min(facts.width, facts.height) < SIDE,
-        "flat": facts.spread < FLAT,
-        "colourful": facts.colour >= COLOURFUL,
+        "small": min(stats.width, stats.height) < SIDE,
+        "flat": stats.contrast < FLAT,
+        "colourful": stats.colour >= COLOURFUL,
     }
     return [kind for kind, odd in found.items() if odd]
 

@@ -41,29 +41,21 @@ class Listed(NamedTuple):
     label: str
 
 
-class Facts(NamedTuple):
+class ImageStats(NamedTuple):
     """What decoding an image told, as far as every step needs it.
 
     Attributes:
         width, height: of the file's image, in pixels.
         hash: perceptual hash, 64 hexadecimal digits.
-        spread: standard deviation of the grey values, 0 to 128.
+        contrast: standard deviation of the grey values, 0 to 128.
         colour: how much the hue varies over the picture, see `images.colourfulness`.
     """
 
     width: int
     height: int
     hash: str
-    spread: float
+    contrast: float
     colour: float
-
-
-class Glimpse(NamedTuple):
-    """What decoding an image told the audit's probes, see `probes`: a kilobyte, left in the feature store until they ask."""
-
-    file: str
-    border: bytes
-    thumbnail: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +71,7 @@ class Record:
         rule: what told the patient: 'metadata', 'dicom', 'name' or 'none'.
         view: such as 'PA'; '' where nothing tells.
         entry: what the metadata says; its source is that of the file's name where the metadata names none.
-        facts: what decoding told.
+        stats: what decoding told.
         group: the same for images of one patient and for duplicates; no group stands on both sides of a split.
     """
 
@@ -91,7 +83,7 @@ class Record:
     rule: str
     view: str
     entry: Entry
-    facts: Facts
+    stats: ImageStats
     group: int = -1
 
     @property

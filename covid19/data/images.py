@@ -23,6 +23,8 @@ from covid19.data.dicom import is_dicom, read_dicom
 Pixels = NDArray[np.uint8]
 
 SIDE = 224
+# Part of every key of a cache: raise it whenever decoding, resizing, rotating, pooling or a measurement gives other values.
+PREPROCESSING_VERSION = 1
 COLOURFUL = 20  # measured: 268 radiographs, tinted and annotated ones included, have at most 18, two photographs 30 and 66
 FLAT = 5  # standard deviation in grey levels below which a picture shows next to nothing
 MOST_PIXELS = 100_000_000  # the largest detectors have 20 million

@@ -24,7 +24,7 @@ class Cover(NamedTuple):
     Attributes:
         box: left, top, right, bottom, as shares of the picture.
         mask: file whose bright pixels are lung, used instead of the box; None without one.
-        identity: the same for covers that hide the same, for the feature store.
+        identity: the same for covers that hide the same, for the feature cache.
     """
 
     box: Box

@@ -16,15 +16,16 @@ from scipy.sparse.csgraph import connected_components
 from covid19.core.console import shortened, warn
 from covid19.core.errors import InputError
 from covid19.core.executor.executor import Executor
-from covid19.data.dataset import Dataset, Facts, Glimpse, Listed, Record, Skipped, check_counts, list_images, list_strays
+from covid19.data.dataset import Dataset, ImageStats, Listed, Record, Skipped, check_counts, list_images, list_strays
 from covid19.data.duplicates import is_blank, near_groups, same_picture
 from covid19.data.images import Pixels, Read, why_unreadable
+from covid19.data.measurements.registry import ProbeMeasurements
 from covid19.data.metadata import Entry, Metadata, read_metadata
 from covid19.data.patients import collection_of, find_patient
-from covid19.data.scan import Look, scan_files
-from covid19.features.cache import FeatureStore
+from covid19.data.scan import FileScan, scan_files
+from covid19.data.scan_cache import ScanCache
 
-FACTS_AT_ONCE = 1000
+SCANS_KEPT_AT_ONCE = 1000
 MAX_PICTURES_COMPARED = 16  # different pictures of near-equal hash that an image is compared with, the latest ones
 
 Numbers = NDArray[np.intp]
@@ -46,14 +47,14 @@ class Filter:
 
 
 def read_dataset(
-    root: Path, classes: tuple[str, ...], wanted: Filter, store: FeatureStore, executor: Executor, read: Read
+    root: Path, classes: tuple[str, ...], wanted: Filter, scans: ScanCache, executor: Executor, read: Read
 ) -> Dataset:
     """Read every file as `survey` does, and make sure that a model can be trained on them.
 
     Raises:
         InputError: the table cannot be read, an image lies under two classes, or a class is left with fewer than two images.
     """
-    dataset = survey(root, classes, wanted, store, executor, read)
+    dataset = survey(root, classes, wanted, scans, executor, read)
     if dataset.conflicts and not wanted.allow_conflicts:
         files = sum(map(len, dataset.conflicts))
         raise InputError(
@@ -64,16 +65,14 @@ def read_dataset(
     return dataset
 
 
-def survey(
-    root: Path, classes: tuple[str, ...], wanted: Filter, store: FeatureStore, executor: Executor, read: Read
-) -> Dataset:
+def survey(root: Path, classes: tuple[str, ...], wanted: Filter, scans: ScanCache, executor: Executor, read: Read) -> Dataset:
     """Read every file once, and make records of those to use.
 
     Args:
         root: the data set's folder.
         classes: from `list_classes`.
         wanted: what to leave out; an image under two classes is left out as well.
-        store: knows the images that were decoded before, which are not decoded again; is told of the others.
+        scans: knows the images that were decoded before, which are not decoded again; is told of the others.
         executor: where the files are scanned.
         read: decodes a file on this machine.
 
@@ -83,11 +82,11 @@ def survey(
     metadata = _find_metadata(root, wanted.metadata)
     listed = list_images(root, classes)
     skipped, records = [], []
-    for image, look in zip(listed, _look([image.path for image in listed], store, executor, read), strict=True):
-        if look.facts is None:
-            skipped.append(Skipped(image.name, look.problem, "unreadable"))
+    for image, scan in zip(listed, _scan([image.path for image in listed], scans, executor, read), strict=True):
+        if scan.stats is None:
+            skipped.append(Skipped(image.name, scan.problem, "unreadable"))
         else:
-            record = _record(root, image, look, look.facts, metadata)
+            record = _record(root, image, scan, scan.stats, metadata)
             if wanted.view != "any" and record.view.upper() not in ("", wanted.view):
                 skipped.append(Skipped(image.name, f"view {record.view}, not {wanted.view}", "view"))
             else:
@@ -128,32 +127,37 @@ def _find_metadata(root: Path, given: Path | None) -> Metadata | None:
     return read_metadata(path) if given or path.is_file() else None
 
 
-def _look(paths: Sequence[Path], store: FeatureStore, executor: Executor, read: Read) -> list[Look]:
-    """What is known of each file, with facts of all that can be read: from the store if they were decoded before."""
-    looks: dict[int, Look] = {}
-    fresh: list[tuple[str, Facts, Glimpse]] = []
-    for position, look in scan_files(paths, store.known(), executor, read):
-        if look.facts and look.glimpse:
-            fresh.append((look.digest, look.facts, look.glimpse))
-        looks[position] = look._replace(glimpse=None)
-        # Kept batch by batch, so that a stopped run need not decode a large set from its beginning.
-        if len(fresh) == FACTS_AT_ONCE:
-            store.put_facts(fresh)
-            fresh = []
-    store.put_facts(fresh)
-    known = store.facts([look.digest for look in looks.values() if look.digest and not look.facts])
-    looks |= {at: look._replace(facts=known[look.digest]) for at, look in looks.items() if look.digest in known}
-    lost = [position for position, look in looks.items() if look.digest and not look.facts]  # the store was begun anew
-    looks |= {lost[number]: look for number, look in scan_files([paths[i] for i in lost], frozenset(), executor, read)}
-    return [looks[position] for position in range(len(paths))]
+def _scan(paths: Sequence[Path], cache: ScanCache, executor: Executor, read: Read) -> list[FileScan]:
+    """Scan each file; all that can be read have stats, which come from the cache if the image was decoded before."""
+    scans: dict[int, FileScan] = {}
+
+    def scan(positions: Sequence[int], known: frozenset[bytes]) -> None:
+        fresh: list[tuple[str, ImageStats, ProbeMeasurements]] = []
+        for number, found in scan_files([paths[position] for position in positions], known, executor, read):
+            if found.stats and found.measurements:
+                fresh.append((found.digest, found.stats, found.measurements))
+            scans[positions[number]] = found._replace(measurements=None)
+            # Kept batch by batch, so that a stopped run need not decode a large set from its beginning.
+            if len(fresh) == SCANS_KEPT_AT_ONCE:
+                cache.put_scans(fresh)
+                fresh = []
+        cache.put_scans(fresh)
+
+    scan(range(len(paths)), cache.known_keys())
+    stats = cache.stats([found.digest for found in scans.values() if found.digest and not found.stats])
+    scans |= {position: found._replace(stats=stats[found.digest]) for position, found in scans.items() if found.digest in stats}
+    # Entries that turned out to be invalid, of an earlier version, or lost with a damaged file: these images are decoded again.
+    missing = [position for position, found in scans.items() if found.digest and not found.stats]
+    scan(missing, frozenset())
+    return [scans[position] for position in range(len(paths))]
 
 
-def _record(root: Path, image: Listed, look: Look, facts: Facts, metadata: Metadata | None) -> Record:
+def _record(root: Path, image: Listed, scan: FileScan, stats: ImageStats, metadata: Metadata | None) -> Record:
     entry = (metadata and metadata.of(image.name)) or Entry()
-    patient = find_patient(image.name, entry.patient, look.said.get("patient", ""))
-    view = entry.view or ("CT" if look.said.get("modality") == "CT" else look.said.get("view", ""))
+    patient = find_patient(image.name, entry.patient, scan.dicom_tags.get("patient", ""))
+    view = entry.view or ("CT" if scan.dicom_tags.get("modality") == "CT" else scan.dicom_tags.get("view", ""))
     entry = replace(entry, source=entry.source or collection_of(image.name))
-    return Record(root, image.name, image.label, look.digest, patient.name, patient.rule, view, entry, facts)
+    return Record(root, image.name, image.label, scan.digest, patient.name, patient.rule, view, entry, stats)
 
 
 def _near(records: Sequence[Record]) -> Numbers:
@@ -162,8 +166,8 @@ def _near(records: Sequence[Record]) -> Numbers:
     All blank pictures have one hash, which says nothing about them; two that are not the same file have nothing in common by
     which they could be told to be one picture.
     """
-    blank = [is_blank(record.facts.hash) for record in records]
-    near = near_groups([record.facts.hash for record, flat in zip(records, blank, strict=True) if not flat])
+    blank = [is_blank(record.stats.hash) for record in records]
+    near = near_groups([record.stats.hash for record, flat in zip(records, blank, strict=True) if not flat])
     numbers = iter(near.tolist())
     offset = int(near.max()) + 1 if len(near) else 0
     own: dict[str, int] = {}

@@ -10,18 +10,18 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
-from covid19.audit.probes import border_ring, file_properties, thumbnail
 from covid19.core.addresses import absolute_text, as_path, on_disk
 from covid19.core.executor.background import in_background
 from covid19.core.executor.executor import Executor, Failed, LazySequence, Resources, Task
 from covid19.core.executor.processes import RunTask
-from covid19.data.dataset import Facts, Glimpse
+from covid19.data.dataset import ImageStats
 from covid19.data.decoding import MODULES
 from covid19.data.dicom import header, is_dicom_file
 from covid19.data.duplicates import perceptual_hash
 from covid19.data.images import Picture, Read, as_picture, colourfulness, decode, decode_picture, file_digest, why_unreadable
+from covid19.data.measurements.registry import ProbeMeasurements, take_measurements
+from covid19.data.scan_cache import scan_key
 from covid19.data.shared_files import SharedFiles
-from covid19.features.cache import facts_key
 
 T = TypeVar("T")
 
@@ -41,28 +41,28 @@ class Identity(NamedTuple):
     tags: dict[str, str]
 
 
-class Measurements(NamedTuple):
-    """A decoded image and all that is measured of it: the picture, the facts for every step, and what the probes need."""
+class DecodedImage(NamedTuple):
+    """A decoded image and all that is measured of it: for every step its statistics, for the audit the probes' measurements."""
 
     picture: Picture
-    facts: Facts
-    glimpse: Glimpse
+    stats: ImageStats
+    measurements: ProbeMeasurements
 
 
-class Look(NamedTuple):
-    """What reading one file told.
+class FileScan(NamedTuple):
+    """What scanning one file told.
 
     Attributes:
         digest: SHA-256 of its bytes; '' of a file that cannot be read.
-        facts, glimpse: of its pixels; None of an image that is known already.
-        said: `patient`, `view` and `modality` by the DICOM header; empty where it does not say.
+        stats, measurements: of its pixels; None of an image that the scan cache knows already.
+        dicom_tags: `patient`, `view` and `modality` by the DICOM header; empty where it does not state them.
         problem: why it cannot be read, or ''.
     """
 
     digest: str
-    facts: Facts | None
-    glimpse: Glimpse | None
-    said: dict[str, str]
+    stats: ImageStats | None
+    measurements: ProbeMeasurements | None
+    dicom_tags: dict[str, str]
     problem: str
 
 
@@ -76,7 +76,7 @@ def identify(file: Path) -> Identity:
     return Identity(file_digest(file), header(file) if is_dicom_file(file) else {})
 
 
-def measure(file: Path) -> Measurements:
+def measure(file: Path) -> DecodedImage:
     """Decode a file and measure its image.
 
     Raises:
@@ -85,34 +85,34 @@ def measure(file: Path) -> Measurements:
     """
     picture = as_picture(*decode(file))
     pixels = picture.pixels
-    facts = Facts(picture.width, picture.height, perceptual_hash(pixels), float(pixels.std()), colourfulness(pixels))
-    return Measurements(picture, facts, Glimpse(file_properties(file, picture), border_ring(pixels), thumbnail(pixels)))
+    stats = ImageStats(picture.width, picture.height, perceptual_hash(pixels), float(pixels.std()), colourfulness(pixels))
+    return DecodedImage(picture, stats, take_measurements(file, picture))
 
 
-def scan_file(path: Path, known: Container[bytes], run: RunTask) -> Look:
+def scan_file(path: Path, known: Container[bytes], run: RunTask) -> FileScan:
     """Scan one file: its digest, its header and, unless the image is known, what its pixels tell.
 
     Args:
         path: a path or an address.
-        known: the `facts_key` of each image that need not be decoded.
+        known: the `scan_key` of each image that need not be decoded.
         run: runs a function on the file, here or in a process that can be ended.
     """
     try:
         with on_disk(path) as file:
             digest, tags = run(identify, file)
-            if facts_key(digest) in known:
-                return Look(digest, None, None, tags, "")
-            _, facts, glimpse = run(measure, file)
-            return Look(digest, facts, glimpse, tags, "")
+            if scan_key(digest) in known:
+                return FileScan(digest, None, None, tags, "")
+            _, stats, measurements = run(measure, file)
+            return FileScan(digest, stats, measurements, tags, "")
     except (OSError, ValueError) as error:
-        return Look("", None, None, {}, why_unreadable(error))
+        return FileScan("", None, None, {}, why_unreadable(error))
 
 
-class ScanTask(Task[str, Look]):
+class ScanTask(Task[str, FileScan]):
     """Scans the files at paths or addresses.
 
     Args:
-        known: the `facts_key` of each image that need not be decoded.
+        known: the `scan_key` of each image that need not be decoded.
     """
 
     needs_one_core = True
@@ -125,17 +125,19 @@ class ScanTask(Task[str, Look]):
         """Take what decodes files."""
         self._run = resources.run
 
-    def run(self, items: Sequence[str]) -> Iterator[tuple[int, Look]]:
+    def run(self, items: Sequence[str]) -> Iterator[tuple[int, FileScan]]:
         """Scan each file."""
         yield from enumerate(in_background(lambda path: scan_file(as_path(path), self._known, self._run), items, FILES_AHEAD))
 
 
-def scan_files(paths: Sequence[Path], known: Container[bytes], executor: Executor, read: Read) -> Generator[tuple[int, Look]]:
+def scan_files(
+    paths: Sequence[Path], known: Container[bytes], executor: Executor, read: Read
+) -> Generator[tuple[int, FileScan]]:
     """Scan files on an executor.
 
     Args:
         paths: of the files.
-        known: the `facts_key` of each image that need not be decoded.
+        known: the `scan_key` of each image that need not be decoded.
         executor: where to do it.
         read: decodes a file on this machine, to find out whether it is the file or the executor that is at fault.
 
@@ -150,7 +152,7 @@ def scan_files(paths: Sequence[Path], known: Container[bytes], executor: Executo
     with closing(executor.map(ScanTask(known), items)) as scans:
         for position, scan in scans:
             if isinstance(scan, Failed):
-                yield position, Look("", None, None, {}, scan.reason)
+                yield position, FileScan("", None, None, {}, scan.reason)
             else:
                 if scan.problem:
                     shared.check(paths[position], scan.problem)
@@ -173,6 +175,6 @@ class RememberedPictures:
         if task is decode_picture and arguments[0] in self._pictures:
             return self._pictures[arguments[0]]  # type: ignore[return-value]  # what this task returns
         result = self._run(task, *arguments)
-        if isinstance(result, Measurements) and len(self._pictures) < PICTURES_KEPT:
+        if isinstance(result, DecodedImage) and len(self._pictures) < PICTURES_KEPT:
             self._pictures[arguments[0]] = result.picture
         return result

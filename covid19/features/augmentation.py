@@ -33,7 +33,7 @@ class View(NamedTuple):
 
     @property
     def hidden(self) -> str:
-        """What of the picture is hidden, for the feature store."""
+        """What of the picture is hidden, for the feature cache."""
         return self.cover.identity if self.cover else ""
 
     @property

@@ -18,11 +18,10 @@ from covid19.data.shared_files import SharedFiles
 from covid19.features.array_file import Features, new_matrix, put
 from covid19.features.augmentation import View
 from covid19.features.batches import BATCH
-from covid19.features.cache import FeatureStore, feature_key
-from covid19.features.cache_rows import WIDTH
+from covid19.features.cache import WIDTH, FeatureCache, feature_key
 from covid19.features.tasks import ExtractTask, PrecisionTask, portable
 
-AT_ONCE = 10_000  # features asked of the store at once, 20 MB
+AT_ONCE = 10_000  # features asked of the cache at once, 20 MB
 
 Array = NDArray[np.float32]
 Whole = NDArray[np.intp]
@@ -43,7 +42,7 @@ class Extracted(NamedTuple):
 
 
 class UnreadableError(InputError):
-    """Images that could be read once but not again: everything else is in the store, and a run may go on without them.
+    """Images that could be read once but not again: everything else is in the cache, and a run may go on without them.
 
     Args:
         lost: why, by the image's name.
@@ -67,7 +66,7 @@ class Extractor:
         read: decodes a file on this machine, to find out whether a file or the executor is at fault.
     """
 
-    def __init__(self, cache: FeatureStore, executor: Executor, read: Read) -> None:
+    def __init__(self, cache: FeatureCache, executor: Executor, read: Read) -> None:
         self._cache, self._executor, self._read = cache, executor, read
         self._precisions: dict[str, str] = {}
 
@@ -92,9 +91,9 @@ class Extractor:
         # The same picture at the same angle is wanted once.
         wanted, place = np.unique(keys, axis=0, return_index=True, return_inverse=True)[1:]
         features = new_matrix(len(views) // each, each, WIDTH, self._cache.folder)
-        missing = _from_store(keys, wanted, features, self._cache)
+        missing = _from_cache(keys, wanted, features, self._cache)
         if len(missing) < len(wanted):
-            say(f"{len(wanted) - len(missing)} of {len(wanted)} views are in the feature store")
+            say(f"{len(wanted) - len(missing)} of {len(wanted)} views are in the feature cache")
         if len(missing):
             lost: dict[str, str] = {}
             with Progress("Extracting features", len(missing), "views") as progress:
@@ -155,12 +154,12 @@ def _keys(views: Sequence[View], identity: str) -> NDArray[np.uint64]:
     return np.frombuffer(joined, np.uint64).reshape(-1, 2)
 
 
-def _from_store(keys: NDArray[np.uint64], wanted: Whole, features: Features, store: FeatureStore) -> Whole:
-    """Fill in what the store has; return the rows that it lacks, in order."""
+def _from_cache(keys: NDArray[np.uint64], wanted: Whole, features: Features, cache: FeatureCache) -> Whole:
+    """Fill in what the cache has; return the rows that it lacks, in order."""
     missing = []
     for rows in np.array_split(np.sort(wanted), -(-len(wanted) // AT_ONCE)):
         named = [key.tobytes() for key in keys[rows]]
-        found = store.get(named)
+        found = cache.get(named)
         here = np.array([key in found for key in named])
         if found:
             put(features, rows[here], np.stack([found[key] for key in named if key in found]))

@@ -50,7 +50,7 @@ def check_assembled(model: keras.Model, pixels: Array, expected: Array, precisio
     if difference > TOLERANCES[precision]:
         raise InputError(
             f"the assembled model's probabilities differ by {difference:.2g} from its head's on stored features; "
-            f"expected at most {TOLERANCES[precision]}: the store is stale, run with --no-cache"
+            f"expected at most {TOLERANCES[precision]}: the cache is stale, run with --no-cache"
         )
 
 

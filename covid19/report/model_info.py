@@ -38,7 +38,7 @@ def model_info(settings: Settings, found: Outcome) -> dict[str, Any]:
         "settings": settings.as_json(),
         "versions": {"covid19": __version__, **environment()},
         "trained_on": [found.dataset.records[i].digest for i in found.split.train],
-        "trained_hashes": [found.dataset.records[i].facts.hash for i in found.split.train],
+        "trained_hashes": [found.dataset.records[i].stats.hash for i in found.split.train],
         "threshold": found.estimate.threshold,
         "temperature": found.estimate.temperature,
         "cross_validation": {key: numbers[key] for key in kept} if numbers else None,

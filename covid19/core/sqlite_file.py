@@ -1,4 +1,4 @@
-"""The feature store's file: opened only if it is a regular file with exactly this program's tables, and private to the user."""
+"""A cache's SQLite file: opened only if it is a regular file with exactly the expected schema, and private to the user."""
 
 from __future__ import annotations
 
@@ -6,21 +6,14 @@ import os
 import sqlite3
 import stat
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
 
 APPLICATION_ID = 0xC0519  # marks the file as this program's
 STEPS_BETWEEN_COUNTS = 100_000
-PATIENCE = 60.0  # seconds to wait for another run that is writing
-# Other numbers in the tables' names when the columns change. Each row has a checksum over its key and its content.
-SCHEMA = (
-    "CREATE TABLE features_2 (key BLOB PRIMARY KEY, feature BLOB NOT NULL, used REAL NOT NULL, checksum BLOB NOT NULL)",
-    "CREATE INDEX by_use ON features_2 (used)",
-    "CREATE TABLE facts_3 (key BLOB PRIMARY KEY, width INTEGER, height INTEGER, hash TEXT, spread REAL, colour REAL, "
-    "file TEXT, border BLOB, thumbnail BLOB, checksum BLOB NOT NULL)",
-)
-SIDE_FILES = ("-wal", "-shm", "-journal")  # of SQLite, beside the store
+BUSY_TIMEOUT_S = 60.0  # to wait for another run that is writing
+SIDE_FILES = ("-wal", "-shm", "-journal")  # that SQLite keeps beside a database
 # What SQLite may be asked for by a file that somebody has changed; this program needs less.
 LIMITS = {
     sqlite3.SQLITE_LIMIT_LENGTH: 1_000_000,  # bytes of a value or a row
@@ -31,19 +24,20 @@ LIMITS = {
 }
 
 
-def open_database(place: Path | str, takes_too_long: Callable[[], bool]) -> sqlite3.Connection:
+def open_database(place: Path | str, schema: Sequence[str], takes_too_long: Callable[[], bool]) -> sqlite3.Connection:
     """Connect, and make the tables if the file is new.
 
     Args:
-        place: a path that `prepare_file` has looked at, or '' or ':memory:' as SQLite takes them.
-        takes_too_long: asked after each `STEPS_BETWEEN_COUNTS` steps of SQLite's machine; True ends what it does.
+        place: a path that `prepare_file` has checked, or '' or ':memory:' as SQLite takes them.
+        schema: the statements that make the tables and indexes of the database.
+        takes_too_long: asked after each `STEPS_BETWEEN_COUNTS` steps of SQLite's virtual machine; True ends the query.
 
     Raises:
         sqlite3.OperationalError: the file cannot be used now.
-        sqlite3.DatabaseError, UnicodeDecodeError: it is damaged or no store.
+        sqlite3.DatabaseError, UnicodeDecodeError: it is damaged, or has another schema.
     """
     # One thread at a time uses it, but not always the one that opened it: files are read while Keras imports.
-    database = sqlite3.connect(place, timeout=PATIENCE, check_same_thread=False)
+    database = sqlite3.connect(place, timeout=BUSY_TIMEOUT_S, check_same_thread=False)
     try:
         database.set_progress_handler(takes_too_long, STEPS_BETWEEN_COUNTS)
         for limit, value in LIMITS.items():
@@ -57,12 +51,12 @@ def open_database(place: Path | str, takes_too_long: Callable[[], bool]) -> sqli
         if mark != APPLICATION_ID and (mark or tables):
             raise sqlite3.DatabaseError("another program's database")
         if not tables:
-            database.execute("PRAGMA page_size = 16384")  # seven features a page; of 4096 bytes one would fill half of it
+            database.execute("PRAGMA page_size = 16384")  # values of 2 KB fit seven times, in 4096 bytes only once
             database.execute("PRAGMA auto_vacuum = INCREMENTAL")
             database.execute(f"PRAGMA application_id = {APPLICATION_ID}")
         _use_write_ahead_log(database)
         database.execute("PRAGMA synchronous = NORMAL")
-        _make_tables(database)
+        _make_tables(database, schema)
     except BaseException:
         database.close()
         raise
@@ -70,11 +64,14 @@ def open_database(place: Path | str, takes_too_long: Callable[[], bool]) -> sqli
 
 
 def prepare_file(path: Path, private_folder: bool) -> int:
-    """Make the store's folder and file if they are missing, for the user alone, and look at what is there; its inode.
+    """Make a cache's folder and file if they are missing, for the user alone, and check what is there.
 
     Args:
-        path: of the store.
+        path: of the database.
         private_folder: whether a folder that exists is this program's own, so that it is made private as well.
+
+    Returns:
+        The file's inode.
 
     Raises:
         OSError: one cannot be made.
@@ -122,12 +119,12 @@ def remove_entry(path: Path) -> None:
 
 
 def _tables(database: sqlite3.Connection) -> list[tuple[str, str, str, str]]:
-    """All that a database's schema holds, or more than this program's if that is endless."""
+    """All that a database's schema holds; of an endless one, more than any cache has."""
     return database.execute("SELECT type, name, tbl_name, sql FROM sqlite_master LIMIT 20").fetchall()
 
 
-def _make_tables(database: sqlite3.Connection) -> None:
-    """Make the tables of a new file, all or none; those of another must be the same to the letter.
+def _make_tables(database: sqlite3.Connection, schema: Sequence[str]) -> None:
+    """Make the tables of a new file, all or none; those of an existing file must be the same to the letter.
 
     Raises:
         sqlite3.DatabaseError: a table, an index, a view or a trigger is missing, changed or too much.
@@ -136,10 +133,10 @@ def _make_tables(database: sqlite3.Connection) -> None:
         with database:
             database.execute("BEGIN IMMEDIATE")
             if not _tables(database):  # else another run has made them meanwhile
-                for statement in SCHEMA:
+                for statement in schema:
                     database.execute(statement)
     with closing(sqlite3.connect(":memory:")) as pristine:
-        for statement in SCHEMA:
+        for statement in schema:
             pristine.execute(statement)
         if sorted(map(repr, _tables(database))) != sorted(map(repr, _tables(pristine))):
             raise sqlite3.DatabaseError("its tables are of another version of this program, or were changed")
@@ -147,7 +144,7 @@ def _make_tables(database: sqlite3.Connection) -> None:
 
 def _use_write_ahead_log(database: sqlite3.Connection) -> None:
     """Switch the journal; SQLite does not wait by itself for another run that switches at the same moment."""
-    end = time.monotonic() + PATIENCE
+    end = time.monotonic() + BUSY_TIMEOUT_S
     while True:
         try:
             database.execute("PRAGMA journal_mode = WAL").fetchone()
