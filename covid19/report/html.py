@@ -20,8 +20,9 @@ from covid19.data.images import Read
 from covid19.data.split import Split
 from covid19.evaluation.estimate import Estimate
 from covid19.evaluation.metrics import decide
+from covid19.report import figures
 from covid19.report.checklist import model_card
-from covid19.report.summary import Outcome, figures, verdict
+from covid19.report.summary import Outcome, verdict
 
 PICTURES = 24  # misclassified images shown, the surest errors first
 THUMBNAIL = 160  # pixels
