@@ -1,7 +1,7 @@
 """Files with random changes are read or refused, never anything else: the short run of what `benchmarks.fuzz` does for long."""
 
 import pytest
-from fuzzing import mutate, targets
+from helpers.fuzzing import mutate, targets
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 

@@ -6,8 +6,10 @@ import re
 
 import numpy as np
 import pytest
-from conftest import read, reasons, run_command, write_image
-from corpus import READ, cases, write_corpus
+from helpers.commands import run_command
+from helpers.corpus import READ, cases, write_corpus
+from helpers.datasets import read, reasons
+from helpers.images import write_image
 
 from covid19.core.executor.processes import DecodingPool
 from covid19.data.build.phantoms import write_sample

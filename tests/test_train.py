@@ -7,7 +7,10 @@ import shutil
 import cv2
 import numpy as np
 import pytest
-from conftest import SHARED, run_command, settings_in, write_noise
+from helpers.commands import run_command
+from helpers.images import write_noise
+from helpers.paths import SHARED
+from helpers.runs import settings_in
 
 import covid19
 from covid19.core.errors import InputError

@@ -3,9 +3,12 @@
 import json
 
 import cv2
+import helpers.keras_start  # noqa: F401
 import numpy as np
 import pytest
-from conftest import read, read_records, settings_in, write_image
+from helpers.datasets import read, read_records
+from helpers.images import write_image
+from helpers.runs import settings_in
 from PIL import Image
 from sklearn.metrics import roc_auc_score
 

@@ -9,7 +9,9 @@ import time
 
 import cv2
 import pytest
-from conftest import PROJECT, run_command, write_noise
+from helpers.commands import run_command
+from helpers.images import write_noise
+from helpers.paths import PROJECT
 
 import covid19
 from covid19.cli.main import main, main_train

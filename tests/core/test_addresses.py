@@ -5,7 +5,8 @@ import zipfile
 
 import fsspec
 import pytest
-from conftest import read, run_command
+from helpers.commands import run_command
+from helpers.datasets import read
 
 from covid19.core import addresses
 from covid19.core.addresses import as_path, list_files, on_disk

@@ -12,9 +12,12 @@ import sys
 import time
 
 import cv2
+import helpers.keras_start  # noqa: F401
 import numpy as np
 import pytest
-from conftest import PROJECT, read_records, run_command
+from helpers.commands import run_command
+from helpers.datasets import read_records
+from helpers.paths import PROJECT
 
 from covid19.core.errors import InputError
 from covid19.core.executor.machine import forward, load_batches

@@ -7,7 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import run_command, settings_in, write_image
+from helpers.commands import run_command
+from helpers.images import write_image
+from helpers.runs import settings_in
 
 from covid19.cli.main import main
 from covid19.core import outputs

@@ -6,7 +6,8 @@ import shutil
 import cv2
 import numpy as np
 import pytest
-from conftest import SHARED, write_image
+from helpers.images import write_image
+from helpers.paths import SHARED
 from sklearn.datasets import load_sample_images
 
 from covid19.cli.main import main

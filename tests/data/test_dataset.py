@@ -2,7 +2,8 @@
 
 import numpy as np
 import pytest
-from conftest import read, reasons, write_image, write_noise
+from helpers.datasets import read, reasons
+from helpers.images import write_image, write_noise
 
 from covid19.core.errors import InputError
 from covid19.data.dataset import choose_positive, list_classes

@@ -6,8 +6,9 @@ import time
 
 import numpy as np
 import pytest
-from conftest import run_command, write_image
-from corpus import png_header
+from helpers.commands import run_command
+from helpers.corpus import png_header
+from helpers.images import write_image
 
 from covid19.core.executor.processes import MEMORY_BYTES, DecodingPool
 from covid19.data.build.phantoms import write_sample

@@ -5,7 +5,7 @@ import hashlib
 import cv2
 import numpy as np
 import pytest
-from conftest import write_image
+from helpers.images import write_image
 
 from covid19.data.images import file_digest, read_picture, resize
 

@@ -1,7 +1,7 @@
 """The collection's table in its versions."""
 
 import pytest
-from conftest import SHARED
+from helpers.paths import SHARED
 
 from covid19.core.errors import InputError
 from covid19.data.metadata import Entry, is_covid, read_metadata

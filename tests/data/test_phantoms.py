@@ -6,7 +6,7 @@ from collections import Counter
 import cv2
 import numpy as np
 import pytest
-from conftest import read_records
+from helpers.datasets import read_records
 
 from covid19.core.errors import InputError
 from covid19.data.build.phantoms import draw_phantom, write_sample

@@ -10,7 +10,10 @@ from types import ModuleType
 
 import numpy as np
 import pytest
-from conftest import SHARED, read_records, run_command, write_image
+from helpers.commands import run_command
+from helpers.datasets import read_records
+from helpers.images import write_image
+from helpers.paths import SHARED
 
 from covid19.cli.main import main
 from covid19.core.errors import InputError

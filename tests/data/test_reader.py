@@ -7,7 +7,10 @@ import cv2
 import numpy as np
 import pydicom
 import pytest
-from conftest import SHARED, read, read_records, reasons, settings_in, write_image
+from helpers.datasets import read, read_records, reasons
+from helpers.images import write_image
+from helpers.paths import SHARED
+from helpers.runs import settings_in
 from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.pixels.decoders import JPEG2000LosslessDecoder
 from pydicom.uid import ExplicitVRLittleEndian, JPEG2000Lossless, RLELossless, generate_uid

@@ -8,7 +8,7 @@ import zlib
 import numpy as np
 import pydicom
 import pytest
-from corpus import GREY, dicom, encoded, png_header
+from helpers.corpus import GREY, dicom, encoded, png_header
 from PIL import Image
 from pydicom.encaps import encapsulate
 from pydicom.uid import JPEG2000Lossless, JPEGBaseline8Bit, JPEGLSLossless, RLELossless

@@ -2,7 +2,8 @@
 
 import numpy as np
 import pytest
-from conftest import SHARED, read
+from helpers.datasets import read
+from helpers.paths import SHARED
 
 from covid19.data.split import stratified_split
 

@@ -1,8 +1,11 @@
 """Cross-validation: who judges whom, and that nothing leaks."""
 
+import helpers.keras_start  # noqa: F401
 import numpy as np
 import pytest
-from conftest import PROJECT, read, settings_in
+from helpers.datasets import read
+from helpers.paths import PROJECT
+from helpers.runs import settings_in
 from scipy.special import softmax
 
 from covid19.core.executor.machine import ThisMachine

@@ -2,6 +2,7 @@
 
 from collections import Counter
 
+import helpers.keras_start  # noqa: F401
 import numpy as np
 import pytest
 from sklearn import metrics

@@ -1,8 +1,9 @@
 """Features that do not fit into memory: a file with the same index, and a run that gives the same numbers from it."""
 
+import helpers.keras_start  # noqa: F401
 import numpy as np
 import pytest
-from conftest import settings_in
+from helpers.runs import settings_in
 
 from covid19.core.settings import Settings
 from covid19.evaluation.metrics import one_hot

@@ -10,10 +10,13 @@ from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
+import helpers.keras_start  # noqa: F401
 import numpy as np
 import pytest
-from conftest import read_records, run_command, settings_in
-from corpus import READ, cases
+from helpers.commands import run_command
+from helpers.corpus import READ, cases
+from helpers.datasets import read_records
+from helpers.runs import settings_in
 
 from covid19.core.executor import machine
 from covid19.core.executor.machine import ThisMachine

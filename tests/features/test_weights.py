@@ -10,7 +10,7 @@ from dataclasses import replace
 import h5py
 import numpy as np
 import pytest
-from conftest import SHARED
+from helpers.paths import SHARED
 
 from covid19.core.errors import InputError
 from covid19.features.backbone import weights as module

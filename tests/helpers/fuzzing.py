@@ -17,7 +17,6 @@ from pathlib import Path
 
 import h5py
 import numpy as np
-from corpus import READ, cases
 
 from covid19 import NOTICE
 from covid19.audit.probes import file_properties
@@ -30,6 +29,7 @@ from covid19.features.cache import FILE_NAME, FeatureStore, feature_key
 from covid19.model.file import read_model
 from covid19.model.info import PREPROCESSING
 from covid19.model.novelty import Familiar
+from helpers.corpus import READ, cases
 
 TABLE = 'patientid,finding,view,filename,age\n1,COVID-19,PA,a.png,54\n2,"SARS, ""x""",AP,b.png,\n3,No Finding,PA,c.png,8\n'
 INFO = {

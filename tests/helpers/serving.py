@@ -19,7 +19,6 @@ from types import SimpleNamespace
 from typing import Any
 
 import httpx
-from conftest import PROJECT
 
 import covid19
 from covid19.core.executor.processes import run_here
@@ -27,6 +26,7 @@ from covid19.inference.server.app import Samples, make_app
 from covid19.inference.server.connection import make_server
 from covid19.inference.server.guard import Access
 from covid19.inference.writers import Answer
+from helpers.paths import PROJECT
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 CHROMIUM_FLAGS = [
@@ -44,9 +44,10 @@ ABOUT = {
 # `covid19 serve`, with every request and the status of its response written down outside of everything else that it does.
 RECORDING = """
 import os, sys
-import covid19.inference.server.app
+
 from covid19.cli.main import main
-make_app = covid19.web.make_app
+from covid19.inference.server import app as application
+make_app = application.make_app
 def make_recorded(*arguments):
     app = make_app(*arguments)
     async def record(scope, receive, send):
@@ -57,7 +58,7 @@ def make_recorded(*arguments):
             await send(message)
         await app(scope, receive, told)
     return record
-covid19.web.make_app = make_recorded
+application.make_app = make_recorded
 sys.exit(main(sys.argv[1:]))
 """
 

@@ -14,9 +14,10 @@ from pathlib import Path
 import httpx
 import numpy as np
 import pytest
-from conftest import read_records, write_image
-from hanging import read_or_hang
-from serving import CHROMIUM, CHROMIUM_FLAGS, Server, Stub, ask, is_alive, serving, token_of, wait_until
+from helpers.datasets import read_records
+from helpers.hanging import read_or_hang
+from helpers.images import write_image
+from helpers.serving import CHROMIUM, CHROMIUM_FLAGS, Server, Stub, ask, is_alive, serving, token_of, wait_until
 
 from covid19.core.executor.processes import DecodingPool
 from covid19.inference.server.guard import RESPONSE_HEADERS, Access, Guard
@@ -315,9 +316,9 @@ def low_limits(monkeypatch):
         "multipart.MAX_FILE_BYTES": 100_000, "multipart.MAX_REQUEST_BYTES": 300_000, "multipart.MAX_HELD_BYTES": 500_000,
         "multipart.MAX_FILES": 3, "multipart.BODY_TIMEOUT_S": 0.6, "connection.BODY_TIMEOUT_S": 0.6,
         "connection.HEADER_TIMEOUT_S": 0.5, "connection.SEND_TIMEOUT_S": 0.5, "connection.MAX_CONNECTIONS": 20,
-        "web.MAX_REQUESTS": 4,
+        "app.MAX_REQUESTS": 4,
     }.items():  # fmt: skip
-        monkeypatch.setattr(f"covid19.{name}", value)
+        monkeypatch.setattr(f"covid19.inference.server.{name}", value)
 
 
 def test_too_large_a_file_and_too_large_a_request_are_refused(low_limits, stub):

@@ -11,9 +11,12 @@ import sys
 import unicodedata
 
 import cv2
+import helpers.keras_start  # noqa: F401
 import numpy as np
 import pytest
-from conftest import PROJECT, read_records, write_image
+from helpers.datasets import read_records
+from helpers.images import write_image
+from helpers.paths import PROJECT
 
 import covid19
 from covid19.cli.main import main

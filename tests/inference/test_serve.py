@@ -11,9 +11,11 @@ import cv2
 import httpx
 import numpy as np
 import pytest
-from conftest import PROJECT, read_records, write_image
-from corpus import png_header
-from serving import CHROMIUM, CHROMIUM_FLAGS, Server, Stub, ask, is_alive, serving, wait_until
+from helpers.corpus import png_header
+from helpers.datasets import read_records
+from helpers.images import write_image
+from helpers.paths import PROJECT
+from helpers.serving import CHROMIUM, CHROMIUM_FLAGS, Server, Stub, ask, is_alive, serving, wait_until
 
 import covid19
 from covid19.cli.main import main

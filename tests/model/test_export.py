@@ -4,11 +4,12 @@ import json
 import sys
 import zipfile
 
+import helpers.keras_start  # noqa: F401
 import numpy as np
 import onnxruntime
 import pytest
 import tensorflow as tf
-from conftest import write_image
+from helpers.images import write_image
 
 import covid19
 from covid19.cli.main import main

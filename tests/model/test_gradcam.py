@@ -1,5 +1,6 @@
 """Grad-CAM: the closed form is what a gradient tape gives."""
 
+import helpers.keras_start  # noqa: F401
 import numpy as np
 import tensorflow as tf
 

@@ -1,8 +1,9 @@
 """Heads on stored features."""
 
+import helpers.keras_start  # noqa: F401
 import numpy as np
 import pytest
-from conftest import settings_in
+from helpers.runs import settings_in
 
 from covid19.core.errors import InputError
 from covid19.model.head import Heads, head_model, heads_of, new_heads, train_heads

@@ -11,10 +11,11 @@ import zipfile
 import zlib
 
 import h5py
+import helpers.keras_start  # noqa: F401
 import keras
 import numpy as np
 import pytest
-from conftest import PROJECT
+from helpers.paths import PROJECT
 
 import covid19
 import covid19.features.backbone.vgg16

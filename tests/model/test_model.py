@@ -5,10 +5,11 @@ import zipfile
 from dataclasses import replace
 
 import h5py
+import helpers.keras_start  # noqa: F401
 import keras
 import numpy as np
 import pytest
-from conftest import read_records
+from helpers.datasets import read_records
 
 import covid19
 from covid19.core.errors import InputError

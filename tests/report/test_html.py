@@ -9,9 +9,11 @@ from threading import Thread
 from xml.etree import ElementTree
 
 import cv2
+import helpers.keras_start  # noqa: F401
 import numpy as np
 import pytest
-from conftest import settings_in, write_noise
+from helpers.images import write_noise
+from helpers.runs import settings_in
 
 from covid19.report.checklist import model_card
 from covid19.report.summary import verdict

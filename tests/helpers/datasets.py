@@ -1,0 +1,27 @@
+"""Data sets read as a run reads them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from covid19.core.executor.machine import ThisMachine
+from covid19.core.executor.processes import RunTask, run_here
+from covid19.data.dataset import Dataset, Record, list_classes
+from covid19.data.reader import Filter, read_dataset
+from covid19.features.cache import FeatureStore
+
+
+def read_records(root: Path) -> tuple[Record, ...]:
+    """The records of a data set whose files are all images."""
+    return read(root).records
+
+
+def read(root: Path, store: FeatureStore | None = None, run: RunTask = run_here, **wanted: Any) -> Dataset:
+    """Read a data set with a store of its own; `wanted` are fields of `Filter`."""
+    return read_dataset(root, list_classes(root), Filter(**wanted), store or FeatureStore(None, 10**9), ThisMachine(run))
+
+
+def reasons(dataset: Dataset) -> dict[str, str]:
+    """Why each file was left out, by path."""
+    return {skipped.path: skipped.reason for skipped in dataset.skipped}
