@@ -4,12 +4,36 @@ from __future__ import annotations
 
 import json
 import signal
+import subprocess
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
 from helpers.runs import Run, settings_in
 
+CallCommand = Callable[..., subprocess.CompletedProcess[str]]
+
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell that begins the tests in the background has it ignored
+
+
+class SlowTestCounter:
+    """Counts the slow tests that a run leaves out and says at its end how to run them."""
+
+    def __init__(self) -> None:
+        self.left_out = 0
+
+    def pytest_deselected(self, items: Sequence[pytest.Item]) -> None:
+        self.left_out += sum(item.get_closest_marker("slow") is not None for item in items)
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        if self.left_out:
+            terminalreporter.write_line(
+                f"{self.left_out} slow tests were left out. To run all tests: python3 -m pytest -m 'slow or not slow'"
+            )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.pluginmanager.register(SlowTestCounter())
 
 
 @pytest.fixture(scope="session")
@@ -51,3 +75,25 @@ def official(tmp_path_factory: pytest.TempPathFactory) -> Path:
             group.attrs["weight_names"] = [f"{layer}_W_1:0".encode(), f"{layer}_b_1:0".encode()]
             group[f"{layer}_W_1:0"], group[f"{layer}_b_1:0"] = kernel, bias
     return path
+
+
+@pytest.fixture
+def call_command(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> CallCommand:
+    """Call `covid19 ARGUMENTS...` in this interpreter, in a folder and with a cache of its own beside that.
+
+    For tests of what a command does; `helpers.commands.run_command` is for those that need an interpreter of their own.
+    """
+    from covid19.cli.main import main
+
+    def call(*arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
+        monkeypatch.chdir(cwd)
+        monkeypatch.setenv("XDG_CACHE_HOME", str(cwd.parent / "cache"))
+        capfd.readouterr()
+        words = [str(argument) for argument in arguments]
+        try:
+            code = main(words)
+        except SystemExit as stop:
+            code = int(stop.code or 0)
+        return subprocess.CompletedProcess(words, code, *capfd.readouterr())
+
+    return call

@@ -15,13 +15,18 @@ def no_run_is_left_behind():
         STARTED.pop().kill()
 
 
+@pytest.mark.slow
 def test_after_a_kill_all_is_whole_and_the_next_run_gives_the_same(phantoms, tmp_path):
     assert len(kill_at_random(phantoms, tmp_path, 2, seed=0)) == 2
 
 
 @pytest.mark.parametrize(
     ("number", "code", "word"),
-    [(signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 143, "terminated"), (signal.SIGHUP, 129, "terminated")],
+    [
+        (signal.SIGINT, 130, "interrupted"),
+        pytest.param(signal.SIGTERM, 143, "terminated", marks=pytest.mark.slow),
+        pytest.param(signal.SIGHUP, 129, "terminated", marks=pytest.mark.slow),
+    ],
 )
 def test_a_signal_ends_a_run_with_one_line_and_keeps_what_was_extracted(phantoms, tmp_path, number, code, word):
     (tmp_path / "metrics.json").write_text("{}")
@@ -38,7 +43,7 @@ def test_a_signal_ends_a_run_with_one_line_and_keeps_what_was_extracted(phantoms
     assert "12 of 12 views are in the feature store" in process.communicate(timeout=120)[0]
 
 
-@pytest.mark.parametrize("name", ["covid19.model", "covid19.h5"])
+@pytest.mark.parametrize("name", ["covid19.model", pytest.param("covid19.h5", marks=pytest.mark.slow)])
 def test_a_full_disk_is_one_line_and_outputs_stay(phantoms, tmp_path, name):
     (tmp_path / name).write_text("the last good one")
 
@@ -54,6 +59,7 @@ def test_a_full_disk_is_one_line_and_outputs_stay(phantoms, tmp_path, name):
     assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]
 
 
+@pytest.mark.slow
 def test_two_runs_at_once_in_one_folder_both_finish(phantoms, tmp_path):
     both = [start(phantoms, tmp_path) for _ in range(2)]
     said = [process.communicate(timeout=240)[1] for process in both]

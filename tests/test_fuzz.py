@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("kind", ["images", "DICOM", "metadata", "model files", "feature store"])
+@pytest.mark.slow
 def test_a_changed_file_is_read_or_refused(tmp_path, kind):
     good, name, use = targets(tmp_path / "seed")[kind]
 

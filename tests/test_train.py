@@ -144,6 +144,7 @@ def test_what_is_wrong_is_found_before_anything_is_written(tmp_path, run):
 
 
 @pytest.mark.skipif(not (SHARED / "seed50").is_dir(), reason="the 50 real images are not here")
+@pytest.mark.slow
 def test_the_main_command_works_on_the_50_real_images(tmp_path):
     entry = covid19.__path__[0] + "/../train_covid19.py"
     done = run_command(entry, "-d", SHARED / "seed50", "--weights", "random", cwd=tmp_path)
@@ -205,6 +206,7 @@ def test_a_threshold_without_cross_validation_is_refused(run, tmp_path):
 
 
 @pytest.mark.skipif(not (SHARED / "ieee8023").is_dir(), reason="the real images are not here")
+@pytest.mark.slow
 def test_on_the_real_images_the_figure_by_patient_is_the_headline_and_the_one_by_image_is_beside_it(tmp_path, capsys):
     table = SHARED / "ieee8023" / "metadata.csv"
     cross = train(settings_in(tmp_path, SHARED / "seed50", metadata=table, epochs=25, views=0, repeats=5))["cross_validation"]

@@ -6,6 +6,7 @@ import cv2
 import helpers.keras_start  # noqa: F401
 import numpy as np
 import pytest
+from helpers.compare import assert_close
 from helpers.datasets import read, read_records
 from helpers.images import write_image
 from helpers.runs import settings_in
@@ -48,7 +49,8 @@ def test_a_probe_that_knows_the_class_is_significant_and_noise_is_not():
     assert make_probe("b", noise, asked).p_value > 0.05
     assert make_probe("c", telling, asked, lung_blind=False).p_value is None
     assert make_probe("b", noise, asked).p_value == make_probe("b", noise, asked).p_value
-    assert make_probe("b", noise * [1, 1e3, 1e-3, 1] + 7, asked).p_value == make_probe("b", noise, asked).p_value
+    rescaled = make_probe("b", noise * [1, 1e3, 1e-3, 1] + 7, asked).p_value
+    assert rescaled == pytest.approx(make_probe("b", noise, asked).p_value, abs=0.005)  # rounding may turn a few of 999
 
 
 def test_a_probe_has_the_scores_of_the_classifier_that_is_given():
@@ -163,7 +165,7 @@ def test_scores_are_out_of_fold_and_their_auc_is_scikit_learns():
     changed[held_out] = 1 - changed[held_out]
     one = [[asked.divisions[0][0]]]
     before, after = (ridge_scores(inputs, target, one)[held_out] for target in (asked.positive[:, None].astype(float), changed))
-    np.testing.assert_array_equal(before, after)
+    np.testing.assert_allclose(before, after, atol=1e-12)
 
 
 def test_labels_are_permuted_by_patient():
@@ -250,7 +252,8 @@ def test_probes_of_a_whole_data_set_have_a_row_for_each_image(phantoms):
     inputs = probe_inputs(glimpses_of(records, store, engine))
     with FeatureStore(None, 10**9) as begun_anew:  # knows nothing, so the files are looked at again
         again = probe_inputs(glimpses_of(records, begun_anew, engine))
-    assert all(np.array_equal(again[name], rows) for name, rows in inputs.items())
+    for name, rows in inputs.items():
+        np.testing.assert_allclose(again[name], rows, rtol=1e-6, atol=1e-9)
     assert {name: len(rows) for name, rows in inputs.items()} == dict.fromkeys(
         ("file properties", "border ring", "thumbnail"), 12
     )
@@ -262,7 +265,7 @@ def test_of_many_images_some_are_audited_and_the_report_says_how_many(run, tmp_p
     report = train(settings_in(tmp_path, run.settings.dataset, audit="full"))
     assert (report["audit"]["images"], report["dataset"]["images"], run.report["audit"]["images"]) == (8, 12, 12)
     assert {probe["name"] for probe in report["audit"]["probes"]} > {"file properties", "border ring", "lungs hidden (box)"}
-    assert report["cross_validation"] == run.report["cross_validation"]
+    assert_close(report["cross_validation"], run.report["cross_validation"])
     assert "The audit looked at 8 of the 12 images" in (tmp_path / "metrics.html").read_text()
 
 

@@ -183,7 +183,10 @@ def test_a_missing_package_is_answered_with_the_command_that_installs_it(data, m
 
 def test_an_interrupt_is_answered_in_one_line_and_130(data, tmp_path):
     command = [sys.executable, SCRIPT, "-d", data, "--weights", "random", "--views", "200"]
-    with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    environment = {**os.environ, "PYTHONPATH": str(PROJECT)}
+    with subprocess.Popen(
+        command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
         assert process.stdout.readline().startswith("Reading")
         time.sleep(1)
         process.send_signal(signal.SIGINT)

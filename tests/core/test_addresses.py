@@ -5,7 +5,6 @@ import zipfile
 
 import fsspec
 import pytest
-from helpers.commands import run_command
 from helpers.datasets import read
 
 from covid19.core import addresses
@@ -35,9 +34,9 @@ def test_records_behind_an_address_are_those_of_the_folder(phantoms, archive):
     assert there.metadata["rows"] == here.metadata["rows"] == 12
 
 
-def test_the_command_trains_on_an_address(archive, run, tmp_path):
+def test_the_command_trains_on_an_address(archive, run, tmp_path, call_command):
     flags = ("--weights", "random", "-e", "2", "--folds", "0", "--no-cache")
-    done = run_command("-m", "covid19", "train", "-d", archive, *flags, cwd=tmp_path)
+    done = call_command("train", "-d", archive, *flags, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert f"Reading 12 images of 2 classes (covid, normal) from {archive}" in done.stdout
 
@@ -87,8 +86,8 @@ def test_a_file_behind_an_address_that_is_too_large_is_refused_before_it_is_writ
         ),
     ],
 )
-def test_an_address_that_cannot_be_reached_is_one_line(address, message, tmp_path):
-    done = run_command("-m", "covid19", "train", "-d", address, cwd=tmp_path)
+def test_an_address_that_cannot_be_reached_is_one_line(address, message, tmp_path, call_command):
+    done = call_command("train", "-d", address, cwd=tmp_path)
     assert done.returncode == 2
     assert len(done.stderr.splitlines()) == 1
     with pytest.raises(InputError, match=message):

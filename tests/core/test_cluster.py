@@ -16,6 +16,7 @@ import helpers.keras_start  # noqa: F401
 import numpy as np
 import pytest
 from helpers.commands import run_command
+from helpers.compare import assert_close
 from helpers.datasets import read_records
 from helpers.paths import PROJECT
 
@@ -120,6 +121,7 @@ def features_in(folder):
         return {key: np.frombuffer(value, "<f4") for key, value in database.execute("SELECT key, feature FROM features_2")}
 
 
+@pytest.mark.slow
 def test_a_node_that_dies_in_the_middle_costs_time_and_nothing_else(two_nodes, tmp_path):
     data, here, there = tmp_path / "data", tmp_path / "here", tmp_path / "there"
     write_sample(data, count=12, size=96, seed=2)
@@ -151,6 +153,7 @@ def test_a_node_that_dies_in_the_middle_costs_time_and_nothing_else(two_nodes, t
         assert_close(*(report[key] for report in reports))
 
 
+@pytest.mark.slow
 def test_a_client_from_outside_trains_and_predicts_as_one_machine_does(two_nodes, run, tmp_path):
     data, model = run.settings.dataset, run.settings.model
     flags = ("--weights", "random", "-e", "5", "--repeats", "2", "--no-cache", "--cluster", two_nodes.client)
@@ -182,20 +185,7 @@ def heat_maps(folder):
     return {path.name: cv2.imread(str(path)).astype(int) for path in folder.iterdir()}
 
 
-def assert_close(one, other):
-    """JSON values that are equal, numbers to 1e-4."""
-    if isinstance(other, dict):
-        assert one.keys() == other.keys()
-        for key, value in other.items():
-            assert_close(one[key], value)
-    elif isinstance(other, list):
-        assert len(one) == len(other)
-        for mine, theirs in zip(one, other, strict=True):
-            assert_close(mine, theirs)
-    else:
-        assert one == (pytest.approx(other, abs=1e-4) if isinstance(other, float) else other)
-
-
+@pytest.mark.slow
 def test_an_image_that_ends_its_worker_costs_itself_not_the_job(phantoms, tmp_path):
     data = tmp_path / "data"
     write_sample(data, count=6, size=96, seed=1)

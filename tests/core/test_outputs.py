@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers.commands import run_command
 from helpers.images import write_image
 from helpers.runs import settings_in
 
@@ -292,7 +291,7 @@ def test_json_is_ascii_reads_back_and_has_no_word_for_nan():
         json_text({"x": float("nan")})
 
 
-def test_names_that_are_no_text_pass_through_a_whole_run(tmp_path):
+def test_names_that_are_no_text_pass_through_a_whole_run(tmp_path, call_command):
     root = tmp_path / os.fsdecode(b"data\xff\x1b")
     generator = np.random.default_rng(0)
     odd = os.fsdecode(b"Zo\xeb \x1b[31m.png")
@@ -303,14 +302,14 @@ def test_names_that_are_no_text_pass_through_a_whole_run(tmp_path):
             path.rename(root / label / f"{number}{odd}")
         (root / label / "bad\n.png").touch()
     flags = ("--weights", "random", "-e", "1", "--views", "0", "--repeats", "1", "--no-cache", "-d", root)
-    done = run_command("-m", "covid19", "train", *flags, cwd=tmp_path)
+    done = call_command("train", *flags, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "\x1b" not in done.stdout + done.stderr
     report = json.loads((tmp_path / "metrics.json").read_bytes().decode())
     assert report["dataset"]["root"] == str(root)
     assert all((root / name).is_file() for name in report["split"]["train"])
     assert (tmp_path / "metrics.html").read_bytes().decode().rstrip().endswith("</html>")
-    done = run_command("-m", "covid19", "predict", "-m", "covid19.model", root, "--json", "--heatmaps", "maps", cwd=tmp_path)
+    done = call_command("predict", "-m", "covid19.model", root, "--json", "--heatmaps", "maps", cwd=tmp_path)
     assert "Traceback" not in done.stderr
     answers = json.loads(done.stdout)["answers"]
     assert {answer["file"] for answer in answers} == {str(path) for path in root.rglob("*.png")}

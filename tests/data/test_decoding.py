@@ -6,7 +6,6 @@ import time
 
 import numpy as np
 import pytest
-from helpers.commands import run_command
 from helpers.corpus import png_header
 from helpers.images import write_image
 
@@ -57,16 +56,16 @@ def with_slow_file(tmp_path_factory):
     return root
 
 
-def test_check_skips_and_names_a_file_that_takes_too_long(with_slow_file, tmp_path):
-    done = run_command("-m", "covid19", "check", with_slow_file, "--json", "--no-cache", "--file-timeout", "0.1", cwd=tmp_path)
+def test_check_skips_and_names_a_file_that_takes_too_long(with_slow_file, tmp_path, call_command):
+    done = call_command("check", with_slow_file, "--json", "--no-cache", "--file-timeout", "0.1", cwd=tmp_path)
     files = {file["path"]: file["why"] for file in json.loads(done.stdout)["files"]}
     assert files["covid/slow.png"] == "it took longer than 0.1 s to read (--file-timeout)"
     assert "Traceback" not in done.stderr
 
 
-def test_predict_answers_for_the_others(with_slow_file, run, tmp_path):
+def test_predict_answers_for_the_others(with_slow_file, run, tmp_path, call_command):
     ask = ("predict", "-m", run.settings.model, with_slow_file / "covid", "--json", "--file-timeout", "0.1")
-    done = run_command("-m", "covid19", *ask, cwd=tmp_path)
+    done = call_command(*ask, cwd=tmp_path)
     assert done.returncode == 1
     problems = {answer["file"].rpartition("/")[2]: answer["problem"] for answer in json.loads(done.stdout)["answers"]}
     assert problems.pop("slow.png") == "it took longer than 0.1 s to read (--file-timeout)"
@@ -74,7 +73,7 @@ def test_predict_answers_for_the_others(with_slow_file, run, tmp_path):
 
 
 @pytest.mark.parametrize("value", ["0", "-1", "nan", "inf", "soon"])
-def test_a_time_limit_is_a_number_of_seconds(value, tmp_path):
-    done = run_command("-m", "covid19", "check", tmp_path, "--file-timeout", value, cwd=tmp_path)
+def test_a_time_limit_is_a_number_of_seconds(value, tmp_path, call_command):
+    done = call_command("check", tmp_path, "--file-timeout", value, cwd=tmp_path)
     assert done.returncode == 2
     assert f"received '{value}', expected a number of seconds above 0, such as 60" in done.stderr

@@ -78,6 +78,7 @@ def sample_features():
     return dataset, extract(views, build_base(weights), weights.digest, store, ThisMachine()).features
 
 
+@pytest.mark.slow
 def test_shuffled_labels_give_an_auc_of_one_half_in_19_of_20_seeds(sample_features):
     dataset, features = sample_features
     groups = np.array([record.group for record in dataset.records])

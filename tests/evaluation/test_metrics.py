@@ -195,6 +195,7 @@ def test_numbers_are_counted_at_the_threshold():
     assert not [name for name in numbers if " " in name]
 
 
+@pytest.mark.slow
 def test_the_intervals_cover_in_92_to_98_percent_of_500_simulated_sets(monkeypatch):
     monkeypatch.setattr(bootstrap, "RESAMPLES", 500)
 

@@ -13,7 +13,6 @@ from pathlib import Path
 import helpers.keras_start  # noqa: F401
 import numpy as np
 import pytest
-from helpers.commands import run_command
 from helpers.corpus import READ, cases
 from helpers.datasets import read_records
 from helpers.runs import settings_in
@@ -537,15 +536,15 @@ def test_a_run_from_the_store_gives_the_numbers_of_the_run_that_filled_it(run, t
     assert warm["training"]["history"] == cold["training"]["history"] == run.report["training"]["history"]
 
 
-def test_the_flags_of_the_store(run, tmp_path):
+def test_the_flags_of_the_store(run, tmp_path, call_command):
     flags = ["-d", run.settings.dataset, "--weights", "random", "--views", "0", "--epochs", "1"]
     home = tmp_path / "home"
     home.mkdir()
-    done = run_command("-m", "covid19", "train", *flags, "--no-cache", cwd=home)
+    done = call_command("train", *flags, "--no-cache", cwd=home)
     assert done.returncode == 0, done.stderr
     assert not (tmp_path / "cache" / "covid19").exists()
-    done = run_command("-m", "covid19", "train", *flags, cwd=home)
+    done = call_command("train", *flags, cwd=home)
     assert (tmp_path / "cache" / "covid19" / FILE_NAME).is_file()
-    done = run_command("-m", "covid19", "train", *flags, "--cache-size", "0", cwd=home)
+    done = call_command("train", *flags, "--cache-size", "0", cwd=home)
     assert done.returncode == 2
     assert "argument --cache-size: received '0', expected a size in GB" in done.stderr

@@ -11,6 +11,7 @@ import time
 
 import covid19
 from covid19.features.cache import FILE_NAME, FeatureStore
+from helpers.compare import assert_close
 from helpers.paths import PROJECT
 
 OUTPUTS = ("covid19.model", "metrics.json", "metrics.html", "plot.png")
@@ -78,6 +79,6 @@ def kill_at_random(dataset, folder, kills, seed):
         process.kill()
         process.communicate()
         assert_whole(own)
-        assert run_whole(dataset, own) == expected
+        assert_close(run_whole(dataset, own), expected)  # batches of what the store lacked may be others
         assert_whole(own)
     return moments

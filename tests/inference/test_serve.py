@@ -11,6 +11,7 @@ import cv2
 import httpx
 import numpy as np
 import pytest
+from helpers.compare import assert_close
 from helpers.corpus import png_header
 from helpers.datasets import read_records
 from helpers.images import write_image
@@ -89,7 +90,12 @@ def test_nobody_gets_anothers_answer_and_nothing_is_kept(server, images):
     with ThreadPoolExecutor(6) as pool:
         answers = list(pool.map(lambda path: ask(server.url, path).json()["answers"][0], wanted))
     assert [answer["file"] for answer in answers] == [path.name for path in wanted]
-    assert len({(answer["file"], *answer["probabilities"].values()) for answer in answers}) == 4
+    first_of = {answer["file"]: answer for answer in reversed(answers)}
+    assert len(first_of) == 4
+    for answer in answers:
+        assert_close(answer, first_of[answer["file"]])
+    probabilities = sorted(answer["probabilities"]["covid"] for answer in first_of.values())
+    assert min(np.diff(probabilities)) > 1e-3  # so that another's answer would be noticed
     assert server.files() == []
 
 
@@ -98,7 +104,7 @@ def test_the_same_bytes_under_two_names_are_answered_twice(server, images):
     answer = httpx.post(f"{server.url}/api/predict", files=[("files", (name, content)) for name in ("a", "b")], timeout=60)
     first, second = answer.json()["answers"]
     assert (first.pop("file"), second.pop("file")) == ("a", "b")
-    assert first == second
+    assert_close(first, second)  # they may have been computed in different batches
     assert first["label"]
 
 
@@ -243,6 +249,7 @@ def test_in_a_browser_the_token_is_asked_for_and_kept_out_of_the_address(browser
         assert page.url == f"{server.url}/"
 
 
+@pytest.mark.slow
 def test_a_model_process_that_ends_or_hangs_costs_one_answer_and_the_file_is_read_once(run, tmp_path, monkeypatch):
     model = tmp_path / "covid19.model"
     model.write_bytes(run.settings.model.read_bytes())
@@ -257,13 +264,14 @@ def test_a_model_process_that_ends_or_hangs_costs_one_answer_and_the_file_is_rea
         with pytest.raises(ValueError, match="the model's process ended: send it again"):
             process.ask(pixels)
         again, heat = process.ask(pixels)
-        assert again == first
+        assert again.label == first.label
+        assert again.probabilities == pytest.approx(first.probabilities, abs=1e-5)
         assert isinstance(heat, bytes)
         monkeypatch.setattr("covid19.inference.server.model_process.ANSWER_TIMEOUT_S", 0.0)
         with pytest.raises(ValueError, match="the model took longer than 0 s to answer: send it again"):
             process.ask(pixels)
         monkeypatch.undo()
-        assert process.ask(pixels)[0] == first
+        assert process.ask(pixels)[0].probabilities == pytest.approx(first.probabilities, abs=1e-5)
     finally:
         process.close()
     assert about["positive"] == "covid"

@@ -93,7 +93,7 @@ def preprocessed(file):
     layers = file["layers/functional/layers"]
     for number in range(12, -1, -1):
         layers.move(f"conv2d_{number}" if number else "conv2d", f"conv2d_{number + 1}")
-    kernel, bias = covid19.weights.preprocessing_arrays()
+    kernel, bias = covid19.features.backbone.weights.preprocessing_arrays()
     layers["conv2d/vars/0"], layers["conv2d/vars/1"] = kernel, bias
 
 
@@ -155,11 +155,11 @@ def test_an_archive_that_was_tampered_with_is_refused(run, tmp_path, changes, me
 def trained_model(run, official, tmp_path_factory):
     """A model on the base of a weights file, and so with preprocessing: the run's head on that."""
     content = read_model(run.settings.model)
-    weights = covid19.weights.get_weights(str(official))
-    base = covid19.base.build_base(weights)
-    model = covid19.model.assemble(base, covid19.head.head_model(covid19.loading.heads_in(content)))
+    weights = covid19.features.backbone.weights.get_weights(str(official))
+    base = covid19.features.backbone.vgg16.build_base(weights)
+    model = covid19.model.save.assemble(base, covid19.model.head.head_model(covid19.model.load.heads_in(content)))
     path = tmp_path_factory.mktemp("trained") / "trained.model"
-    covid19.model.save_model(path, model, content.info | {"base": weights.as_json()}, content.familiar)
+    covid19.model.save.save_model(path, model, content.info | {"base": weights.as_json()}, content.familiar)
     return path
 
 
