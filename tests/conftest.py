@@ -48,12 +48,13 @@ def phantoms(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def run(tmp_path_factory: pytest.TempPathFactory, phantoms: Path) -> Run:
-    """One training run on the phantoms; its files are not to be changed."""
+    """One training run on the phantoms; its files are not to be changed, its cache may grow."""
     import helpers.keras_start  # noqa: F401  # seconds that only tests of a model have to pay
 
     from covid19.train import train
 
-    settings = settings_in(tmp_path_factory.mktemp("run"), phantoms)
+    cache = {"cache": True, "cache_dir": tmp_path_factory.mktemp("features")}
+    settings = settings_in(tmp_path_factory.mktemp("run"), phantoms, **cache)
     train(settings)
     return Run(settings, json.loads(settings.report.read_text()))
 

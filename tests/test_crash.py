@@ -24,10 +24,11 @@ def test_after_a_kill_all_is_whole_and_the_next_run_gives_the_same(phantoms, tmp
     ("number", "code", "word"),
     [
         (signal.SIGINT, 130, "interrupted"),
-        pytest.param(signal.SIGTERM, 143, "terminated", marks=pytest.mark.slow),
-        pytest.param(signal.SIGHUP, 129, "terminated", marks=pytest.mark.slow),
+        (signal.SIGTERM, 143, "terminated"),
+        (signal.SIGHUP, 129, "terminated"),
     ],
 )
+@pytest.mark.slow
 def test_a_signal_ends_a_run_with_one_line_and_keeps_what_was_extracted(phantoms, tmp_path, number, code, word):
     (tmp_path / "metrics.json").write_text("{}")
     process = start(phantoms, tmp_path, "-e", "1000000")

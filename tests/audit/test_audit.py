@@ -262,7 +262,7 @@ def test_probes_of_a_whole_data_set_have_a_row_for_each_image(phantoms):
 
 def test_of_many_images_some_are_audited_and_the_report_says_how_many(run, tmp_path, monkeypatch):
     monkeypatch.setattr(audit, "MOST", 8)
-    report = train(settings_in(tmp_path, run.settings.dataset, audit="full"))
+    report = train(run.settings_again(tmp_path, audit="full"))
     assert (report["audit"]["images"], report["dataset"]["images"], run.report["audit"]["images"]) == (8, 12, 12)
     assert {probe["name"] for probe in report["audit"]["probes"]} > {"file properties", "border ring", "lungs hidden (box)"}
     assert_close(report["cross_validation"], run.report["cross_validation"])

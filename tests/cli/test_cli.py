@@ -215,6 +215,7 @@ def test_a_full_standard_stream_is_no_traceback(tmp_path, stream, code):
     assert done.stderr == ("error: failed: [Errno 28] No space left on device\n" if code == 1 else "")
 
 
+@pytest.mark.slow
 def test_a_user_without_a_home_folder_gets_a_passing_one_and_is_told(tmp_path):
     data = write_noise(tmp_path / "data", {"covid": 4, "normal": 4})
     (tmp_path / "sitecustomize.py").write_text(

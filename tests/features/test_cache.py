@@ -537,7 +537,7 @@ def test_a_run_from_the_store_gives_the_numbers_of_the_run_that_filled_it(run, t
 
 
 def test_the_flags_of_the_store(run, tmp_path, call_command):
-    flags = ["-d", run.settings.dataset, "--weights", "random", "--views", "0", "--epochs", "1"]
+    flags = ["-d", run.settings.dataset, "--weights", "random", "--views", "0", "--epochs", "1", "--folds", "0", "--no-audit"]
     home = tmp_path / "home"
     home.mkdir()
     done = call_command("train", *flags, "--no-cache", cwd=home)

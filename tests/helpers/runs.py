@@ -15,6 +15,11 @@ class Run(NamedTuple):
     settings: Settings
     report: dict[str, Any]
 
+    def settings_again(self, folder: Path, dataset: Path | None = None, **changes: Any) -> Settings:
+        """Settings of another run, by default on the same images, that takes from this run's cache what has been extracted."""
+        cached = {"cache": True, "cache_dir": self.settings.cache_dir}
+        return settings_in(folder, dataset or self.settings.dataset, **(cached | changes))
+
 
 def settings_in(folder: Path, dataset: Path, **changes: Any) -> Settings:
     """Settings of a small run on the untrained base that writes into a folder."""

@@ -30,13 +30,6 @@ PART = 'Content-Disposition: form-data; name="files"; filename="{}"\r\n\r\n'
 
 
 @pytest.fixture(scope="module")
-def server(run, tmp_path_factory):
-    started = Server(run.settings.model, tmp_path_factory.mktemp("server"), recorded=True)
-    yield started
-    assert started.stop()[0] == 143
-
-
-@pytest.fixture(scope="module")
 def image(run):
     return read_records(run.settings.dataset)[0].path
 
@@ -520,6 +513,7 @@ def test_an_upload_that_is_broken_off_leaves_nothing(server, image):
     assert server.files() == []
 
 
+@pytest.mark.slow
 def test_a_kill_leaves_no_process_and_no_file(run, image, tmp_path):
     server = Server(run.settings.model, tmp_path)
     with ThreadPoolExecutor(4) as pool:
@@ -536,6 +530,7 @@ def test_a_kill_leaves_no_process_and_no_file(run, image, tmp_path):
     assert not list(tmp_path.glob("covid19-*"))
 
 
+@pytest.mark.slow
 def test_a_model_that_is_swapped_on_the_disk_changes_nothing(run, image, tmp_path):
     (tmp_path / "tmp").mkdir()
     model = tmp_path / "covid19.model"

@@ -25,17 +25,6 @@ from covid19.inference.server.model_process import ModelProcess
 
 
 @pytest.fixture(scope="module")
-def server(run, tmp_path_factory):
-    started = Server(run.settings.model, tmp_path_factory.mktemp("server"))
-    yield started
-    processes = started.processes()
-    assert len(processes) > 2
-    code, said = started.stop(signal.SIGTERM)
-    assert (code, said) == (143, "error: terminated; outputs that were not finished are as they were\n")
-    assert not list(started.folder.iterdir())
-
-
-@pytest.fixture(scope="module")
 def images(run):
     return [record.path for record in read_records(run.settings.dataset)]
 
@@ -297,6 +286,7 @@ def test_what_cannot_be_served_is_said_in_one_line(server, run, tmp_path, capsys
     assert "pip install 'covid19[serve]'" in refused()
 
 
+@pytest.mark.slow
 def test_a_terminal_that_is_closed_ends_the_page_as_cleanly_as_ctrl_c(run, tmp_path):
     server = Server(run.settings.model, tmp_path)
     processes = server.processes()
