@@ -30,7 +30,7 @@ STUCK = 60.0  # seconds after which a file is given up
 def fuzz(kind: str, seconds: float, seed: int, kept: Path, count: multiprocessing.sharedctypes.Synchronized[int]) -> None:
     """Change and use files of one kind until the time is over; end with code 1 at a finding."""
     sys.path.insert(0, str(PROJECT / "tests"))
-    from fuzzing import mutate, targets
+    from helpers.fuzzing import mutate, targets
 
     warnings.simplefilter("ignore")
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))

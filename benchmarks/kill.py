@@ -25,7 +25,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     sys.path.insert(0, str(PROJECT / "tests"))
-    from test_crash import kill_at_random
+    from helpers.killing import kill_at_random
 
     with tempfile.TemporaryDirectory() as name:
         dataset = Path(name) / "dataset"

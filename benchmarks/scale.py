@@ -97,7 +97,7 @@ def cell(workers: int, images: int, seconds: float, folder: Path) -> dict[str, f
 
     from covid19.features.backbone.vgg16 import build_base
     from covid19.features.backbone.weights import get_weights
-    from covid19.features.cache import FILE_NAME, FeatureCache
+    from covid19.features.cache import FeatureCache
     from covid19.features.extraction import Extractor
 
     where = {"num_cpus": workers, "include_dashboard": False}
@@ -109,7 +109,7 @@ def cell(workers: int, images: int, seconds: float, folder: Path) -> dict[str, f
     ray.shutdown()
     half = next(number for number, (_, done) in enumerate(executor.moments) if done >= images / 2)
     (begin, before), (end, after) = executor.moments[half], executor.moments[-1]
-    size = sum(file.stat().st_size for file in folder.glob(f"{FILE_NAME}*"))
+    size = sum(file.stat().st_size for file in folder.glob(f"{FeatureCache.FILE_NAME}*"))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return {"rate": (after - before) / (end - begin), "cache": size / 1e6, "memory": peak * 1024 / 1e6}
 

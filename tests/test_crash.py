@@ -1,25 +1,11 @@
 """A run that is killed, stopped, starved of disk or doubled loses no result and leaves no half one."""
 
-import json
-import os
-import random
 import resource
 import signal
-import subprocess
-import sys
 import time
 
 import pytest
-from conftest import PROJECT
-
-import covid19
-from covid19.features.cache import cache_files, open_caches
-
-OUTPUTS = ("covid19.model", "metrics.json", "metrics.html", "plot.png")
-QUICK = ("-e", "2", "--folds", "0", "--views", "0", "--weights", "random", "--no-audit")
-
-
-STARTED = []
+from helpers.killing import OUTPUTS, STARTED, assert_whole, kill_at_random, start
 
 
 @pytest.fixture(autouse=True)
@@ -29,79 +15,20 @@ def no_run_is_left_behind():
         STARTED.pop().kill()
 
 
-def start(dataset, folder, *flags, **options):
-    """Begin a training run in a folder, with a feature cache of its own there."""
-    command = [sys.executable, "-m", "covid19", "train", "-d", str(dataset), *QUICK, "--cache-dir", "cache", *flags]
-    environment = {**os.environ, "PYTHONPATH": str(PROJECT)}
-    process = subprocess.Popen(
-        command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options
-    )
-    STARTED.append(process)
-    return process
-
-
-def run_whole(dataset, folder):
-    """A run from start to end: its test numbers and losses."""
-    process = start(dataset, folder)
-    said = process.communicate(timeout=120)[1]
-    assert (process.returncode, said) == (0, "")
-    report = json.loads((folder / "metrics.json").read_text())
-    return report["test"], report["training"]
-
-
-def assert_whole(folder):
-    """Every output that is there opens; the caches do, without being set aside."""
-    for name in OUTPUTS:
-        if not (folder / name).exists():
-            continue
-        if name == "covid19.model":
-            covid19.load_model(folder / name)
-        elif name == "metrics.json":
-            json.loads((folder / name).read_text())
-        else:
-            assert (folder / name).read_bytes().rstrip().endswith(b"</html>" if name.endswith("html") else b"IEND\xaeB`\x82")
-    if any(path.exists() for path in cache_files(folder / "cache")):
-        with open_caches(True, folder / "cache", 10**9):
-            pass
-        assert not list((folder / "cache").glob("*damaged*"))
-
-
-def kill_at_random(dataset, folder, kills, seed):
-    """Kill runs at random moments; after each, all is whole and the next run gives what an undisturbed one does.
-
-    Returns:
-        The seconds after which each was killed.
-    """
-    draw = random.Random(seed)
-    (folder / "calm").mkdir()
-    begin = time.monotonic()
-    expected = run_whole(dataset, folder / "calm")
-    longest = time.monotonic() - begin
-    moments = []
-    for number in range(kills):
-        own = folder / str(number)
-        own.mkdir()
-        if number % 2:  # over the outputs and the caches of an earlier run, half of them
-            run_whole(dataset, own)
-        moments.append(draw.uniform(0, longest))
-        process = start(dataset, own, *(["--no-cache"] if draw.random() < 0.2 else []))
-        time.sleep(moments[-1])
-        process.kill()
-        process.communicate()
-        assert_whole(own)
-        assert run_whole(dataset, own) == expected
-        assert_whole(own)
-    return moments
-
-
+@pytest.mark.slow
 def test_after_a_kill_all_is_whole_and_the_next_run_gives_the_same(phantoms, tmp_path):
     assert len(kill_at_random(phantoms, tmp_path, 2, seed=0)) == 2
 
 
 @pytest.mark.parametrize(
     ("number", "code", "word"),
-    [(signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 143, "terminated"), (signal.SIGHUP, 129, "terminated")],
+    [
+        (signal.SIGINT, 130, "interrupted"),
+        (signal.SIGTERM, 143, "terminated"),
+        (signal.SIGHUP, 129, "terminated"),
+    ],
 )
+@pytest.mark.slow
 def test_a_signal_ends_a_run_with_one_line_and_keeps_what_was_extracted(phantoms, tmp_path, number, code, word):
     (tmp_path / "metrics.json").write_text("{}")
     process = start(phantoms, tmp_path, "-e", "1000000")
@@ -117,7 +44,7 @@ def test_a_signal_ends_a_run_with_one_line_and_keeps_what_was_extracted(phantoms
     assert "12 of 12 views are in the feature cache" in process.communicate(timeout=120)[0]
 
 
-@pytest.mark.parametrize("name", ["covid19.model", "covid19.h5"])
+@pytest.mark.parametrize("name", ["covid19.model", pytest.param("covid19.h5", marks=pytest.mark.slow)])
 def test_a_full_disk_is_one_line_and_outputs_stay(phantoms, tmp_path, name):
     (tmp_path / name).write_text("the last good one")
 
@@ -133,6 +60,7 @@ def test_a_full_disk_is_one_line_and_outputs_stay(phantoms, tmp_path, name):
     assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]
 
 
+@pytest.mark.slow
 def test_two_runs_at_once_in_one_folder_both_finish(phantoms, tmp_path):
     both = [start(phantoms, tmp_path) for _ in range(2)]
     said = [process.communicate(timeout=240)[1] for process in both]

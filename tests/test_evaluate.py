@@ -2,9 +2,10 @@
 
 import json
 
+import helpers.keras_start  # noqa: F401
 import numpy as np
 import pytest
-from conftest import write_noise
+from helpers.images import write_noise
 
 from covid19.cli.main import main
 from covid19.data.build.phantoms import write_sample

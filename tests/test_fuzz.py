@@ -1,12 +1,13 @@
 """Files with random changes are read or refused, never anything else: the short run of what `benchmarks.fuzz` does for long."""
 
 import pytest
-from fuzzing import mutate, targets
+from helpers.fuzzing import mutate, targets
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 
 @pytest.mark.filterwarnings("ignore")
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["images", "DICOM", "metadata", "model files", "feature cache", "scan cache"])
 def test_a_changed_file_is_read_or_refused(tmp_path, kind):
     good, name, use = targets(tmp_path / "seed")[kind]

@@ -6,8 +6,9 @@ import re
 
 import numpy as np
 import pytest
-from conftest import read, reasons, run_command, write_image
-from corpus import READ, cases, write_corpus
+from helpers.corpus import READ, cases, write_corpus
+from helpers.datasets import read, reasons
+from helpers.images import write_image
 
 from covid19.data.build.phantoms import write_sample
 from covid19.data.decoding import DecodingPool
@@ -66,15 +67,15 @@ def test_the_data_sets_reader_takes_the_good_and_names_the_bad(corpus):
     assert_as_expected({name: reason for name, reason in found.items() if not re.match(r"covid-\d", name)}, expected)
 
 
-def test_check_and_train_finish_and_name_every_bad_file(corpus, tmp_path):
+def test_check_and_train_finish_and_name_every_bad_file(corpus, tmp_path, call_command):
     root, expected = corpus
-    done = run_command("-m", "covid19", "check", root, "--json", "--no-cache", cwd=tmp_path)
+    done = call_command("check", root, "--json", "--no-cache", cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
     bad = [name for name, outcome in expected.items() if outcome]
     named = {file["path"] for file in json.loads(done.stdout)["files"]}
     assert named >= {f"covid/{name}" for name in bad}
     quick = ("-e", 1, "--folds", 0, "--views", 0, "--weights", "random", "--no-cache", "--no-audit")
-    done = run_command("-m", "covid19", "train", "-d", root, *quick, cwd=tmp_path)
+    done = call_command("train", "-d", root, *quick, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "Traceback" not in done.stderr
     warnings = [line for line in done.stderr.splitlines() if line.startswith("warning: skipped 'covid/")]
@@ -84,9 +85,9 @@ def test_check_and_train_finish_and_name_every_bad_file(corpus, tmp_path):
     assert {file["path"] for file in skipped} == {f"covid/{name}" for name in bad}
 
 
-def test_predict_answers_for_the_good_and_names_the_bad(corpus, run, tmp_path):
+def test_predict_answers_for_the_good_and_names_the_bad(corpus, run, tmp_path, call_command):
     root, expected = corpus
-    done = run_command("-m", "covid19", "predict", "-m", run.settings.model, root / "covid", "--json", cwd=tmp_path)
+    done = call_command("predict", "-m", run.settings.model, root / "covid", "--json", cwd=tmp_path)
     assert done.returncode == 1
     assert done.stderr == ""
     answers = {answer["file"].removeprefix(f"{root}/covid/"): answer for answer in json.loads(done.stdout)["answers"]}
@@ -94,12 +95,12 @@ def test_predict_answers_for_the_good_and_names_the_bad(corpus, run, tmp_path):
     assert_as_expected({name: reason for name, reason in found.items() if not re.match(r"covid-\d", name)}, expected)
 
 
-def test_a_name_cannot_write_on_the_terminal(corpus, run, tmp_path):
+def test_a_name_cannot_write_on_the_terminal(corpus, run, tmp_path, call_command):
     root, _ = corpus
-    done = run_command("-m", "covid19", "predict", "-m", run.settings.model, root / "covid", cwd=tmp_path)
+    done = call_command("predict", "-m", run.settings.model, root / "covid", cwd=tmp_path)
     assert "\x1b" not in done.stdout
     assert "new\\nline.png" in done.stdout
-    checked = run_command("-m", "covid19", "check", root, "--no-cache", cwd=tmp_path)
+    checked = call_command("check", root, "--no-cache", cwd=tmp_path)
     assert "\x1b" not in checked.stdout + checked.stderr
 
 

@@ -7,7 +7,7 @@ import venv
 import zipfile
 
 import pytest
-from conftest import PROJECT
+from helpers.paths import PROJECT
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,10 @@ import shutil
 import cv2
 import numpy as np
 import pytest
-from conftest import SHARED, run_command, settings_in, write_noise
+from helpers.commands import run_command
+from helpers.images import write_noise
+from helpers.paths import SHARED
+from helpers.runs import settings_in
 
 import covid19
 from covid19.core.errors import InputError
@@ -93,14 +96,14 @@ def test_an_unreadable_image_is_skipped_and_listed_and_the_run_goes_on(run, tmp_
     data = tmp_path / "data"
     shutil.copytree(run.settings.dataset, data)
     (data / "covid" / "zero.png").touch()
-    report = train(settings_in(tmp_path, data, epochs=1, views=0))
+    report = train(run.settings_again(tmp_path, data, epochs=1, views=0))
     assert report["dataset"]["skipped"] == [{"path": "covid/zero.png", "reason": "the file is empty"}]
     assert report["dataset"]["images"] == 12
     assert "skipped 'covid/zero.png': the file is empty" in capsys.readouterr().err
 
 
 def test_from_continues_where_the_earlier_model_stopped_and_says_what_it_has_seen(run, tmp_path, capsys):
-    report = train(settings_in(tmp_path, run.settings.dataset, start_from=run.settings.model, seed=7, epochs=1))
+    report = train(run.settings_again(tmp_path, start_from=run.settings.model, seed=7, epochs=1))
     seen = set(run.report["split"]["train"]) & set(report["split"]["test"])
     assert seen
     assert f"{len(seen)} of 2 test images were training images of the --from model" in capsys.readouterr().err
@@ -112,7 +115,7 @@ def test_three_classes_train_too(tmp_path, run):
     data = tmp_path / "data"
     shutil.copytree(run.settings.dataset, data)
     write_noise(data, {"bacteria": 3})
-    report = train(settings_in(tmp_path, data, epochs=1, views=0, positive="bacteria"))
+    report = train(run.settings_again(tmp_path, data, epochs=1, views=0, positive="bacteria"))
     assert np.shape(report["test"]["confusion_matrix"]) == (3, 3)
     assert report["test"]["positive"] == "bacteria"
 
@@ -139,6 +142,7 @@ def test_what_is_wrong_is_found_before_anything_is_written(tmp_path, run):
 
 
 @pytest.mark.skipif(not (SHARED / "seed50").is_dir(), reason="the 50 real images are not here")
+@pytest.mark.slow
 def test_the_main_command_works_on_the_50_real_images(tmp_path):
     entry = covid19.__path__[0] + "/../train_covid19.py"
     done = run_command(entry, "-d", SHARED / "seed50", "--weights", "random", cwd=tmp_path)
@@ -172,7 +176,7 @@ def test_cross_validation_judges_every_image_and_its_numbers_are_in_the_report_a
 
 
 def test_the_temperature_is_folded_into_the_saved_model(run, tmp_path):
-    plain = train(settings_in(tmp_path, run.settings.dataset, folds=0))
+    plain = train(run.settings_again(tmp_path, folds=0))
     assert plain["cross_validation"] is None
     image = read_picture(run.settings.dataset / plain["split"]["test"][0]).pixels[None] / np.float32(255)
     sharp, tempered = (
@@ -184,7 +188,7 @@ def test_the_temperature_is_folded_into_the_saved_model(run, tmp_path):
 
 
 def test_a_threshold_for_a_wanted_sensitivity_is_stored_and_used(run, tmp_path):
-    report = train(settings_in(tmp_path, run.settings.dataset, threshold="sens=0.95", prevalence=0.02))
+    report = train(run.settings_again(tmp_path, threshold="sens=0.95", prevalence=0.02))
     cross = report["cross_validation"]
     threshold = covid19.load_model(tmp_path / "covid19.model").info["threshold"]
     assert cross["threshold"] == report["test"]["threshold"] == threshold
@@ -200,6 +204,7 @@ def test_a_threshold_without_cross_validation_is_refused(run, tmp_path):
 
 
 @pytest.mark.skipif(not (SHARED / "ieee8023").is_dir(), reason="the real images are not here")
+@pytest.mark.slow
 def test_on_the_real_images_the_figure_by_patient_is_the_headline_and_the_one_by_image_is_beside_it(tmp_path, capsys):
     table = SHARED / "ieee8023" / "metadata.csv"
     cross = train(settings_in(tmp_path, SHARED / "seed50", metadata=table, epochs=25, views=0, repeats=5))["cross_validation"]

@@ -1,0 +1,28 @@
+"""Training runs on small data."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from covid19.core.settings import Settings
+
+
+class Run(NamedTuple):
+    """A finished training run."""
+
+    settings: Settings
+    report: dict[str, Any]
+
+    def settings_again(self, folder: Path, dataset: Path | None = None, **changes: Any) -> Settings:
+        """Settings of another run, by default on the same images, that takes from this run's cache what has been extracted."""
+        cached = {"cache": True, "cache_dir": self.settings.cache_dir}
+        return settings_in(folder, dataset or self.settings.dataset, **(cached | changes))
+
+
+def settings_in(folder: Path, dataset: Path, **changes: Any) -> Settings:
+    """Settings of a small run on the untrained base that writes into a folder."""
+    outputs = {"model": folder / "covid19.model", "plot": folder / "plot.png", "report": folder / "metrics.json"}
+    small = {"weights": "random", "views": 1, "epochs": 5, "repeats": 2, "cache": False}
+    return replace(Settings(dataset), **(outputs | small | changes))

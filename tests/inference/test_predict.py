@@ -1,0 +1,261 @@
+"""Asking a saved model: what is answered, for which files, and how it is written."""
+
+import csv
+import io
+import json
+import re
+import shutil
+import stat
+import subprocess
+import sys
+import unicodedata
+
+import cv2
+import helpers.keras_start  # noqa: F401
+import numpy as np
+import pytest
+from helpers.datasets import read_records
+from helpers.images import write_image
+from helpers.paths import PROJECT
+
+import covid19
+from covid19.cli.main import main
+from covid19.data.images import read_picture
+from covid19.inference.predictor import Predictor, overlay, overlay_names
+from covid19.inference.writers import Answer, CsvWriter, JsonWriter
+from covid19.model.head import Heads
+from covid19.model.novelty import Familiar
+
+
+def ask(run, *arguments):
+    return main([str(word) for word in ("predict", "-m", run.settings.model, *arguments)])
+
+
+def test_json_says_what_the_model_says_and_what_is_known_of_it(run, capsys):
+    assert ask(run, run.settings.dataset / "covid", "--json") == 0
+    said = json.loads(capsys.readouterr().out)
+    model, info = covid19.load_model(run.settings.model)
+    records = [record for record in read_records(run.settings.dataset) if record.label == "covid"]
+    assert [answer["file"] for answer in said["answers"]] == [str(record.path) for record in records]
+    pixels = np.stack([read_picture(record.path).pixels for record in records]).astype(np.float32) / 255
+    expected = model.predict_on_batch(pixels)
+    for answer, row in zip(said["answers"], expected, strict=True):
+        assert list(answer["probabilities"].values()) == pytest.approx(row.tolist(), abs=1e-5)
+        assert answer["label"] == info["classes"][int(row.argmax())]
+    assert said["model"]["notice"] == covid19.NOTICE
+    assert said["model"]["audit"]["verdict"] == run.report["audit"]["verdict"]
+    assert said["model"]["cross_validation"]["roc_auc"] == run.report["cross_validation"]["roc_auc"]
+
+
+def test_an_unreadable_file_is_listed_the_rest_go_on_and_the_code_is_1(run, tmp_path, capsys):
+    (tmp_path / "bad.png").write_text("no image")
+    good = read_records(run.settings.dataset)[0].path
+    assert ask(run, tmp_path / "bad.png", good) == 1
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("Model: base with weights 'random', cross-validated accuracy")
+    assert "Audit: too-few." in lines[0]
+    assert next(line for line in lines if "bad.png" in line).endswith("PNG, JPEG, BMP, TIFF or DICOM")
+    assert next(line for line in lines if good.name in line).split()[1] in ("covid", "normal")
+    assert lines[-1] == covid19.NOTICE
+
+
+def test_csv_has_a_row_for_each_file(run, capsys):
+    assert ask(run, run.settings.dataset, "--csv") == 0
+    rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
+    assert len(rows) == 12
+    assert {row["notice"] for row in rows} == {covid19.NOTICE}
+    assert all(float(row["probability_covid"]) + float(row["probability_normal"]) == pytest.approx(1) for row in rows)
+
+
+def test_what_is_no_radiograph_gets_no_label(run, tmp_path, capsys):
+    page = np.full((224, 224, 3), 255, np.uint8)
+    for line in range(15, 220, 11):
+        cv2.putText(page, "the quick brown fox jumps over it", (5, line), cv2.FONT_HERSHEY_SIMPLEX, 0.35, (0, 0, 0), 1)
+    photo = np.zeros((224, 224, 3), np.uint8)
+    photo[:112], photo[112:] = (110, 170, 240), (50, 150, 40)
+    cv2.circle(photo, (150, 110), 50, (220, 60, 30), -1)
+    for name, picture in {"text": page, "photo": photo, "black": np.zeros_like(page)}.items():
+        write_image(tmp_path / f"{name}.png", picture)
+    assert ask(run, tmp_path, "--json") == 0
+    answers = json.loads(capsys.readouterr().out)["answers"]
+    assert len(answers) == 3
+    assert {(answer["label"], answer["problem"]) for answer in answers} == {("", "not like the training images")}
+
+
+def test_the_percentile_is_that_of_the_training_images():
+    generator = np.random.default_rng(0)
+    features = generator.normal(size=(200, 512)).astype(np.float32)
+    known = Familiar(features, np.arange(200))
+    same = known.percentile(generator.normal(size=(2000, 512)).astype(np.float32))
+    assert (same > 99).mean() < 0.03
+    assert 40 < np.median(same) < 60
+    assert (known.percentile(5 + features) > 99).all()
+    again = Familiar(*known.arrays().values())
+    np.testing.assert_allclose(again.percentile(features), known.percentile(features), atol=1e-6)
+
+
+def test_nobody_is_measured_by_another_image_of_himself():
+    generator = np.random.default_rng(1)
+    own = generator.normal(size=(40, 512))
+    twice = np.concatenate([own, own + generator.normal(0, 0.01, own.shape)]).astype(np.float32)
+    fresh = generator.normal(size=(100, 512)).astype(np.float32)
+    assert (Familiar(twice, np.tile(np.arange(40), 2)).percentile(fresh) > 99).mean() < 0.1
+
+
+def test_a_model_that_gives_no_number_gives_no_label_but_an_error_for_that_file(run, monkeypatch, capsys):
+    original = Heads.probabilities
+
+    def spoiled(heads, features):
+        said = original(heads, features)
+        said[1] = np.nan
+        return said
+
+    monkeypatch.setattr(Heads, "probabilities", spoiled)
+    assert ask(run, run.settings.dataset / "covid", "--json", "--heatmaps", run.settings.model.parent / "heat") == 1
+    answers = json.loads(capsys.readouterr().out, parse_constant=pytest.fail)["answers"]
+    assert [answer["problem"] for answer in answers] == ["", "the model gave no number", "", "", "", ""]
+    assert (answers[1]["label"], answers[1]["probabilities"], answers[1]["unusual"]) == ("", {}, None)
+    assert ask(run, run.settings.dataset / "covid", "--csv") == 1
+    assert "nan" not in capsys.readouterr().out.lower()
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_features_that_are_no_numbers_are_no_answer(run, monkeypatch, value):
+    predictor = Predictor(run.settings.model)
+    maps = np.ones((2, 7, 7, 512), np.float32)
+    maps[1, 0, 0, 0] = value
+    monkeypatch.setattr(predictor._base, "predict_on_batch", lambda pixels: maps)
+    (first, second), heat = predictor.ask(["a", "b"], np.zeros((2, 224, 224, 3), np.uint8))
+    assert (first.unusual is None, second.problem) == (False, "the model gave no number")
+    assert np.isfinite(heat).all()
+
+
+@pytest.mark.parametrize(
+    "features",
+    [np.ones((4, 512)), np.arange(4)[:, None] * np.ones(512), np.zeros((2, 512))],
+    ids=["all the same", "few", "nothing"],
+)
+@pytest.mark.parametrize("groups", [np.arange(4), np.zeros(4, int)], ids=["patients", "one patient"])
+def test_the_percentile_of_few_images_is_a_number(features, groups):
+    known = Familiar(features.astype(np.float32), groups[: len(features)])
+    percentiles = known.percentile(np.random.default_rng(0).random((3, 512), np.float32))
+    assert ((percentiles >= 0) & (percentiles <= 100)).all()
+
+
+def test_heat_maps_are_laid_over_and_names_do_not_meet(run, tmp_path):
+    first = read_records(run.settings.dataset)[0].path
+    for folder in ("a", "b"):
+        write_image(tmp_path / "in" / folder / "x.png", cv2.imread(str(first)))
+    assert ask(run, tmp_path / "in", "--heatmaps", tmp_path / "out") == 0
+    names = sorted(path.name for path in (tmp_path / "out").iterdir())
+    assert len(names) == 2
+    assert names[0].endswith("in_a_x_heatmap.png")
+    assert cv2.imread(str(tmp_path / "out" / names[0])).shape == (448, 448, 3)
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        ("a/b.png", "a_b.png"),
+        ("x.png", "x.jpg"),
+        ("x.png", "X.png"),
+        ("e\u0301.png", "\u00e9.png"),
+        ("../a/b.png", "a/b.png"),
+        ("x" * 251 + ".png", "y" * 251 + ".png"),
+        ("\u00e9" * 125 + ".png", "\u00e9" * 124 + "\udcff.png"),
+        ("z/" * 300 + "x.png", "z/" * 300 + "y.png"),
+    ],
+)
+def test_names_of_heat_maps_that_would_meet_or_are_too_long_carry_a_digest(files, tmp_path):
+    names = overlay_names([*files, "plain/c.dcm"])
+    assert names["plain/c.dcm"] == "plain_c_heatmap.png"
+    assert names == overlay_names(["plain/c.dcm", *reversed(files)])
+    assert len({unicodedata.normalize("NFC", name).casefold() for name in names.values()}) == 3
+    for name in names.values():
+        assert re.fullmatch(r"[^/]*_heatmap\.png", name)
+        (tmp_path / name).touch()
+
+
+def test_a_name_that_imitates_a_digest_meets_no_heat_map():
+    names = overlay_names(["a/b.png", "a_b.png"])
+    imitated = names["a/b.png"].removesuffix("_heatmap.png") + ".png"
+    assert len(set(overlay_names(["a/b.png", "a_b.png", imitated]).values())) == 3
+    assert overlay_names(["../a/b.dcm"]) == {"../a/b.dcm": "a_b_heatmap.png"}
+
+
+def test_heat_maps_are_for_the_user_alone_and_never_replace_an_image(run, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    shutil.copyfile(read_records(run.settings.dataset)[0].path, tmp_path / "x.png")
+    assert ask(run, "x.png", "--heatmaps", "maps") == 0
+    assert stat.S_IMODE((tmp_path / "maps").stat().st_mode) == 0o700
+    assert stat.S_IMODE((tmp_path / "maps" / "x_heatmap.png").stat().st_mode) == 0o600
+    shutil.copyfile(tmp_path / "x.png", tmp_path / "x_heatmap.png")
+    before = (tmp_path / "x_heatmap.png").read_bytes()
+    assert ask(run, "x.png", "x_heatmap.png", "--heatmaps", ".") == 2
+    assert "cannot write 'x_heatmap.png': it is an input of this run" in capsys.readouterr().err
+    assert (tmp_path / "x_heatmap.png").read_bytes() == before
+    assert ask(run, "x.png", "--heatmaps", "x.png") == 2
+    assert "--heatmaps 'x.png' cannot be made (File exists)" in capsys.readouterr().err
+
+
+ODD_NAMES = [
+    "=1+1.png", "+cmd.png", "-2.png", "@SUM.png", "\tx.png", "\rx.png", "Zo\udceb.png",
+    "\x1b[31m\x9b\x7f\n\u202e.png", "'.png",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "ascii", "latin-1"])
+def test_json_of_odd_names_is_valid_and_reads_back_to_them(encoding, monkeypatch):
+    about = {"notice": "\x9b\U0001f600"}
+    output = io.TextIOWrapper(io.BytesIO(), encoding=encoding, errors="strict")
+    monkeypatch.setattr(sys, "stdout", output)
+    writer = JsonWriter((), about, ())
+    writer.begin()
+    for name in ODD_NAMES:
+        writer.answer(Answer(name, "", {}, None, name))
+    writer.end()
+    text = output.buffer.getvalue().decode()
+    assert [answer["file"] for answer in json.loads(text)["answers"]] == ODD_NAMES
+    assert json.loads(text)["model"] == about
+    assert text.replace("\n", "").isprintable()
+
+
+def test_csv_of_odd_names_is_no_formula_and_no_order_to_a_terminal():
+    output = io.StringIO()
+    about = {"notice": "=n", "base": "random", "cross_validation": None, "audit": None}
+    writer = CsvWriter(("-a", "=b"), about, (), output)
+    writer.begin()
+    for name in ODD_NAMES:
+        writer.answer(Answer(name, "-a", {"-a": 1.0, "=b": 0.0}, -0.5, "=p"))
+    writer.end()
+    text = output.getvalue()
+    assert text.replace("\n", "").isprintable()
+    rows = list(csv.DictReader(io.StringIO(text)))
+    assert not [cell for row in rows for name, cell in row.items() if name != "unusual" and cell[0] in "=+-@\t\r"]
+    assert rows[0]["file"] == "'=1+1.png"
+    assert [row["file"] for row in rows[-3:]] == ["Zo\\udceb.png", r"\x1b[31m\x9b\x7f\n\u202e.png", "'.png"]
+    assert {row["unusual"] for row in rows} == {"-0.5"}
+
+
+def test_an_overlay_changes_only_where_the_model_looks():
+    grey = np.full((224, 224, 3), 100, np.uint8)
+    heat = np.zeros((7, 7), np.float32)
+    heat[1, 1] = 2
+    laid = overlay(grey, heat)
+    assert (laid[300:, 300:] == 100).all()
+    assert (laid[80:110, 80:110].astype(int) != 100).any()
+    np.testing.assert_array_equal(overlay(grey, 0 * heat), np.full((448, 448, 3), 100))
+
+
+def test_a_missing_path_and_a_folder_without_images_are_refused(run, tmp_path, capsys):
+    assert ask(run, tmp_path / "nowhere") == 2
+    assert "does not exist; expected an image or a folder of images" in capsys.readouterr().err
+    assert ask(run, tmp_path) == 2
+    assert "no image in" in capsys.readouterr().err
+
+
+def test_a_reader_that_goes_away_gets_no_error(run):
+    command = f"{sys.executable} -m covid19 predict -m {run.settings.model} {run.settings.dataset} | head -c 9"
+    done = subprocess.run(["bash", "-c", command], cwd=PROJECT, capture_output=True, text=True, timeout=120, check=False)
+    assert done.stdout == "Model: ba"
+    assert done.stderr == ""

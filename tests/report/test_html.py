@@ -1,0 +1,130 @@
+"""The page: what it says, that it stands alone, and that a browser shows it without a complaint."""
+
+import html
+import re
+import shutil
+import subprocess
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from threading import Thread
+from xml.etree import ElementTree
+
+import cv2
+import helpers.keras_start  # noqa: F401
+import numpy as np
+import pytest
+from helpers.images import write_noise
+from helpers.runs import settings_in
+
+from covid19.report.checklist import model_card
+from covid19.report.summary import verdict
+from covid19.train import train
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+
+
+@pytest.fixture(scope="module")
+def text(run):
+    return run.settings.page.read_text(encoding="utf-8")
+
+
+def test_the_verdict_stands_first_then_the_headline_with_its_interval(run, text):
+    body = html.unescape(text[text.index("<body>") :])
+    cross = run.report["cross_validation"]
+    headline = f"{cross['accuracy']['value']:.3f}</b><small>95 % interval {cross['accuracy']['low']:.3f}"
+    assert body.index(verdict(run.report)) < body.index(run.report["notice"]) < body.index(headline)
+
+
+def test_every_part_is_there(text):
+    titles = re.findall(r"<h2>(.*?)</h2>", text)
+    assert [title.split(",")[0] for title in titles] == [
+        "Cross-validated", "Does the score need the lungs?", "All numbers",
+        "For comparison", "Curves", "Confusion", "Operating points", "Misclassified", "Split",
+        "Data issues", "Model card", "Settings and versions",
+    ]  # fmt: skip
+    assert re.findall(r"<figcaption>(.*?)</figcaption>", text) == [
+        "Loss by epoch (nats)", "Accuracy by epoch", "ROC curve", "Precision and recall", "Reliability", "Scores by class",
+    ]  # fmt: skip
+
+
+def test_it_stands_alone(text):
+    assert "<script" not in text
+    assert not re.search(r"(src|href)=\"(?!data:|#)", text)  # inside the SVG, links point to their own parts
+    assert "url(http" not in text
+    for svg in re.findall(r"<svg.*?</svg>", text, re.DOTALL):
+        ElementTree.fromstring(svg)
+    ids = re.findall(r"<svg.*?</svg>", text, re.DOTALL)
+    clips = [set(re.findall(r'<clipPath id="(\w+)"', svg)) for svg in ids]
+    assert sum(map(len, clips)) == len(set().union(*clips))
+
+
+def test_names_from_files_are_escaped(run):
+    card = model_card(run.report)
+    assert {item.question for item in card if not item.answer} >= {"Fairness between groups of patients"}
+    assert next(item for item in card if item.question == "Model").answer.startswith("frozen VGG16")
+
+
+def test_few_patients_and_no_better_than_guessing_are_said(run):
+    data = {**run.report["dataset"], "patients_by_rule": {"metadata": 9, "none": 3}}
+    report = {**run.report, "cross_validation": None, "audit": None, "dataset": data}
+    said = verdict(report)
+    assert "on 2 held-out images" in said
+    assert "not shown to be better than guessing" in said
+    assert "The patient of 3 of 12 images is not known" in said
+    assert "little can be concluded" in said
+    assert "Whether the score needs the lungs was not tested." in said
+
+
+def open_in_browser(page, folder, width):
+    """A screenshot of a page, and what the browser logged of it."""
+    picture = folder / "page.png"
+    flags = ["--headless", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr", f"--user-data-dir={folder / 'profile'}"]
+    command = [CHROMIUM, *flags, f"--window-size={width},900", f"--screenshot={picture}", page.as_uri()]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    return cv2.imread(str(picture)), done.stderr
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here")
+@pytest.mark.parametrize("width", [390, 1280])
+def test_a_browser_shows_it_without_a_complaint(run, tmp_path, width):
+    picture, log = open_in_browser(run.settings.page, tmp_path, width)
+    assert len(np.unique(picture)) > 50
+    assert "CONSOLE" not in log
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here")
+def test_the_page_lets_no_request_out(text, tmp_path):
+    asked = []
+
+    class Listener(BaseHTTPRequestHandler):
+        def do_GET(self):
+            asked.append(self.path)
+            self.send_error(404)
+
+        def log_message(self, *_):
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Listener) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        image = f'<img src="http://127.0.0.1:{server.server_port}/x.png">'
+        page, other = tmp_path / "page.html", tmp_path / "other.html"
+        page.write_text(text.replace("</h1>", f"</h1>{image}"), encoding="utf-8")
+        other.write_text(f"<body>{image}</body>")
+        _, log = open_in_browser(page, tmp_path, 800)
+        assert "CONSOLE" in log  # it says that the picture was refused
+        assert not asked
+        open_in_browser(other, tmp_path, 800)
+        assert "/x.png" in asked
+        server.shutdown()
+
+
+def test_class_names_of_any_letters_and_more_than_two_classes_are_shown(tmp_path):
+    names = ("$covid$_x", "<b>&", "肺炎")
+    root = write_noise(tmp_path / "data", dict.fromkeys(names, 4), side=30)
+    report = train(settings_in(tmp_path, root, epochs=2, views=0, repeats=1, folds=2))
+    page = (tmp_path / "metrics.html").read_text(encoding="utf-8")
+    assert "<b>&" not in page
+    assert "&lt;b&gt;&amp;" in page
+    assert "Each class against the rest" in page
+    assert "Probability of $covid$_x" in html.unescape(page)
+    assert report["cross_validation"]["by_class"].keys() == set(names)
+    assert report["cross_validation"]["macro"].keys() == {"roc_auc", "average_precision", "f1"}
