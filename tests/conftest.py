@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
+import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -34,6 +36,10 @@ class SlowTestCounter:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(SlowTestCounter())
+    # No test uses, fills or sets aside the caches of whoever runs them.
+    folder = tempfile.TemporaryDirectory(prefix="covid19-tests-")
+    config.add_cleanup(folder.cleanup)
+    os.environ["XDG_CACHE_HOME"] = folder.name
 
 
 @pytest.fixture(scope="session")
