@@ -335,7 +335,7 @@ def planted(folder):
 def test_a_planted_shortcut_is_found_said_and_flagged(tmp_path, capsys, run):
     data = planted(tmp_path / "data")
     given = ["-d", data, "-m", tmp_path / "a.model", "-p", tmp_path / "a.png", "-r", tmp_path / "a.json"]
-    short = ["--weights", "random", "--epochs", 3, "--repeats", 2, "--views", 0, "--no-cache"]
+    short = ["--weights", "random", "--epochs", 3, "--repeats", 2, "--views", 0, "--cache-dir", tmp_path / "cache"]
     assert main([str(word) for word in ("train", *given, *short, "--fail-on", "present")]) == 3
     verdict = capsys.readouterr().out.splitlines()[-1]
     assert verdict.startswith("Verdict: ")
@@ -349,8 +349,8 @@ def test_a_planted_shortcut_is_found_said_and_flagged(tmp_path, capsys, run):
     assert run.report["audit"]["verdict"] == "too-few"
 
 
-def test_the_full_audit_hides_the_lungs_and_says_where_the_model_looks(tmp_path, phantoms):
-    settings = settings_in(tmp_path, phantoms, model=None, plot=None, audit="full")
+def test_the_full_audit_hides_the_lungs_and_says_where_the_model_looks(tmp_path, run):
+    settings = run.settings_again(tmp_path, model=None, plot=None, audit="full")
     audit = train(settings)["audit"]
     assert [probe["name"] for probe in audit["probes"]] == ["file properties", "border ring", "thumbnail", "lungs hidden (box)"]
     assert audit["lungs"]["area"] == pytest.approx(0.76 * 0.7, abs=0.01)

@@ -80,11 +80,17 @@ def test_who_is_on_an_image(file, metadata, header, patient):
     assert find_patient(file, metadata, header) == patient
 
 
-def test_images_of_one_patient_stay_together_and_the_report_says_by_what(tmp_path):
+@pytest.fixture
+def quick():
+    """Settings of a run of which only the data set and its split are of interest."""
+    return {"epochs": 1, "views": 0, "folds": 0, "audit": "none", "model": None, "plot": None}
+
+
+def test_images_of_one_patient_stay_together_and_the_report_says_by_what(tmp_path, quick):
     root = data_of(tmp_path / "data", covid=range(6), normal=range(10, 16))
     rows = "".join(f"covid{seed}.png,{seed // 3},PA\n" for seed in range(6))
     (root / "metadata.csv").write_text(f"filename,patientid,view\n{rows}gone.png,9,PA\n")
-    report = train(settings_in(tmp_path, root, epochs=1, views=0, test_size=0.4))
+    report = train(settings_in(tmp_path, root, test_size=0.4, **quick))
     assert report["dataset"]["patients"] == 8
     assert report["dataset"]["patients_by_rule"] == {"metadata": 6, "none": 6}
     assert report["dataset"]["metadata"]["matched"] == 6
@@ -97,12 +103,12 @@ def test_images_of_one_patient_stay_together_and_the_report_says_by_what(tmp_pat
     )
 
 
-def test_no_groups_splits_by_image_and_says_what_that_costs(tmp_path, capsys):
+def test_no_groups_splits_by_image_and_says_what_that_costs(tmp_path, capsys, quick):
     root = data_of(tmp_path / "data", covid=range(6), normal=range(10, 16))
     (root / "metadata.csv").write_text("filename,patientid\n" + "".join(f"covid{seed}.png,1\n" for seed in range(6)))
     with pytest.raises(InputError, match=r"class 'covid' are of one group; expected at least two.*--no-groups"):
         train(settings_in(tmp_path, root))
-    report = train(settings_in(tmp_path, root, epochs=1, views=0, groups=False))
+    report = train(settings_in(tmp_path, root, groups=False, **quick))
     assert "--no-groups: 1 of 2 test images share a patient or a duplicate" in capsys.readouterr().err
     assert report["split"]["patients"]["both"] == 1
     assert report["split"]["grouped_by"] == []

@@ -199,6 +199,12 @@ def test_a_file_name_that_a_terminal_would_obey_is_escaped(official, tmp_path):
     assert get_weights(str(path)).origin == "file a\\x1b[31m\\nb.h5"
 
 
+@pytest.fixture(scope="module")
+def drawn():
+    """The untrained arrays, not to be changed."""
+    return tuple(untrained_arrays())
+
+
 @pytest.mark.parametrize(
     ("value", "reason"),
     [
@@ -210,8 +216,9 @@ def test_a_file_name_that_a_terminal_would_obey_is_escaped(official, tmp_path):
     ],
 )
 @pytest.mark.parametrize("number", [0, 12, 25])
-def test_weights_that_could_give_infinity_are_refused(tmp_path, value, reason, number):
-    arrays = [array.astype(np.float64) for array in untrained_arrays()]
+def test_weights_that_could_give_infinity_are_refused(tmp_path, drawn, value, reason, number):
+    arrays = list(drawn)
+    arrays[number] = arrays[number].astype(np.float64)
     arrays[number].flat[7] = value
     with pytest.raises(InputError, match=rf"mine\.h5' cannot be used \({reason}\); expected a whole file"):
         get_weights(str(write_layout(tmp_path / "mine.h5", arrays)))

@@ -452,19 +452,27 @@ def test_a_file_that_hangs_or_crashes_a_decoder_costs_only_itself(small, monkeyp
 # With a token, and on other addresses than the loopback.
 
 
-@pytest.mark.parametrize("given", [None, "", "Bearer", "Bearer another", "Basic a-token", "a-token", "Bearer a-token x"])
-@pytest.mark.parametrize("path", ["/api/model", "/api/samples/0", "/api/predict", "/api/nothing"])
-def test_with_a_token_every_request_of_the_api_needs_it(small, given, path):
+@pytest.fixture(scope="module")
+def token_page():
+    """A page that asks for a token; its model counts what it is asked."""
     model = Stub()
     with serving(model, api_token="a-token") as page:
-        headers = {} if given is None else {"Authorization": given}
-        method = "POST" if path == "/api/predict" else "GET"
-        answer = httpx.request(method, f"{page.url}{path}", headers=headers)
-        assert (answer.status_code, answer.headers["WWW-Authenticate"]) == (401, "Bearer")
-        assert model.asked == 0
-        assert ask(page.url, small, headers={"Authorization": "Bearer a-token"}).status_code == 200
-        own = {"Authorization": "Bearer a-token", "Origin": "http://evil.test"}
-        assert ask(page.url, small, headers=own).status_code == 403
+        page.model = model
+        yield page
+
+
+@pytest.mark.parametrize("given", [None, "", "Bearer", "Bearer another", "Basic a-token", "a-token", "Bearer a-token x"])
+@pytest.mark.parametrize("path", ["/api/model", "/api/samples/0", "/api/predict", "/api/nothing"])
+def test_with_a_token_every_request_of_the_api_needs_it(token_page, small, given, path):
+    before = token_page.model.asked
+    headers = {} if given is None else {"Authorization": given}
+    method = "POST" if path == "/api/predict" else "GET"
+    answer = httpx.request(method, f"{token_page.url}{path}", headers=headers)
+    assert (answer.status_code, answer.headers["WWW-Authenticate"]) == (401, "Bearer")
+    assert token_page.model.asked == before
+    assert ask(token_page.url, small, headers={"Authorization": "Bearer a-token"}).status_code == 200
+    own = {"Authorization": "Bearer a-token", "Origin": "http://evil.test"}
+    assert ask(token_page.url, small, headers=own).status_code == 403
 
 
 def test_on_all_addresses_it_answers_to_its_own_names_only(run, image, tmp_path):

@@ -40,7 +40,8 @@ def rewrite(source, target, changes):
             change = changes.get(name, old.read)
             if change is not None:
                 content = change if isinstance(change, bytes) else change(old.read(name) if name in changes else name)
-                new.writestr(name, content, zipfile.ZIP_DEFLATED if name in changes else None, 1)
+                packed = name in changes and name != "model.weights.h5"  # packing 60 MB of weights takes seconds
+                new.writestr(name, content, zipfile.ZIP_DEFLATED if packed else None, 1)
         for name in changes.keys() - set(old.namelist()):
             new.writestr(name, changes[name])
     return target
