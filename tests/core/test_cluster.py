@@ -92,6 +92,7 @@ def two_nodes(monkeypatch):
     from ray.cluster_utils import Cluster as Nodes
 
     monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+    monkeypatch.setenv("PYTHONPATH", str(PROJECT))  # the nodes run this code, whatever is installed
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
     port = free_port()
     head = {"node_ip_address": "127.0.0.2", "ray_client_server_port": port, "include_dashboard": False, "num_cpus": 1}
