@@ -3,12 +3,14 @@
 import json
 import os
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 from helpers.corpus import png_header
 from helpers.images import write_image
 
+from covid19.core.errors import InputError
 from covid19.core.executor.processes import MEMORY_BYTES
 from covid19.data.build.phantoms import write_sample
 from covid19.data.decoding import DecodingPool
@@ -46,6 +48,18 @@ def test_a_task_that_passes_a_limit_costs_itself_and_the_next_ones_go_on(pool, t
     with pytest.raises(ValueError, match=reason):
         pool.run(task, *arguments)
     assert [pool.run(abs, -number) for number in range(5)] == list(range(5))
+
+
+def test_a_task_in_a_pool_that_ends_is_an_error_and_waits_for_nothing():
+    pool = DecodingPool(60.0, 1)
+    with ThreadPoolExecutor(1) as thread:
+        waiting = thread.submit(pool.run, time.sleep, 60)
+        time.sleep(1)
+        pool.close()
+        with pytest.raises(InputError, match="the processes that read files cannot be used"):
+            waiting.result(timeout=30)
+    with pytest.raises(InputError, match="the processes that read files cannot be used"):
+        pool.run(abs, 1)
 
 
 @pytest.fixture(scope="module")

@@ -12,6 +12,7 @@ import os
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import CancelledError, wait
 from concurrent.futures import TimeoutError as TimedOutError
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
@@ -29,6 +30,8 @@ T = TypeVar("T")
 
 MEMORY_BYTES = 2_500_000_000  # that one process may take for one file, beyond what it takes for itself
 PACKAGE = Path(covid19.__file__).parent
+EXPECTED = "expected memory and room for them: free some, and run again"
+CHECK_INTERVAL_S = 1.0  # between two looks at whether the processes are still there
 GRACE_S = 5.0  # after which a process ends by itself whose limit nobody enforced
 MAX_PROCESSES = 8  # enough to feed a GPU; each may take the memory above
 
@@ -73,7 +76,13 @@ class LimitedProcesses:
             InputError: the processes cannot be started.
             Exception: whatever the task raises.
         """
-        future = self._pool.schedule(_run_with_deadline, args=(self.timeout_s, task, *arguments), timeout=self.timeout_s)
+        try:
+            future = self._pool.schedule(_run_with_deadline, args=(self.timeout_s, task, *arguments), timeout=self.timeout_s)
+            while not wait([future], CHECK_INTERVAL_S).done:
+                if not self._pool.active:  # a task that was given to it just then would never have a result
+                    raise RuntimeError("they have ended")
+        except RuntimeError as error:
+            raise InputError(f"the processes that read files cannot be used ({error}); {EXPECTED}") from error
         try:
             return future.result()  # type: ignore[no-any-return]  # pebble's future does not know the type
         except TimedOutError as error:
@@ -82,8 +91,8 @@ class LimitedProcesses:
             raise ValueError(f"it would take more than {MEMORY_BYTES / 1e9:g} GB of memory") from error
         except ProcessExpired as error:
             raise ValueError("the process that read it crashed: the file is damaged, or takes too much memory") from error
-        except BrokenProcessPool as error:
-            raise InputError(f"the processes that read files cannot be started ({error}); expected room for them") from error
+        except (BrokenProcessPool, CancelledError) as error:
+            raise InputError(f"the processes that read files cannot be used ({error}); {EXPECTED}") from error
 
     def close(self) -> None:
         """End the processes, also those that are busy."""
