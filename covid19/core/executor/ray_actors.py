@@ -23,7 +23,7 @@ class RayWorker:
     """What Ray Data makes on each node and calls with blocks.
 
     Args:
-        shared: a reference to `SharedArguments`, in a list so that Ray passes it on as it is.
+        shared: a reference to pickled `SharedArguments`, in a list so that Ray passes it on as it is.
     """
 
     def __init__(self, shared: Sequence[Any]) -> None:
@@ -31,7 +31,7 @@ class RayWorker:
 
         # Before the task is unpickled, which may import Keras: TensorFlow by itself would take every core of the node.
         os.environ.setdefault("TF_NUM_INTRAOP_THREADS", str(_own_cores()))
-        self._task, timeout_s = ray.get(shared[0])
+        self._task, timeout_s = pickle.loads(ray.get(shared[0]))  # from where the run began
         cores = 1 if self._task.needs_one_core else _own_cores()
         self._task.set_up(Resources(LimitedProcesses(timeout_s, cores, self._task.preload).run, cores))
 

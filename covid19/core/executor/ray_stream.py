@@ -78,7 +78,9 @@ def stream(
     """
     import ray
 
-    shared = ray.put(SharedArguments(task, file_timeout_s))  # held here: a worker that is started anew asks for it again
+    # Held here: a worker that is started anew asks for it again. As bytes, so that nobody on the way makes objects of them: the
+    # head's server for clients would import Keras for that.
+    shared = ray.put(pickle.dumps(SharedArguments(task, file_timeout_s)))
     count = len(items)
     left, good, bad = np.arange(count), 0, 0
     for number, (most, retries) in enumerate(ROUNDS):
