@@ -164,7 +164,7 @@ def _default_processes() -> int:
 
 
 def _set_up() -> None:
-    """Make this process silent, and let it take `MEMORY_BYTES` more than it has now; only Linux says how much that is."""
+    """Make this process silent, and limit its memory."""
     warnings.simplefilter("ignore")  # of odd files, of which the parent says itself what is wrong
     logging.disable()
     if sys.stderr is not None:
@@ -172,6 +172,11 @@ def _set_up() -> None:
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 2)  # decoders in C write there, where there is no fork server whose silence is inherited
     os.close(nowhere)
+    limit_memory()
+
+
+def limit_memory() -> None:
+    """Let this process take `MEMORY_BYTES` more than it has now; only Linux says how much that is."""
     try:
         import resource
 

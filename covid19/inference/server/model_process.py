@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from covid19.core.errors import InputError
-from covid19.core.executor.processes import start_context
+from covid19.core.executor.processes import limit_memory, start_context
 from covid19.data.decoding import MODULES
 
 if TYPE_CHECKING:  # nothing slow here: the process should start at once
@@ -143,6 +143,7 @@ def _answer_pictures(pipe: Connection, model: bytes, name: str) -> None:
         pipe.send(str(error))
         return
     warm_up(predictor)
+    limit_memory()  # after that one picture needs little more
     pipe.send((predictor.classes, predictor.about()))
     while True:
         try:
