@@ -32,13 +32,13 @@ from covid19.features.augmentation import View, views_of
 from covid19.features.backbone.weights import UNTRAINED, Weights, get_weights
 from covid19.features.batches import load_batches
 from covid19.features.cache import Caches, cache_files, open_caches
+from covid19.model.info import MAX_CLASSES
 
 if TYPE_CHECKING:
     from covid19.audit.run import Seen
     from covid19.features.extraction import Extracted, Extractor
     from covid19.report.summary import Outcome
 
-MAX_CLASSES = 1000
 PICTURES_CHECKED = 2  # run through the assembled model, as proof
 
 
@@ -71,9 +71,8 @@ def _train(settings: Settings, decoder: DecodingPool) -> dict[str, Any]:
         open_caches(settings.cache, settings.cache_dir, settings.cache_size) as caches,
     ):
         with watch("read"):
-            dataset = _read_while_keras_imports(
-                settings, classes, caches.scans, executor, read
-            )  # 1. gather, 2. decode and resize
+            # 1. gather, 2. decode and resize
+            dataset = _read_while_keras_imports(settings, classes, caches.scans, executor, read)
         # Not at the top: these import Keras, which takes seconds, and every check above answers at once.
         from covid19.audit.run import audit, lungs_looked_at
         from covid19.evaluation.estimate import estimate

@@ -40,11 +40,11 @@ def check_outputs(outputs: Iterable[Path], inputs: Iterable[Path] = ()) -> None:
     Args:
         outputs: the files that the run will write.
         inputs: the files and folders that it reads; those that do not exist and addresses elsewhere are passed over. In a
-            folder, no file that exists may be written.
+            folder, nothing may be written: the next run would read it.
 
     Raises:
         InputError: an output is a folder or no regular file, its folder is missing or not writable, two outputs are the same,
-            or one is an input, by its path or through a link.
+            or one is an input, by its path or through a link, or lies in a folder of inputs.
     """
     outputs = list(outputs)
     seen: set[Path] = set()

@@ -32,7 +32,7 @@ class Extracted(NamedTuple):
 
     Attributes:
         features: float32 (images, views, 512), the mean of each feature map.
-        runs: views that the base was run on; the others came from the store.
+        runs: views that the base was run on; the others came from the cache.
         precision: in which the base was run, see `tasks.ExtractTask`.
     """
 

@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 
 from covid19.core.addresses import absolute_text, as_path
 from covid19.core.executor.executor import Resources, Task
-from covid19.core.keras_startup import import_keras
 from covid19.data.decoding import MODULES
 from covid19.data.images import read_picture
 from covid19.features.augmentation import Shot, View
@@ -38,30 +37,22 @@ def _shot(item: Item) -> Shot:
 
 
 class _BackboneTask:
-    """What travels of a backbone: its arrays, not the Keras model."""
+    """What travels of a backbone: its arrays and whether it is trained, not the Keras model."""
 
     def __init__(self, base: keras.Model) -> None:
-        self._base: keras.Model | None = base
+        self._base: keras.Model | tuple[Sequence[Array], bool] = base
 
     def __getstate__(self) -> dict[str, Any]:
-        state = {name: value for name, value in self.__dict__.items() if name != "_base"}
-        return state | {"_arrays": base_arrays(self._base), "_trained": is_trained(self._base)}
+        return self.__dict__ | {"_base": self._parts()}
 
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state, _base=None)
+    def _parts(self) -> tuple[Sequence[Array], bool]:
+        return self._base if isinstance(self._base, tuple) else (base_arrays(self._base), is_trained(self._base))
 
     def _build(self, precision: str) -> keras.Model:
         """The model from images to features: the one that is here, or a new one of the arrays."""
-        if self._base is not None and precision == "float32":
+        if precision == "float32" and not isinstance(self._base, tuple):
             return pooled(self._base)
-        import_keras()
-        arrays, trained = (
-            (self._arrays, self._trained) if self._base is None else (base_arrays(self._base), is_trained(self._base))
-        )
-        return build(arrays, trained, precision)
-
-    _arrays: Sequence[Array]
-    _trained: bool
+        return build(*self._parts(), precision)
 
 
 class ExtractTask(_BackboneTask, Task[Item, Array | str]):

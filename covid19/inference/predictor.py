@@ -218,6 +218,12 @@ def _overlay_paths(folder: Path, inputs: Sequence[Path], files: Sequence[str], m
         InputError: the folder cannot be made or written or is one of the inputs, or a heat map would overwrite an image or the
             model.
     """
+    place = folder.resolve()
+    if any(place.is_relative_to(given.resolve()) for given in inputs if not is_address(given) and given.is_dir()):
+        raise InputError(
+            f"--heatmaps '{folder}' lies in a folder that is read, so that the next run would take the heat maps for X-rays; "
+            "expected a folder outside of the inputs: give another"
+        )
     try:
         folder.mkdir(mode=PRIVATE_FOLDER, parents=True, exist_ok=True)
     except OSError as error:
@@ -227,12 +233,6 @@ def _overlay_paths(folder: Path, inputs: Sequence[Path], files: Sequence[str], m
     paths = {file: folder / name for file, name in overlay_names(files).items()}
     existing = [path for path in paths.values() if path.exists()]
     check_outputs(existing or list(paths.values())[:1], [model, *map(as_path, files)] if existing else ())
-    place = folder.resolve()
-    if any(place.is_relative_to(given.resolve()) for given in inputs if not is_address(given) and given.is_dir()):
-        raise InputError(
-            f"--heatmaps '{folder}' lies in a folder that is read, so that the next run would take the heat maps for X-rays; "
-            "expected a folder outside of the inputs: give another"
-        )
     return paths
 
 

@@ -259,3 +259,13 @@ def test_a_reader_that_goes_away_gets_no_error(run):
     done = subprocess.run(["bash", "-c", command], cwd=PROJECT, capture_output=True, text=True, timeout=120, check=False)
     assert done.stdout == "Model: ba"
     assert done.stderr == ""
+
+
+def test_heat_maps_among_the_images_are_refused_since_the_next_run_would_read_them(run, tmp_path, capsys):
+    images = tmp_path / "images"
+    images.mkdir()
+    shutil.copyfile(read_records(run.settings.dataset)[0].path, images / "x.png")
+    for folder in (images, images / "maps"):
+        assert ask(run, images, "--heatmaps", folder) == 2
+        assert f"--heatmaps '{folder}' lies in a folder that is read" in capsys.readouterr().err
+        assert [path.name for path in images.iterdir()] == ["x.png"]
