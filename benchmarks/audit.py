@@ -18,7 +18,7 @@ import numpy as np
 from benchmarks.record import provenance, table, write
 from covid19.audit.probes import probe_inputs
 from covid19.audit.run import measurements_of
-from covid19.audit.verdict import SIGNIFICANT, Question, holm, make_probe
+from covid19.audit.verdict import SIGNIFICANT, LabelledFolds, holm, make_probe
 from covid19.core.executor.local import LocalExecutor
 from covid19.data.build.phantoms import write_sample
 from covid19.data.dataset import list_classes
@@ -87,7 +87,7 @@ def accusers(root: Path, seed: int) -> list[str]:
     dataset = read_dataset(root, list_classes(root), Filter(), scans, executor, read_picture)
     positive = np.array([record.label == "covid" for record in dataset.records])
     groups = [record.group for record in dataset.records]
-    question = Question(positive, groups, make_folds(positive.astype(int).tolist(), groups, 5, 5, seed), seed)
+    question = LabelledFolds(positive, groups, make_folds(positive.astype(int).tolist(), groups, 5, 5, seed), seed)
     inputs = probe_inputs(measurements_of(dataset.records, scans, executor, read_picture))
     found = [make_probe(name, inputs[name], question) for name in BLIND]
     corrected = holm([probe.p_value or 0.0 for probe in found])

@@ -17,10 +17,10 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         for size in SIZES:
-            flags = ["-d", str(phantoms(size, folder)), "--weights", "random", "--views", "0", "--no-cache"]
+            flags = ["-d", str(phantoms(size, folder)), "--weights", "random", "--augmentations", "0", "--no-cache"]
             peaks[size] = timed([str(PROJECT / "train_covid19.py"), *flags], folder).memory
     rows = [[size, f"{peak:.0f} MB", f"{peak - peaks[SIZES[0]]:+.0f} MB"] for size, peak in peaks.items()]
-    text = "A complete run with `--weights random --views 0 --no-cache`, all features in memory; peak of the process."
+    text = "A complete run with `--weights random --augmentations 0 --no-cache`, all features in memory; peak of the process."
     head = ["phantoms", "peak memory", f"more than at {SIZES[0]}"]
     write("memory.md", "\n\n".join(["# Peak memory of a cold run", provenance(), text, table(head, rows)]))
 

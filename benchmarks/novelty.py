@@ -22,7 +22,7 @@ from covid19.data.reader import Filter, read_dataset
 from covid19.features.backbone.vgg16 import build_base, pooled
 from covid19.features.backbone.weights import get_weights
 from covid19.features.cache import open_caches
-from covid19.model.novelty import Familiar, is_unlike
+from covid19.model.novelty import NoveltyDetector, is_unlike
 
 SEEDS = 20
 DRAWN = 10  # pictures of each kind
@@ -81,7 +81,7 @@ def main() -> None:
         for seed in range(SEEDS):
             order = np.random.default_rng(seed).permutation(groups.max() + 1)
             train = np.isin(groups, order[len(order) // 5 :])
-            known = Familiar(features[train], groups[train])
+            known = NoveltyDetector(features[train], groups[train])
             held_out = np.flatnonzero(~train)
             refused += sum(map(is_unlike, [pictures[i] for i in held_out], known.percentile(features[held_out])))
             asked += len(held_out)

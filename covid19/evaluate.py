@@ -17,18 +17,18 @@ from covid19.core.console import say, warn
 from covid19.core.errors import InputError
 from covid19.core.executor.local import LocalExecutor
 from covid19.core.keras_startup import import_keras
-from covid19.core.outputs import check_outputs, json_text, written_whole
+from covid19.core.outputs import atomic_write, check_outputs, json_text
 from covid19.core.settings import FILE_TIMEOUT_S, Settings
 from covid19.data.dataset import Dataset, check_counts, inputs_in, list_classes
 from covid19.data.decoding import DecodingPool
 from covid19.data.duplicates import near_groups
 from covid19.data.images import read_picture
 from covid19.data.reader import Filter, read_dataset, warn_of_skipped
-from covid19.evaluation.metrics import decide, evaluate, one_hot
+from covid19.evaluation.metrics import evaluate, one_hot, predict_labels
 from covid19.features.cache import open_caches
 
 if TYPE_CHECKING:
-    from covid19.audit.run import Seen
+    from covid19.audit.run import AuditInputs
 
 Array = NDArray[np.float32]
 
@@ -36,7 +36,7 @@ MEASURES = {"accuracy": "acc", "sensitivity": "sens", "specificity": "spec", "ro
 
 
 def evaluate_model(
-    model: Path, dataset: Path, report: Path, metadata: Path | None, view: str, cache: bool, cache_dir: Path | None,
+    model: Path, dataset: Path, report: Path, metadata: Path | None, projection: str, cache: bool, cache_dir: Path | None,
     cache_size: int, file_timeout: float = FILE_TIMEOUT_S, command: str = "",
 ) -> dict[str, Any]:  # fmt: skip
     """Test a model on another data set, threshold and temperature frozen, and write what was found.
@@ -45,7 +45,7 @@ def evaluate_model(
         model: that `covid19 train` wrote.
         dataset: folder with the model's class folders.
         report: JSON file to write.
-        metadata, view: as `Settings` has them.
+        metadata, projection: as `Settings` has them.
         cache, cache_dir, cache_size: of the feature cache.
         file_timeout: seconds that reading one file may take.
         command: as typed, for the report.
@@ -62,7 +62,7 @@ def evaluate_model(
         raise InputError(f"--model '{model}' is no file; expected a model that 'covid19 train' wrote: check the path")
     classes = list_classes(dataset)
     import_keras()
-    from covid19.audit.run import Seen, audited, measurements_of
+    from covid19.audit.run import AuditInputs, audit_sample, measurements_of
     from covid19.features.augmentation import View
     from covid19.features.backbone.vgg16 import build_base
     from covid19.features.extraction import Extractor
@@ -79,10 +79,10 @@ def evaluate_model(
         )
     with DecodingPool(file_timeout) as decoder, open_caches(cache, cache_dir, cache_size) as caches:
         executor, read = LocalExecutor(decoder.run), partial(read_picture, run=decoder.run)
-        found, known = _unseen(read_dataset(dataset, classes, Filter(metadata, view), caches.scans, executor, read), info)
+        found, known = _unseen(read_dataset(dataset, classes, Filter(metadata, projection), caches.scans, executor, read), info)
         views = [View(record) for record in found.records]
         features = Extractor(caches.features, executor, read).extract(views, build_base(base), base.digest).features
-        at = audited([record.label for record in found.records], Settings.seed)
+        at = audit_sample([record.label for record in found.records], Settings.seed)
         probes = probe_inputs(measurements_of([found.records[i] for i in at], caches.scans, executor, read))
     said = probabilities_of(heads_in(content), features, np.arange(len(found.records)))[:, 0]
     _check_finite(found, said)
@@ -94,12 +94,12 @@ def evaluate_model(
         "model": {"path": str(model), "base": info["base"], "trained_with": info["versions"]},
         "dataset": found.as_json(),
         "in_training": known,
-        **_numbers(found, labels, said, Seen(at, features[at, 0], None, {}, probes), info),
+        **_numbers(found, labels, said, AuditInputs(at, features[at, 0], None, {}, probes), info),
         "notice": NOTICE,
     }
-    with written_whole(report, private=True) as draft:
+    with atomic_write(report, private=True) as draft:
         draft.write_text(json_text(result, indent=2) + "\n", encoding="utf-8")
-    _say(result, decide(said, classes.index(info["positive"]), info["threshold"]), labels, classes, report)
+    _say(result, predict_labels(said, classes.index(info["positive"]), info["threshold"]), labels, classes, report)
     return result
 
 
@@ -112,7 +112,7 @@ def _check_finite(dataset: Dataset, said: Array) -> None:
         )
 
 
-def _numbers(dataset: Dataset, labels: Array, said: Array, seen: Seen, info: dict[str, Any]) -> dict[str, Any]:
+def _numbers(dataset: Dataset, labels: Array, said: Array, inputs: AuditInputs, info: dict[str, Any]) -> dict[str, Any]:
     """The report's `test`, `predictions`, `internal`, `drop` and `audit`."""
     from covid19.audit.run import audit
     from covid19.evaluation.cross_validation import make_folds
@@ -130,7 +130,7 @@ def _numbers(dataset: Dataset, labels: Array, said: Array, seen: Seen, info: dic
         ],
         "internal": internal,
         "drop": {key: internal[key]["value"] - test[key]["value"] for key in MEASURES} if internal else None,
-        "audit": audit(dataset, info["positive"], labels, frozen, seen, settings),
+        "audit": audit(dataset, info["positive"], labels, frozen, inputs, settings),
     }
 
 

@@ -26,16 +26,16 @@ from covid19.data.reader import Filter, read_dataset, warn_of_skipped
 from covid19.data.scan import RememberedPictures
 from covid19.data.scan_cache import ScanCache
 from covid19.data.split import Split, stratified_split
-from covid19.evaluation.metrics import decide, evaluate, one_hot
+from covid19.evaluation.metrics import evaluate, one_hot, predict_labels
 from covid19.features.array_file import Features
-from covid19.features.augmentation import View, views_of
+from covid19.features.augmentation import View, augmented_views
 from covid19.features.backbone.weights import UNTRAINED, Weights, get_weights
 from covid19.features.batches import load_batches
 from covid19.features.cache import Caches, cache_files, open_caches
 from covid19.model.info import MAX_CLASSES
 
 if TYPE_CHECKING:
-    from covid19.audit.run import Seen
+    from covid19.audit.run import AuditInputs
     from covid19.features.extraction import Extracted, Extractor
     from covid19.report.summary import Outcome
 
@@ -84,7 +84,9 @@ def _train(settings: Settings, decoder: DecodingPool) -> dict[str, Any]:
 
         base = build_base(weights)  # 3. base, which takes pixels in [0, 1]
         with watch("extract"):  # 4. split, 5. augment, 6. run the base
-            dataset, split, extracted, plain, seen = _see(dataset, base, weights, caches, executor, read, settings)
+            dataset, split, extracted, untrained, inputs = _split_and_extract(
+                dataset, base, weights, caches, executor, read, settings
+            )
     records, x = dataset.records, extracted.features  # float32 (images, views, 512)
     y = one_hot([record.label for record in records], classes)  # 7. labels
     members, test_at = [np.array(split.train)], np.array(split.test)
@@ -95,57 +97,57 @@ def _train(settings: Settings, decoder: DecodingPool) -> dict[str, Any]:
     with watch("train"):  # 9. train the head on features, then assemble
         heads, history = train_heads(heads, x, y, members, settings, test_at)
     with watch("cross_validate"):
-        honest = estimate(dataset, x, plain, y, split.train, positive, settings)
+        honest = estimate(dataset, x, untrained, y, split.train, positive, settings)
     with watch("audit"):
-        shortcuts = audit(dataset, positive, y, honest, seen, settings)
+        shortcuts = audit(dataset, positive, y, honest, inputs, settings)
         if shortcuts and settings.audit == "full":
-            shortcuts["lungs"] = lungs_looked_at(dataset, split, y, base, heads, plain, read, settings)
+            shortcuts["lungs"] = lungs_looked_at(dataset, split, y, base, heads, untrained, read, settings)
     heads = heads.tempered(honest.temperature)
     model = assemble(base, head_model(heads))
     with watch("predict"):
         probabilities = _predict(heads, model, extracted, test_at, records, read)  # 10. predict
     groups = [records[i].group for i in split.test]
     test = evaluate(y[test_at], probabilities, classes, positive, groups, honest.threshold)  # 11. report and plot
-    say(describe_test(y[test_at], decide(probabilities, classes.index(positive), honest.threshold), classes, test))
+    say(describe_test(y[test_at], predict_labels(probabilities, classes.index(positive), honest.threshold), classes, test))
     found = Outcome(dataset, split, weights, extracted, history, test, honest, shortcuts)
     return _write(settings, found, model, read, watch)  # 12. save
 
 
-class _Sight(NamedTuple):
-    """What `_see` returns: the data set less what could not be read again, its split, and what the base saw of it."""
+class SplitFeatures(NamedTuple):
+    """The data set without the images that could not be read again, its split, and its features."""
 
     dataset: Dataset
     split: Split
     extracted: Extracted
-    plain: Features | None
-    seen: Seen
+    untrained: Features | None
+    inputs: AuditInputs
 
 
-def _see(
+def _split_and_extract(
     dataset: Dataset, base: Any, weights: Weights, caches: Caches, executor: Executor, read: Read, settings: Settings
-) -> _Sight:  # fmt: skip
+) -> SplitFeatures:  # fmt: skip
     """Split, draw views and run the base over them; an image that cannot be read again is left out, as if it never could."""
-    from covid19.audit.run import Seen, audited, hidden_features, measurements_of
+    from covid19.audit.run import AuditInputs, audit_sample, measurements_of, occluded_features
     from covid19.features.extraction import Extractor, UnreadableError
 
     extractor = Extractor(caches.features, executor, read)
     while True:
         split = _split(dataset, settings)
-        records, at = dataset.records, audited([record.label for record in dataset.records], settings.seed)
-        views = views_of(records, split.train, settings)
+        records, at = dataset.records, audit_sample([record.label for record in dataset.records], settings.seed)
+        views = augmented_views(records, split.train, settings)
         try:
-            extracted = extractor.extract(views, base, weights.digest, 1 + settings.views)
-            plain = _untrained_features(records, weights, extractor) if settings.folds else None
+            extracted = extractor.extract(views, base, weights.digest, 1 + settings.augmentations)
+            untrained = _untrained_features(records, weights, extractor) if settings.folds else None
             own = [records[i] for i in at]
-            hidden = hidden_features(own, base, weights, extractor, read, settings)
+            hidden = occluded_features(own, base, weights, extractor, read, settings)
         except UnreadableError as error:
             for line in shortened([f"skipped '{name}': {why}" for name, why in error.lost.items()]):
                 warn(line)
             dataset = dataset.without(error.lost)
             continue
         probes = probe_inputs(measurements_of(own, caches.scans, executor, read)) if settings.audit != "none" else {}
-        seen = Seen(at, extracted.features[at, 0], None if plain is None else plain[at, 0], hidden, probes)
-        return _Sight(dataset, split, extracted, plain, seen)
+        inputs = AuditInputs(at, extracted.features[at, 0], None if untrained is None else untrained[at, 0], hidden, probes)
+        return SplitFeatures(dataset, split, extracted, untrained, inputs)
 
 
 def _predict(
@@ -165,7 +167,7 @@ def _predict(
 
 def _write(settings: Settings, found: Outcome, model: Any, read: Read, watch: Stopwatch) -> dict[str, Any]:
     """Write plot, page, model and report, all or none, and print the summary; return the report."""
-    from covid19.model.novelty import choose_familiar
+    from covid19.model.novelty import fit_novelty_detector
     from covid19.model.save import save_model
     from covid19.report.html import write_page
     from covid19.report.model_info import model_info
@@ -179,7 +181,7 @@ def _write(settings: Settings, found: Outcome, model: Any, read: Read, watch: St
             write_page(outputs.draft(settings.page), make_report(settings, found, watch.total()), found, read)
             if settings.model:
                 groups = np.array([record.group for record in found.dataset.records])
-                known = choose_familiar(found.extracted.features, groups, np.array(found.split.train), settings.seed)
+                known = fit_novelty_detector(found.extracted.features, groups, np.array(found.split.train), settings.seed)
                 save_model(outputs.draft(settings.model), model, model_info(settings, found), known)
         report = make_report(settings, found, watch.total())
         outputs.draft(settings.report).write_text(json_text(report, indent=2) + "\n", encoding="utf-8")
@@ -245,7 +247,7 @@ def _read_while_keras_imports(
     settings: Settings, classes: tuple[str, ...], scans: ScanCache, executor: Executor, read: Read
 ) -> Dataset:
     """Decode on one core while the other imports Keras: both take seconds and neither needs the other."""
-    wanted = Filter(settings.metadata, settings.view, settings.allow_conflicts)
+    wanted = Filter(settings.metadata, settings.projection, settings.allow_conflicts)
     with ThreadPoolExecutor(1) as pool:
         reading = pool.submit(read_dataset, settings.dataset, classes, wanted, scans, executor, read)
         import_keras()

@@ -41,7 +41,7 @@ def test_a_signal_ends_a_run_with_one_line_and_keeps_what_was_extracted(phantoms
     assert (tmp_path / "metrics.json").read_text() == "{}"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["cache", "metrics.json"]
     process = start(phantoms, tmp_path)
-    assert "12 of 12 views are in the feature cache" in process.communicate(timeout=120)[0]
+    assert "12 of 12 images are in the feature cache" in process.communicate(timeout=120)[0]
 
 
 @pytest.mark.parametrize("name", ["covid19.model", pytest.param("covid19.h5", marks=pytest.mark.slow)])

@@ -74,7 +74,7 @@ def test_check_and_train_finish_and_name_every_bad_file(corpus, tmp_path, call_c
     bad = [name for name, outcome in expected.items() if outcome]
     named = {file["path"] for file in json.loads(done.stdout)["files"]}
     assert named >= {f"covid/{name}" for name in bad}
-    quick = ("-e", 1, "--folds", 0, "--views", 0, "--weights", "random", "--no-cache", "--no-audit")
+    quick = ("-e", 1, "--folds", 0, "--augmentations", 0, "--weights", "random", "--no-cache", "--no-audit")
     done = call_command("train", "-d", root, *quick, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "Traceback" not in done.stderr

@@ -37,7 +37,7 @@ def test_the_report_has_its_keys_and_they_agree(run):
     assert report["base"]["weights"] == "random"
     training = report["training"]
     assert (training["epochs"], training["batch_size"], training["learning_rate"]) == (5, 8, 0.001)
-    assert (training["views"], training["rotation"]) == (1, 15.0)
+    assert (training["augmentations"], training["rotation"]) == (1, 15.0)
     assert {len(training["history"][key]) for key in ("loss", "accuracy", "val_loss", "val_accuracy")} == {5}
     test = report["test"]
     assert sum(map(sum, test["confusion_matrix"])) == 2
@@ -96,7 +96,7 @@ def test_an_unreadable_image_is_skipped_and_listed_and_the_run_goes_on(run, tmp_
     data = tmp_path / "data"
     shutil.copytree(run.settings.dataset, data)
     (data / "covid" / "zero.png").touch()
-    report = train(run.settings_again(tmp_path, data, epochs=1, views=0))
+    report = train(run.settings_again(tmp_path, data, epochs=1, augmentations=0))
     assert report["dataset"]["skipped"] == [{"path": "covid/zero.png", "reason": "the file is empty"}]
     assert report["dataset"]["images"] == 12
     assert "skipped 'covid/zero.png': the file is empty" in capsys.readouterr().err
@@ -115,7 +115,7 @@ def test_three_classes_train_too(tmp_path, run):
     data = tmp_path / "data"
     shutil.copytree(run.settings.dataset, data)
     write_noise(data, {"bacteria": 3})
-    report = train(run.settings_again(tmp_path, data, epochs=1, views=0, positive="bacteria"))
+    report = train(run.settings_again(tmp_path, data, epochs=1, augmentations=0, positive="bacteria"))
     assert np.shape(report["test"]["confusion_matrix"]) == (3, 3)
     assert report["test"]["positive"] == "bacteria"
 
@@ -207,7 +207,9 @@ def test_a_threshold_without_cross_validation_is_refused(run, tmp_path):
 @pytest.mark.slow
 def test_on_the_real_images_the_figure_by_patient_is_the_headline_and_the_one_by_image_is_beside_it(tmp_path, capsys):
     table = SHARED / "ieee8023" / "metadata.csv"
-    cross = train(settings_in(tmp_path, SHARED / "seed50", metadata=table, epochs=25, views=0, repeats=5))["cross_validation"]
+    cross = train(settings_in(tmp_path, SHARED / "seed50", metadata=table, epochs=25, augmentations=0, repeats=5))[
+        "cross_validation"
+    ]
     assert cross["by_image"]["accuracy"] == pytest.approx(0.94, abs=0.04)
     assert 0.8 <= cross["accuracy"]["value"] <= cross["by_image"]["accuracy"]
     assert "cross-validated by patient" in capsys.readouterr().out

@@ -14,13 +14,13 @@ from numpy.typing import NDArray
 from scipy.special import softmax
 
 from covid19.audit.sources import describe_sources
-from covid19.audit.verdict import Question, judge, make_probe
+from covid19.audit.verdict import LabelledFolds, assess_shortcuts, make_probe
 from covid19.core.console import shortened, warn
 from covid19.core.executor.executor import Executor
 from covid19.core.settings import Settings
 from covid19.data.dataset import Dataset, Record
 from covid19.data.images import Read, read_picture
-from covid19.data.lungs import Cover, cover_of, find_masks, share_inside, usable_masks
+from covid19.data.lungs import Occlusion, find_masks, occlusion_of, share_inside, usable_masks
 from covid19.data.measurements.registry import ProbeMeasurements
 from covid19.data.scan import scan_files
 from covid19.data.scan_cache import ScanCache
@@ -41,25 +41,25 @@ Members = NDArray[np.intp]
 MOST = 20_000  # images that are audited: of 10,000 a class an AUC's standard error is below 0.005, and all fits into memory
 
 
-class Seen(NamedTuple):
+class AuditInputs(NamedTuple):
     """What the audit looks at: all images, or `MOST` of them.
 
     Attributes:
         at: their positions, sorted, (m,).
         features: of the images as they are, float32 (m, 512).
         untrained: the same of a base that was never trained, or None if the run's base is that.
-        hidden: of the images with their lungs hidden, (m, 512) by the probe's name; empty in the quick audit.
+        occluded: of the images with their lungs hidden, (m, 512) by the probe's name; empty in the quick audit.
         probes: what the cheap probes see, float64 (m, numbers) by name; see `probes.probe_inputs`.
     """
 
     at: Members
     features: Array
     untrained: Array | None
-    hidden: dict[str, Array]
+    occluded: dict[str, Array]
     probes: dict[str, NDArray[np.float64]]
 
 
-def audited(labels: Sequence[str], seed: int) -> Members:
+def audit_sample(labels: Sequence[str], seed: int) -> Members:
     """The positions of the images to audit: all, or of more than `MOST` an equal share of each class, drawn by a seed."""
     if len(labels) <= MOST:
         return np.arange(len(labels))
@@ -79,7 +79,7 @@ def measurements_of(records: Sequence[Record], scans: ScanCache, executor: Execu
 
 
 def audit(
-    dataset: Dataset, positive: str, labels: Array, estimate: Estimate, seen: Seen, settings: Settings
+    dataset: Dataset, positive: str, labels: Array, estimate: Estimate, inputs: AuditInputs, settings: Settings
 ) -> dict[str, Any] | None:
     """Probe the data set by the run's own folds.
 
@@ -88,34 +88,34 @@ def audit(
         positive: the positive class; all others together are the other side.
         labels: one-hot, float32 (n, classes).
         estimate: its probabilities are out of fold, or of a model that never saw the images.
-        seen: what the base saw.
+        inputs: what the base saw.
         settings: audit, seed, lung_box and those of the head.
 
     Returns:
-        What `judge` returns, `sources`, and room for `lungs`; None without an audit, or without cross-validation.
+        What `assess_shortcuts` returns, `sources`, and room for `lungs`; None without an audit, or without cross-validation.
     """
     index = dataset.classes.index(positive)
     if estimate.probabilities is None or settings.audit == "none":
         return None
-    records = [dataset.records[i] for i in seen.at]
-    said, labels = estimate.probabilities[seen.at], labels[seen.at]
-    divisions = _within(estimate.divisions, seen.at, len(dataset.records))
-    question = Question(labels.argmax(axis=1) == index, [record.group for record in records], divisions, settings.seed)
+    records = [dataset.records[i] for i in inputs.at]
+    said, labels = estimate.probabilities[inputs.at], labels[inputs.at]
+    divisions = _within(estimate.divisions, inputs.at, len(dataset.records))
+    question = LabelledFolds(labels.argmax(axis=1) == index, [record.group for record in records], divisions, settings.seed)
     probes = [
-        make_probe(name, inputs, question, lung_blind=name != "thumbnail") for name, inputs in seen.probes.items()
+        make_probe(name, values, question, lung_blind=name != "thumbnail") for name, values in inputs.probes.items()
     ]  # fmt: skip
 
     def retrained(features: Array) -> NDArray[np.float64]:
         logits = cross_validate(features[:, None], labels, divisions, settings)
         return np.asarray(softmax(logits, axis=2).mean(axis=0)[:, index], float)
 
-    for name, features in seen.hidden.items():
+    for name, features in inputs.occluded.items():
         probes.append(make_probe(name, features.astype(float), question, scores=retrained(features)))
-    if settings.audit == "full" and seen.untrained is not None:
-        inputs, scores = seen.untrained.astype(float), retrained(seen.untrained)
-        probes.append(make_probe("untrained base", inputs, question, lung_blind=False, scores=scores))
-    sources = describe_sources(records, seen.features, question.positive, divisions)
-    return judge(probes, said[:, index].astype(float), question) | {
+    if settings.audit == "full" and inputs.untrained is not None:
+        scores = retrained(inputs.untrained)
+        probes.append(make_probe("untrained base", inputs.untrained.astype(float), question, lung_blind=False, scores=scores))
+    sources = describe_sources(records, inputs.features, question.positive, divisions)
+    return assess_shortcuts(probes, said[:, index].astype(float), question) | {
         "images": len(records), "sources": sources, "lungs": None,
     }  # fmt: skip
 
@@ -127,9 +127,9 @@ def _within(divisions: Sequence[Sequence[Fold]], at: Members, count: int) -> Seq
     return [[Fold(*(own[own >= 0] for own in (place[fold.train], place[fold.held_out]))) for fold in one] for one in divisions]
 
 
-def covers_of(
+def occlusions_of(
     records: Sequence[Record], settings: Settings, read: Read = read_picture, tell: bool = False
-) -> dict[str, list[Cover]]:
+) -> dict[str, list[Occlusion]]:
     """What hides the lungs of each image, by the probe's name: the box, and the masks if there are any.
 
     Args:
@@ -142,26 +142,26 @@ def covers_of(
         InputError: the folder of masks holds none.
     """
     masks = find_masks(settings.lung_masks)
-    named = {"lungs hidden (box)": [cover_of(record.path, settings.lung_box, {}) for record in records]}
+    named = {"lungs hidden (box)": [occlusion_of(record.path, settings.lung_box, {}) for record in records]}
     usable, lines = usable_masks(masks, {record.path.stem for record in records}, read)
     for line in shortened(lines) if tell else ():
         warn(line)
     if usable:
-        named["lungs hidden (masks)"] = [cover_of(record.path, settings.lung_box, usable) for record in records]
+        named["lungs hidden (masks)"] = [occlusion_of(record.path, settings.lung_box, usable) for record in records]
     return named
 
 
-def hidden_features(
+def occluded_features(
     records: Sequence[Record], base: keras.Model, weights: Weights, extractor: Extractor, read: Read, settings: Settings
 ) -> dict[str, Array]:
     """What the base sees with the lungs hidden, float32 (n, 512) by the probe's name; nothing in the quick audit."""
     if settings.audit != "full":
         return {}
-    return {
-        name: extractor.extract([View(record, cover=cover) for record, cover in zip(records, covers, strict=True)], base,
-                                weights.digest).features[np.arange(len(records)), 0]
-        for name, covers in covers_of(records, settings, read, tell=True).items()
-    }  # fmt: skip
+    occluded = {}
+    for name, occlusions in occlusions_of(records, settings, read, tell=True).items():
+        views = [View(record, occlusion=occlusion) for record, occlusion in zip(records, occlusions, strict=True)]
+        occluded[name] = extractor.extract(views, base, weights.digest).features[np.arange(len(records)), 0]
+    return occluded
 
 
 def lungs_looked_at(
@@ -182,7 +182,7 @@ def lungs_looked_at(
         What `_where_it_looks` returns, and `untrained`, the same by class, or None if the run's base is that.
     """
     tested = [dataset.records[i] for i in split.test]
-    tested = [tested[i] for i in audited([record.label for record in tested], settings.seed)]
+    tested = [tested[i] for i in audit_sample([record.label for record in tested], settings.seed)]
     found = _where_it_looks(tested, dataset.classes, base, heads, read, settings)
     if untrained is None:
         return found | {"untrained": None}
@@ -209,8 +209,8 @@ def _where_it_looks(
     Returns:
         `by_class`, and `area`, the share that would lie there by chance.
     """
-    covers = list(covers_of(records, settings, read).values())[-1]
-    flags = np.stack([cover.flags(read) for cover in covers])
+    occlusions = list(occlusions_of(records, settings, read).values())[-1]
+    flags = np.stack([occlusion.flags(read) for occlusion in occlusions])
     shares = np.full(len(records), np.nan)
     for batch in load_batches([View(record) for record in records], read):
         if not batch.positions:

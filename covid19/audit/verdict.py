@@ -46,7 +46,7 @@ class Probe(NamedTuple):
     p_value: float | None
 
 
-class Question(NamedTuple):
+class LabelledFolds(NamedTuple):
     """What every probe is asked.
 
     Attributes:
@@ -65,7 +65,7 @@ class Question(NamedTuple):
 def make_probe(
     name: str,
     inputs: Floats,
-    question: Question,
+    question: LabelledFolds,
     lung_blind: bool = True,
     scores: Floats | None = None,
 ) -> Probe:
@@ -114,7 +114,7 @@ def ridge_scores(inputs: Floats, targets: Floats, divisions: Sequence[Sequence[F
     return scores
 
 
-def _permuted(question: Question) -> Floats:
+def _permuted(question: LabelledFolds) -> Floats:
     """Labels (n, 1 + permutations): the true ones, then each patient with another's.
 
     A patient with images of both classes keeps them, and the labels change places among these images.
@@ -154,7 +154,7 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return corrected.tolist()
 
 
-def judge(probes: Sequence[Probe], model: Floats, question: Question) -> dict[str, Any]:
+def assess_shortcuts(probes: Sequence[Probe], model: Floats, question: LabelledFolds) -> dict[str, Any]:
     """Weigh the probes against the model.
 
     Args:
@@ -176,12 +176,12 @@ def judge(probes: Sequence[Probe], model: Floats, question: Question) -> dict[st
     )
     once = np.ones((1, len(positive)))
     aucs = {name: float(ranking.roc_auc(once)[0]) for name, ranking in rankings.items()}
-    guilty = [probe for probe in blind if corrected[probe.name] < SIGNIFICANT]
+    significant = [probe for probe in blind if corrected[probe.name] < SIGNIFICANT]
     # A network sees pixels, no files: what the file tells is a warning about the data, not an explanation of the score.
-    explaining = [p for p in guilty if p.name != FILES and aucs["the model"] - aucs[p.name] <= NEAR]
-    best = max(explaining or guilty or blind, key=lambda probe: aucs[probe.name]).name
+    explaining = [p for p in significant if p.name != FILES and aucs["the model"] - aucs[p.name] <= NEAR]
+    best = max(explaining or significant or blind, key=lambda probe: aucs[probe.name]).name
     fewest = min(len(set(np.asarray(groups)[side])) for side in (positive, ~positive))
-    verdict = "explained" if explaining else "present" if guilty else "too-few" if fewest < FEW else "none-found"
+    verdict = "explained" if explaining else "present" if significant else "too-few" if fewest < FEW else "none-found"
     return {
         "verdict": verdict,
         "probes": [

@@ -121,19 +121,20 @@ def _add_run_flags(parser: argparse.ArgumentParser) -> None:
         help="seed of the split, the rotations and the training (default %(default)s)",
     )
     add(
+        "--augmentations",
         "--views",
         type=whole(0, 1000),
-        default=Settings.views,
+        default=Settings.augmentations,
         metavar="N",
-        help="rotated views of each training image beside the image itself; "
-        "each costs one run of the base (default %(default)s)",
+        help="rotated copies of each training image beside the image itself; "
+        "each costs one forward pass of the backbone (default %(default)s)",
     )
     add(
         "--rotation",
         type=degrees,
         default=Settings.rotation,
         metavar="DEG",
-        help="largest rotation of a view, degrees either way (default %(default)s)",
+        help="largest rotation of a copy, degrees either way (default %(default)s)",
     )
     add(
         "--weights",

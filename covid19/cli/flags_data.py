@@ -50,13 +50,14 @@ def add_data_flags(parser: argparse.ArgumentParser) -> None:
         "--metadata",
         type=address,
         metavar="FILE",
-        help="table with patient and view of each image, as of ieee8023's collection (default: metadata.csv in the dataset)",
+        help="table of each image's patient and projection, as in the ieee8023 collection (default: DATASET/metadata.csv)",
     )
     add(
+        "--projection",
         "--view",
         choices=("PA", "any"),
-        default=Settings.view,
-        help="PA leaves out images whose known view is another; any keeps them (default %(default)s)",
+        default=Settings.projection,
+        help="PA leaves out images of another known projection (DICOM View Position); any keeps them (default %(default)s)",
     )
     add_file_timeout_flag(parser)
     add(

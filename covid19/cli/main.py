@@ -228,7 +228,7 @@ def _prepare(collection: Path | None, kaggle: Path | None, download: bool, contr
     prepare(Recipe(collection=collection, kaggle=kaggle, controls=controls, **given))
 
 
-def _check(dataset: Path, as_json: bool, metadata: Path | None, view: str, file_timeout: float, **cache: Any) -> int:
+def _check(dataset: Path, as_json: bool, metadata: Path | None, projection: str, file_timeout: float, **cache: Any) -> int:
     from covid19.core.console import say
     from covid19.core.outputs import json_text
     from covid19.data.check import check, describe
@@ -236,6 +236,6 @@ def _check(dataset: Path, as_json: bool, metadata: Path | None, view: str, file_
     from covid19.features.cache import open_caches
 
     with open_caches(**cache) as caches:
-        findings = check(dataset, Filter(metadata, view), caches.scans, file_timeout)
+        findings = check(dataset, Filter(metadata, projection), caches.scans, file_timeout)
     say(json_text(findings, indent=2) if as_json else describe(findings))
     return DONE if findings["sound"] else FAILED

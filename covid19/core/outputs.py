@@ -246,7 +246,7 @@ def _put_back(output: _Output) -> None:
 
 
 @contextmanager
-def written_whole(target: Path, private: bool = False) -> Iterator[Path]:
+def atomic_write(target: Path, private: bool = False) -> Iterator[Path]:
     """A draft for one file, moved into place at the end, so that a crash never leaves half a file or destroys the last one."""
     with OutputTransaction() as outputs:
         yield outputs.draft(target, private)

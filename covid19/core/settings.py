@@ -21,13 +21,13 @@ class Settings:
         batch_size: images in one step of the head's training.
         test_size: share of each class that is held out, in (0, 1).
         seed: of the split, the views' angles, the head's first weights and the order of training.
-        views: rotated views of each training image, beside the image itself.
+        augmentations: rotated copies of each training image, beside the image itself.
         rotation: largest angle of a rotated view, in degrees either way.
         weights: 'auto', 'imagenet', 'random' or the path of a file in the official no-top layout.
         positive: the positive class; None chooses the one whose name contains 'covid', else the first.
         start_from: an earlier model whose head the training starts from, or None.
         metadata: the collection's table; None takes `metadata.csv` in the data set's root if it is there.
-        view: 'PA' leaves out images whose known view is another, 'any' keeps them.
+        projection: 'PA' leaves out images whose known projection (DICOM View Position) is another, 'any' keeps them.
         groups: whether patients and duplicates are kept on one side of the split.
         allow_conflicts: drop an image that lies under two classes, rather than refuse the data set.
         folds: parts of the cross-validation, 2 or more; 0 does without.
@@ -54,13 +54,13 @@ class Settings:
     batch_size: int = 8
     test_size: float = 0.2
     seed: int = 42
-    views: int = 1
+    augmentations: int = 1
     rotation: float = 15.0
     weights: str = "auto"
     positive: str | None = None
     start_from: Path | None = None
     metadata: Path | None = None
-    view: str = "PA"
+    projection: str = "PA"
     groups: bool = True
     allow_conflicts: bool = False
     folds: int = 5

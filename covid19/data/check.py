@@ -48,7 +48,7 @@ def check(root: Path, wanted: Filter, scans: ScanCache, file_timeout_s: float = 
         file_timeout_s: seconds that reading one file may take.
 
     Returns:
-        JSON values: `root`, `sound`, `problems`, `warnings`, `classes` (counts of each), `views`, `patients_by_rule`,
+        JSON values: `root`, `sound`, `problems`, `warnings`, `classes` (counts of each), `projections`, `patients_by_rule`,
         `sources` {`table`: images by source and class, `guess`: see `guess_by_source`}, `metadata`, `files` [{path, why}].
 
     Raises:
@@ -70,7 +70,7 @@ def check(root: Path, wanted: Filter, scans: ScanCache, file_timeout_s: float = 
         "problems": problems,
         "warnings": _warnings(dataset, counts, sources["guess"]),
         "classes": counts,
-        **{key: described[key] for key in ("views", "patients_by_rule", "metadata")},
+        **{key: described[key] for key in ("projections", "patients_by_rule", "metadata")},
         "sources": sources,
         "files": files,
     }
@@ -137,12 +137,12 @@ def _count(records: Sequence[Record], skipped: Counter[str], duplicates: Counter
     return {
         "files": len(records) + sum(skipped.values()),
         "unreadable": skipped["unreadable"],
-        "other view": skipped["view"],
+        "other projection": skipped["projection"],
         "under two classes": skipped["conflict"],
         "images": len(records),
         "patients": len({record.patient for record in records}),
         "patient unknown": sum(record.rule == "none" for record in records),
-        "view unknown": sum(not record.view for record in records),
+        "projection unknown": sum(not record.projection for record in records),
         "exact duplicates": duplicates["exact"],
         "near duplicates": duplicates["near"] - duplicates["exact"],
         **{kind: odd[kind] for kind in DETAILS},
@@ -203,9 +203,9 @@ def _warnings(dataset: Dataset, classes: dict[str, dict[str, int]], guess: Findi
     texts = {
         "file(s) cannot be read and are left out": total("unreadable"),
         "file(s) lie in no class folder and are left out": strays,
-        "image(s) have another view and are left out": total("other view"),
+        "image(s) have another projection and are left out": total("other projection"),
         f"of {images} images have no known patient: each counts as a patient of its own": total("patient unknown"),
-        f"of {images} images have no known view: they are taken for PA": total("view unknown"),
+        f"of {images} images have no known projection: they are taken for PA": total("projection unknown"),
         **{f"image(s) are {text}": total(kind) for kind, text in DETAILS.items()},
         f"of {images} images have no stated licence: ask before they are passed on": images - total("licence stated"),
         "image(s) have rows that contradict each other in the metadata": len((dataset.metadata or {}).get("conflicts", ())),
@@ -231,7 +231,7 @@ def describe(findings: Finding) -> str:
     labels = list(findings["classes"])
     rows = [[name, *(str(findings["classes"][label][name]) for label in labels)] for name in findings["classes"][labels[0]]]
     lines = [*_table(["", *labels], rows), ""]
-    lines.append("views: " + ", ".join(f"{view} {count}" for view, count in findings["views"].items()))
+    lines.append("projections: " + ", ".join(f"{projection} {count}" for projection, count in findings["projections"].items()))
     lines.append("patients known by: " + ", ".join(f"{rule} {count}" for rule, count in findings["patients_by_rule"].items()))
     if metadata := findings["metadata"]:
         lines.append(

@@ -25,7 +25,7 @@ class Skipped(NamedTuple):
     Attributes:
         path: relative to the data set's root.
         reason: in words.
-        kind: 'unreadable', 'view', 'conflict' or 'stray'.
+        kind: 'unreadable', 'projection', 'conflict' or 'stray'.
     """
 
     path: str
@@ -69,7 +69,7 @@ class Record:
         digest: SHA-256 of its bytes, in hexadecimal.
         patient: the same for all images of one patient.
         rule: what told the patient: 'metadata', 'dicom', 'name' or 'none'.
-        view: such as 'PA'; '' where nothing tells.
+        projection: such as 'PA'; '' where nothing tells.
         entry: what the metadata says; its source is that of the file's name where the metadata names none.
         stats: what decoding told.
         group: the same for images of one patient and for duplicates; no group stands on both sides of a split.
@@ -81,7 +81,7 @@ class Record:
     digest: str
     patient: str
     rule: str
-    view: str
+    projection: str
     entry: Entry
     stats: ImageStats
     group: int = -1
@@ -150,7 +150,7 @@ class Dataset:
 
     def as_json(self) -> dict[str, Any]:
         """What a report says of the data; paths are relative to the root."""
-        views = Counter(record.view or "unknown" for record in self.records)
+        projections = Counter(record.projection or "unknown" for record in self.records)
         return {
             "root": str(self.root),
             "classes": list(self.classes),
@@ -159,7 +159,7 @@ class Dataset:
             "patients": len({record.patient for record in self.records}),
             "patients_by_class": {label: len(patients) for label, patients in self.patients().items()},
             "patients_by_rule": dict(Counter(record.rule for record in self.records)),
-            "views": dict(sorted(views.items())),
+            "projections": dict(sorted(projections.items())),
             "duplicates": self.duplicates(),
             "metadata": self.metadata,
             "skipped": [{"path": path, "reason": reason} for path, reason, _ in self.skipped],

@@ -18,7 +18,7 @@ Flags = NDArray[np.bool_]
 LUNG_BOX: Box = (0.12, 0.15, 0.88, 0.85)  # left, top, right, bottom, as shares of the picture
 
 
-class Cover(NamedTuple):
+class Occlusion(NamedTuple):
     """What is hidden of a picture.
 
     Attributes:
@@ -102,10 +102,10 @@ def share_inside(maps: NDArray[np.float32], flags: Flags) -> NDArray[np.float64]
     return np.asarray((flat * areas).sum(axis=(1, 2)) / flat.sum(axis=(1, 2)))
 
 
-def cover_of(path: Path, box: Box, masks: dict[str, Path]) -> Cover:
+def occlusion_of(path: Path, box: Box, masks: dict[str, Path]) -> Occlusion:
     """What hides the lungs of an image: its mask, else the box."""
     mask = masks.get(path.stem)
-    return Cover(box, mask, f"mask:{file_digest(mask)}" if mask else f"box:{box}")
+    return Occlusion(box, mask, f"mask:{file_digest(mask)}" if mask else f"box:{box}")
 
 
 def find_masks(folder: Path | None) -> dict[str, Path]:

@@ -29,7 +29,7 @@ class Entry:
 
     Attributes:
         patient: the collection's number or name of the patient.
-        view: 'PA', 'AP', 'AP Supine', 'L', 'Axial' ... as written, or 'CT' where only the modality says so.
+        projection: 'PA', 'AP', 'AP Supine', 'L', 'Axial' ... as written, or 'CT' where only the modality says so.
         finding: the last part of the finding's path, such as 'COVID-19' or 'COVID-19, ARDS'; '' for todo and Unknown.
         source: where the image was published: column `source`, else the doi, else the url's host.
         license: as written.
@@ -37,7 +37,7 @@ class Entry:
     """
 
     patient: str = ""
-    view: str = ""
+    projection: str = ""
     finding: str = ""
     source: str = ""
     license: str = ""
@@ -106,7 +106,7 @@ def read_metadata(path: Path) -> Metadata:
         raise InputError(
             f"metadata '{path}' cannot be read ({error}); expected a CSV table: give another with --metadata"
         ) from error
-    conflicts = tuple(sorted(name for name, rows in found.items() if len({(row.patient, row.view) for row in rows}) > 1))
+    conflicts = tuple(sorted(name for name, rows in found.items() if len({(row.patient, row.projection) for row in rows}) > 1))
     entries = {name: _agreed(rows) for name, rows in found.items()}
     return Metadata(path, sum(map(len, found.values())), entries, conflicts)
 
@@ -142,13 +142,13 @@ def _plain(cell: str) -> str:
 
 def _entry(cells: Mapping[str, str]) -> Entry:
     finding = cells.get("finding", "").rsplit("/", 1)[-1].strip()
-    view = cells.get("view", "")
-    if cells.get("modality", "").upper().startswith("CT") and view.upper() in ("", "PA", "AP"):
-        view = "CT"
+    projection = cells.get("view", "")
+    if cells.get("modality", "").upper().startswith("CT") and projection.upper() in ("", "PA", "AP"):
+        projection = "CT"
     host = re.sub(r"^\w+://(www\.)?([^/]+).*$", r"\2", cells.get("url", ""))
     return Entry(
         patient=cells.get("patientid", ""),
-        view=view,
+        projection=projection,
         finding="" if finding.lower() in NO_FINDING else finding,
         source=cells.get("source", "") or cells.get("doi", "").removeprefix("doi:") or host,
         license=cells.get("license", ""),

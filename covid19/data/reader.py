@@ -37,12 +37,12 @@ class Filter:
 
     Attributes:
         metadata: the collection's table; None takes `metadata.csv` in the root if it is there.
-        view: 'PA' leaves out images whose known view is another, 'any' keeps them.
+        projection: 'PA' leaves out images whose known projection is another, 'any' keeps them.
         allow_conflicts: drop an image that lies under two classes, rather than refuse the data set.
     """
 
     metadata: Path | None = None
-    view: str = "PA"
+    projection: str = "PA"
     allow_conflicts: bool = False
 
 
@@ -87,8 +87,8 @@ def survey(root: Path, classes: tuple[str, ...], wanted: Filter, scans: ScanCach
             skipped.append(Skipped(image.name, scan.problem, "unreadable"))
         else:
             record = _record(root, image, scan, scan.stats, metadata)
-            if wanted.view != "any" and record.view.upper() not in ("", wanted.view):
-                skipped.append(Skipped(image.name, f"view {record.view}, not {wanted.view}", "view"))
+            if wanted.projection != "any" and record.projection.upper() not in ("", wanted.projection):
+                skipped.append(Skipped(image.name, f"projection {record.projection}, not {wanted.projection}", "projection"))
             else:
                 records.append(record)
     near = _near(records)
@@ -155,9 +155,9 @@ def _scan(paths: Sequence[Path], cache: ScanCache, executor: Executor, read: Rea
 def _record(root: Path, image: Listed, scan: FileScan, stats: ImageStats, metadata: Metadata | None) -> Record:
     entry = (metadata and metadata.of(image.name)) or Entry()
     patient = find_patient(image.name, entry.patient, scan.dicom_tags.get("patient", ""))
-    view = entry.view or ("CT" if scan.dicom_tags.get("modality") == "CT" else scan.dicom_tags.get("view", ""))
+    projection = entry.projection or ("CT" if scan.dicom_tags.get("modality") == "CT" else scan.dicom_tags.get("view", ""))
     entry = replace(entry, source=entry.source or collection_of(image.name))
-    return Record(root, image.name, image.label, scan.digest, patient.name, patient.rule, view, entry, stats)
+    return Record(root, image.name, image.label, scan.digest, patient.name, patient.rule, projection, entry, stats)
 
 
 def _near(records: Sequence[Record]) -> Numbers:

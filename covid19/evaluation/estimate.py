@@ -19,7 +19,7 @@ from covid19.data.dataset import Dataset
 from covid19.evaluation.bootstrap import calibration_error
 from covid19.evaluation.calibration import choose_threshold, fit_temperature, log_loss, operating_points, reliability
 from covid19.evaluation.cross_validation import Fold, cross_validate, make_folds
-from covid19.evaluation.metrics import decide, evaluate, predictive_values, proportion
+from covid19.evaluation.metrics import evaluate, predict_labels, predictive_values, proportion
 from covid19.model.head import Features
 
 Array = NDArray[np.float32]
@@ -87,7 +87,7 @@ def estimate(
     numbers = evaluate(labels, probabilities, dataset.classes, positive, groups, threshold)
     score, is_positive = probabilities[:, index].astype(float), truth == index
     prevalence = settings.prevalence or float(np.delete(is_positive, train).mean())
-    values = predictive_values(is_positive, decide(probabilities, index, threshold) == index, prevalence)
+    values = predictive_values(is_positive, predict_labels(probabilities, index, threshold) == index, prevalence)
     return Estimate(probabilities, temperature, threshold, {
         "folds": len(divisions[0]),
         "repeats": len(divisions),

@@ -43,7 +43,7 @@ def proportion(hits: int, total: int, level: float = 0.95) -> dict[str, float | 
     return {"value": hits / total, "low": float(interval.low), "high": float(interval.high)}
 
 
-def decide(probabilities: NDArray[np.float32], positive: int, threshold: float | None) -> Whole:
+def predict_labels(probabilities: NDArray[np.float32], positive: int, threshold: float | None) -> Whole:
     """The class called for each row of probabilities, intp (n,).
 
     Args:
@@ -74,7 +74,7 @@ def evaluate(
         classes: names in the order of the columns.
         positive: the class whose recall is the sensitivity; the recall of all others together is the specificity.
         groups: of each image, the same for images of one patient; None takes each for its own.
-        threshold: as `decide` takes it.
+        threshold: as `predict_labels` takes it.
 
     Returns:
         `positive`, `threshold`, `confusion_matrix` (rows true, columns called), `report` (precision, recall, F1 and support by
@@ -83,7 +83,7 @@ def evaluate(
         `by_class`, each against the rest, and the `macro` means of `roc_auc`, `average_precision` and `f1`.
     """
     true, index = truth.argmax(axis=1), list(classes).index(positive)
-    called = decide(probabilities, index, threshold)
+    called = predict_labels(probabilities, index, threshold)
     together = list(range(len(true)) if groups is None else groups)
     statistics = _statistics(true, called, probabilities.astype(np.float64), index)
     values = {name: float(value[0]) for name, value in statistics(np.ones((1, len(true)))).items()}

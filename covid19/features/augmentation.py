@@ -13,15 +13,15 @@ from numpy.typing import NDArray
 
 from covid19.core.settings import Settings
 from covid19.data.dataset import Record
-from covid19.data.lungs import Cover
+from covid19.data.lungs import Occlusion
 
 
-class Shot(NamedTuple):
+class ViewSpec(NamedTuple):
     """What a view takes of an image: its file, an angle in degrees, and what is hidden. All that another machine needs."""
 
     path: Path
     angle: float
-    cover: Cover | None
+    occlusion: Occlusion | None
 
 
 class View(NamedTuple):
@@ -29,21 +29,21 @@ class View(NamedTuple):
 
     record: Record
     angle: float = 0.0
-    cover: Cover | None = None
+    occlusion: Occlusion | None = None
 
     @property
-    def hidden(self) -> str:
+    def occlusion_key(self) -> str:
         """What of the picture is hidden, for the feature cache."""
-        return self.cover.identity if self.cover else ""
+        return self.occlusion.identity if self.occlusion else ""
 
     @property
-    def shot(self) -> Shot:
+    def spec(self) -> ViewSpec:
         """What it takes of its image."""
-        return Shot(self.record.path, self.angle, self.cover)
+        return ViewSpec(self.record.path, self.angle, self.occlusion)
 
 
-def views_of(records: Sequence[Record], turned: Collection[int], settings: Settings) -> list[View]:
-    """The views of each record, 1 + `settings.views` side by side: the image itself, then rotated ones.
+def augmented_views(records: Sequence[Record], turned: Collection[int], settings: Settings) -> list[View]:
+    """The views of each record, 1 + `settings.augmentations` side by side: the image itself, then rotated ones.
 
     Args:
         records: of the whole data set.
@@ -54,7 +54,7 @@ def views_of(records: Sequence[Record], turned: Collection[int], settings: Setti
     return [
         View(record, rotation_angle(record.digest, view, settings.seed, settings.rotation) if position in turned else 0.0)
         for position, record in enumerate(records)
-        for view in range(1 + settings.views)
+        for view in range(1 + settings.augmentations)
     ]
 
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from covid19.core.executor.background import in_background
 from covid19.data.images import Pixels, Read, why_unreadable
 from covid19.data.lungs import hide
-from covid19.features.augmentation import Shot, View, rotate
+from covid19.features.augmentation import View, ViewSpec, rotate
 
 Array = NDArray[np.float32]
 
@@ -38,7 +38,7 @@ class Batch(NamedTuple):
         return np.asarray(self.pixels / np.float32(255), np.float32)
 
 
-def load_batches(views: Sequence[View] | Sequence[Shot], read: Read, ahead: int = AHEAD) -> Iterator[Batch]:
+def load_batches(views: Sequence[View] | Sequence[ViewSpec], read: Read, ahead: int = AHEAD) -> Iterator[Batch]:
     """Decode and rotate in threads while the caller works; memory does not grow with the number of views.
 
     Args:
@@ -48,22 +48,22 @@ def load_batches(views: Sequence[View] | Sequence[Shot], read: Read, ahead: int 
     """
 
     def load(start: int) -> Batch:
-        shots = [view.shot if isinstance(view, View) else view for view in views[start : start + BATCH]]
-        return _load(dict(enumerate(shots, start)), read)
+        specs = [view.spec if isinstance(view, View) else view for view in views[start : start + BATCH]]
+        return _load(dict(enumerate(specs, start)), read)
 
     return in_background(load, range(0, len(views), BATCH), ahead)
 
 
-def _load(shots: dict[int, Shot], read: Read) -> Batch:
+def _load(specs: dict[int, ViewSpec], read: Read) -> Batch:
     decoded: dict[Path, Pixels] = {}
     pictures: dict[int, Pixels] = {}
     problems: dict[int, str] = {}
-    for position, (path, angle, cover) in shots.items():
+    for position, (path, angle, occlusion) in specs.items():
         try:
             if path not in decoded:
                 decoded[path] = read(path).pixels
             turned = rotate(decoded[path], angle)
-            pictures[position] = hide(turned, cover.flags(read)) if cover else turned
+            pictures[position] = hide(turned, occlusion.flags(read)) if occlusion else turned
         except (OSError, ValueError) as error:
             problems[position] = why_unreadable(error)
     pixels = np.stack(list(pictures.values())) if pictures else np.empty((0, 1, 1, 3), np.uint8)

@@ -24,16 +24,16 @@ WIDTH = 512
 LARGEST_FEATURE = 1e30  # see `magnitudes`
 
 
-def feature_key(digest: str, angle: float, base: str, hidden: str = "") -> bytes:
+def feature_key(digest: str, angle: float, base: str, occlusion: str = "") -> bytes:
     """The identity of a feature: 16 bytes of a hash over all that it depends on.
 
     Args:
         digest: of the image file's bytes.
         angle: of the view, in degrees.
         base: digest of the base's weights and preprocessing.
-        hidden: what is covered of the picture, see `lungs.Cover`.
+        hidden: what is covered of the picture, see `lungs.Occlusion`.
     """
-    text = f"{PREPROCESSING_VERSION}/{base}/{digest}/{angle!r}" + (f"/{hidden}" if hidden else "")
+    text = f"{PREPROCESSING_VERSION}/{base}/{digest}/{angle!r}" + (f"/{occlusion}" if occlusion else "")
     return hashlib.blake2b(text.encode(), digest_size=16).digest()
 
 

@@ -93,10 +93,10 @@ class Extractor:
         features = new_matrix(len(views) // each, each, WIDTH, self._cache.folder)
         missing = _from_cache(keys, wanted, features, self._cache)
         if len(missing) < len(wanted):
-            say(f"{len(wanted) - len(missing)} of {len(wanted)} views are in the feature cache")
+            say(f"{len(wanted) - len(missing)} of {len(wanted)} images are in the feature cache")
         if len(missing):
             lost: dict[str, str] = {}
-            with Progress("Extracting features", len(missing), "views") as progress:
+            with Progress("Extracting features", len(missing), "images") as progress:
                 for positions, computed, problems in self._run(base, [views[i] for i in missing], precision):
                     rows = missing[positions]
                     self._cache.put(zip((key.tobytes() for key in keys[rows]), computed, strict=True))
@@ -150,7 +150,7 @@ def _keys(views: Sequence[View], identity: str) -> NDArray[np.uint64]:
     """Each key as a pair of numbers: a million in one array rather than in a million objects."""
     joined = bytearray()
     for view in views:
-        joined += feature_key(view.record.digest, view.angle, identity, view.hidden)
+        joined += feature_key(view.record.digest, view.angle, identity, view.occlusion_key)
     return np.frombuffer(joined, np.uint64).reshape(-1, 2)
 
 

@@ -15,25 +15,25 @@ from covid19.core.addresses import absolute_text, as_path
 from covid19.core.executor.executor import Resources, Task
 from covid19.data.decoding import MODULES
 from covid19.data.images import read_picture
-from covid19.features.augmentation import Shot, View
+from covid19.features.augmentation import View, ViewSpec
 from covid19.features.backbone.vgg16 import base_arrays, base_of, is_trained, pooled
 from covid19.features.batches import AHEAD, load_batches
 
 Array = NDArray[np.float32]
-Item = tuple[str, float, Any]  # path, angle and cover of a `Shot`, such that every machine understands the path
+Item = tuple[str, float, Any]  # path, angle and occlusion of a `ViewSpec`, such that every machine understands the path
 
 MAX_RELATIVE_ERROR = 1e-2  # by which mixed precision may change the features of an image
 
 
 def portable(view: View) -> Item:
     """What a view takes of its image, for any machine that sees the files."""
-    path, angle, cover = view.shot
-    return absolute_text(path), angle, cover and cover._replace(mask=cover.mask and cover.mask.absolute())
+    path, angle, occlusion = view.spec
+    return absolute_text(path), angle, occlusion and occlusion._replace(mask=occlusion.mask and occlusion.mask.absolute())
 
 
-def _shot(item: Item) -> Shot:
-    path, angle, cover = item
-    return Shot(as_path(path), angle, cover)
+def _shot(item: Item) -> ViewSpec:
+    path, angle, occlusion = item
+    return ViewSpec(as_path(path), angle, occlusion)
 
 
 class _BackboneTask:
@@ -101,9 +101,9 @@ class PrecisionTask(_BackboneTask, Task[list[Item], str]):
         for position, some in enumerate(items):
             yield position, self._choose([_shot(item) for item in some])
 
-    def _choose(self, shots: Sequence[Shot]) -> str:
+    def _choose(self, specs: Sequence[ViewSpec]) -> str:
         tried = 0
-        for batch in load_batches(shots, self._read):
+        for batch in load_batches(specs, self._read):
             if not batch.positions:
                 continue
             tried += len(batch.positions)

@@ -26,12 +26,12 @@ from covid19.core.errors import InputError
 from covid19.core.executor.background import in_background
 from covid19.core.executor.executor import Failed, Resources, Task
 from covid19.core.executor.opening import open_executor
-from covid19.core.outputs import PRIVATE_FOLDER, check_outputs, written_whole
+from covid19.core.outputs import PRIVATE_FOLDER, atomic_write, check_outputs
 from covid19.core.settings import FILE_TIMEOUT_S
 from covid19.data.dataset import list_inputs
 from covid19.data.decoding import MODULES, DecodingPool
 from covid19.data.images import Pixels, read_picture, why_unreadable
-from covid19.evaluation.metrics import decide
+from covid19.evaluation.metrics import predict_labels
 from covid19.features.backbone.vgg16 import build_base
 from covid19.features.batches import AHEAD, BATCH
 from covid19.inference.writers import Answer, CsvWriter, JsonWriter, TextWriter, Writer, unanswered
@@ -64,7 +64,7 @@ class Predictor:
 
     def __init__(self, source: Path | bytes, name: str = "") -> None:
         content = read_model(source, name)
-        self.info, self._familiar = content.info, content.familiar
+        self.info, self._novelty_detector = content.info, content.novelty_detector
         self._base, self._heads = build_base(content.weights), heads_in(content)
         self.classes: list[str] = self.info["classes"]
 
@@ -79,8 +79,8 @@ class Predictor:
         features = np.where(finite[:, None], features, np.float32(0))
         said = self._heads.probabilities(features)[:, 0]
         finite &= np.isfinite(said).all(axis=1)
-        called = decide(said, self.classes.index(self.info["positive"]), self.info["threshold"])
-        unusual = self._familiar.percentile(features)
+        called = predict_labels(said, self.classes.index(self.info["positive"]), self.info["threshold"])
+        unusual = self._novelty_detector.percentile(features)
         answers, heat = [], np.zeros(maps.shape[:3], np.float32)
         for row, file in enumerate(files):
             if not finite[row]:
@@ -146,7 +146,7 @@ def predict(
             writer.answer(answer._replace(file=files[position]))
             readable &= answer.unusual is not None
             if picture:
-                with written_whole(overlays[files[position]], private=True) as draft:
+                with atomic_write(overlays[files[position]], private=True) as draft:
                     draft.write_bytes(picture)
             progress.advance(1)
         writer.end()

@@ -16,7 +16,7 @@ import numpy as np
 from covid19.core.console import say
 from covid19.core.errors import InputError
 from covid19.core.keras_startup import without_chatter
-from covid19.core.outputs import DRAFT_PREFIX, check_outputs, json_text, written_whole
+from covid19.core.outputs import DRAFT_PREFIX, atomic_write, check_outputs, json_text
 from covid19.data.images import SIDE
 from covid19.model.file import INFO
 from covid19.model.head import Heads, heads_of
@@ -49,16 +49,16 @@ def export(model: Path, form: str, output: Path | None) -> Path:
     _check_packages(form)
     loaded = load_model(model)
     info = {key: value for key, value in loaded.info.items() if key not in LEFT_OUT}
-    plain = _without_standardisation(loaded.model)
+    folded_model = _without_standardisation(loaded.model)
     with (
-        written_whole(target) as draft,
+        atomic_write(target) as draft,
         tempfile.TemporaryDirectory(dir=target.parent, prefix=DRAFT_PREFIX) as folder,
     ):
         named = Path(folder) / f"model{ENDINGS[form]}"  # the exporters take the format from the name
         logging.getLogger("tf2onnx").setLevel(logging.ERROR)
         with without_chatter(), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of the exporters about NumPy and themselves
-            plain.export(named, format=KERAS_FORMATS[form], verbose=False)
+            folded_model.export(named, format=KERAS_FORMATS[form], verbose=False)
         _add_info(named, form, info)
         named.replace(draft)
     say(f"Wrote {target}: takes RGB in [0, 1], float32 (n, {SIDE}, {SIDE}, 3); gives {', '.join(info['classes'])}.")
@@ -93,11 +93,11 @@ def _chain(base: keras.Model, heads: Heads, kernel: Any, bias: Any) -> keras.Mod
     hidden = keras.layers.Dense(len(bias), activation="relu", name="hidden")
     output = keras.layers.Dense(heads.output.shape[2], activation="softmax", name="probabilities")
     xray = keras.Input(base.input_shape[1:], name="xray")
-    plain = keras.Model(xray, output(hidden(keras.layers.GlobalAveragePooling2D()(base(xray)))), name="covid19")
+    folded_model = keras.Model(xray, output(hidden(keras.layers.GlobalAveragePooling2D()(base(xray)))), name="covid19")
     hidden.set_weights([kernel, bias])
     output.set_weights([heads.output[0], heads.output_bias[0]])
-    plain(np.zeros((1, *base.input_shape[1:]), np.float32))  # the exporter to ONNX takes only a model that was called
-    return plain
+    folded_model(np.zeros((1, *base.input_shape[1:]), np.float32))  # the exporter to ONNX takes only a model that was called
+    return folded_model
 
 
 def _add_info(path: Path, form: str, info: dict[str, Any]) -> None:

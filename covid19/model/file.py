@@ -37,7 +37,7 @@ from covid19.features.backbone.weights import (
     weights_of,
 )
 from covid19.model.info import parse_info
-from covid19.model.novelty import KEPT, Familiar
+from covid19.model.novelty import KEPT, NoveltyDetector
 
 Array = NDArray[np.float32]
 
@@ -72,13 +72,13 @@ class ModelFile(NamedTuple):
         weights: of the base.
         head: mean (512,), variance (512,), hidden (512, 64) and its bias, output (64, classes) and its bias, float32.
         info: see `report.model_info`.
-        familiar: the training images, as the base saw them.
+        novelty_detector: compares images with the training images by their features.
     """
 
     weights: Weights
     head: tuple[Array, ...]
     info: dict[str, Any]
-    familiar: Familiar
+    novelty_detector: NoveltyDetector
 
 
 def read_model(source: Path | bytes, name: str = "") -> ModelFile:
@@ -114,7 +114,7 @@ def read_model(source: Path | bytes, name: str = "") -> ModelFile:
         else:
             raise InputError(f"model '{name}' is neither a Keras archive nor HDF5; {EXPECTED}: check the path")
         info["base"] = weights.as_json()
-        return ModelFile(weights, head, info, _familiar(*known))
+        return ModelFile(weights, head, info, _novelty_detector(*known))
 
 
 @contextmanager
@@ -211,7 +211,7 @@ def _parse_array(content: bytes) -> NDArray[Any]:
     return np.frombuffer(content, kind, offset=10 + length).reshape(shape)
 
 
-def _familiar(features: NDArray[Any], groups: NDArray[Any]) -> Familiar:
+def _novelty_detector(features: NDArray[Any], groups: NDArray[Any]) -> NoveltyDetector:
     if features.dtype != np.float16 or groups.dtype != np.int64:
         raise ValueError("what its training images look like is of another type")
     count = len(groups) if groups.ndim == 1 else 0
@@ -219,7 +219,7 @@ def _familiar(features: NDArray[Any], groups: NDArray[Any]) -> Familiar:
         raise ValueError("what its training images look like has another shape")
     if not np.isfinite(features).all():
         raise ValueError("what its training images look like is not finite")
-    return Familiar(features.astype(np.float32), groups)
+    return NoveltyDetector(features.astype(np.float32), groups)
 
 
 def _take_text(arrays: dict[str, h5py.Dataset]) -> bytes:

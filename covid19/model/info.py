@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 MEASURES = ("accuracy", "sensitivity", "specificity", "roc_auc")
-VERDICTS = ("explained", "present", "none-found", "too-few")  # of `verdict.judge`
+VERDICTS = ("explained", "present", "none-found", "too-few")  # of `verdict.assess_shortcuts`
 DIGEST_DIGITS = 64  # of a file's digest and of a perceptual hash, in hexadecimal
 MAX_DIGITS = 1000  # of a whole number
 MAX_CONTAINERS = 1000  # lists and objects in the information

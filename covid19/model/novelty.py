@@ -24,7 +24,7 @@ NEIGHBOURS = 3
 UNLIKE = 99.0  # percentile beyond which an image is not like the training images
 
 
-class Familiar:
+class NoveltyDetector:
     """The training images, as the base saw them.
 
     Args:
@@ -76,17 +76,17 @@ class Familiar:
         return np.asarray((features - self._mean) / self._spread, float)
 
 
-def choose_familiar(features: Features, groups: NDArray[np.intp], train: NDArray[np.intp], seed: int) -> Familiar:
+def fit_novelty_detector(features: Features, groups: NDArray[np.intp], train: NDArray[np.intp], seed: int) -> NoveltyDetector:
     """What is kept of the training images, at most `KEPT` of them, drawn by a seed.
 
     Args:
         features: float32 (images, views, 512), view 0 of the image itself.
-        groups: of all images, see `Familiar`.
+        groups: of all images, see `NoveltyDetector`.
         train: positions of the training images.
         seed: of the draw.
     """
     kept = np.sort(np.random.default_rng(seed).permutation(train)[:KEPT])
-    return Familiar(features[kept, 0], groups[kept])
+    return NoveltyDetector(features[kept, 0], groups[kept])
 
 
 def is_unlike(pixels: Pixels, percentile: float) -> bool:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from covid19.core.errors import InputError
 from covid19.core.outputs import DRAFT_PREFIX, json_text
 from covid19.model.file import FAMILIAR, INFO
-from covid19.model.novelty import Familiar
+from covid19.model.novelty import NoveltyDetector
 
 Array = NDArray[np.float32]
 TOLERANCES = {"float32": 1e-3, "mixed_float16": 5e-2}  # of probabilities; features may differ by 1 % in the latter
@@ -54,7 +54,7 @@ def check_assembled(model: keras.Model, pixels: Array, expected: Array, precisio
         )
 
 
-def save_model(path: Path, model: keras.Model, info: dict[str, Any], known: Familiar) -> None:
+def save_model(path: Path, model: keras.Model, info: dict[str, Any], known: NoveltyDetector) -> None:
     """Write the model and its information to exactly this path.
 
     Args:

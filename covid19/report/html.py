@@ -19,7 +19,7 @@ from covid19.data.dataset import Dataset, Record
 from covid19.data.images import Read
 from covid19.data.split import Split
 from covid19.evaluation.estimate import Estimate
-from covid19.evaluation.metrics import decide
+from covid19.evaluation.metrics import predict_labels
 from covid19.report import figures
 from covid19.report.checklist import model_card
 from covid19.report.summary import Outcome, verdict
@@ -94,15 +94,17 @@ def _figures(report: dict[str, Any], dataset: Dataset, estimate: Estimate) -> di
 
 
 def _sides(dataset: Dataset, split: Split) -> list[dict[str, Any]]:
-    """Images and patients of each class on each side, and their views."""
+    """Images and patients of each class on each side, and their projections."""
     sides = {"training": split.train, "held out": split.test}
     rows = []
     for label in dataset.classes:
         for side, positions in sides.items():
             records = [dataset.records[i] for i in positions if dataset.records[i].label == label]
-            views = Counter(record.view or "unknown" for record in records)
+            projections = Counter(record.projection or "unknown" for record in records)
             patients = len({record.patient for record in records})
-            rows.append({"class": label, "side": side, "images": len(records), "patients": patients, "views": dict(views)})
+            rows.append(
+                {"class": label, "side": side, "images": len(records), "patients": patients, "projections": dict(projections)}
+            )
     return rows
 
 
@@ -112,7 +114,7 @@ def _mistakes(report: dict[str, Any], dataset: Dataset, estimate: Estimate, read
     if probabilities is None:
         return {"count": 0, "shown": []}
     index = dataset.classes.index(report["test"]["positive"])
-    called = decide(probabilities, index, estimate.threshold)
+    called = predict_labels(probabilities, index, estimate.threshold)
     wrong = [i for i, record in enumerate(dataset.records) if dataset.classes[called[i]] != record.label]
     wrong.sort(key=lambda i: -float(probabilities[i, called[i]]))
     shown = [

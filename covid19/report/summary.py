@@ -75,7 +75,11 @@ def make_report(settings: Settings, found: Outcome, timing: dict[str, float]) ->
             "store": str(settings.cache_dir or "default") if settings.cache else None,
         },
         "training": {
-            **{name: getattr(settings, name) for name in ("epochs", "batch_size", "learning_rate", "views", "rotation")},
+            "epochs": settings.epochs,
+            "batch_size": settings.batch_size,
+            "learning_rate": settings.learning_rate,
+            "augmentations": settings.augmentations,
+            "rotation": settings.rotation,
             "from": str(settings.start_from) if settings.start_from else None,
             "history": found.history,
         },
@@ -112,7 +116,7 @@ def describe_test(
 
     Args:
         truth: one-hot labels (n, classes).
-        called: class of each image, (n,), as `metrics.decide` gives it.
+        called: class of each image, (n,), as `metrics.predict_labels` gives it.
         classes: names in the order of the columns.
         test: what `metrics.evaluate` made of them.
         what: was tested, in words.

@@ -16,9 +16,18 @@ from sklearn.metrics import roc_auc_score
 
 from covid19.audit import run as audit
 from covid19.audit.probes import probe_inputs
-from covid19.audit.run import covers_of, measurements_of
+from covid19.audit.run import measurements_of, occlusions_of
 from covid19.audit.sources import describe_sources
-from covid19.audit.verdict import Probe, Question, aucs_of, explain_verdict, holm, judge, make_probe, ridge_scores
+from covid19.audit.verdict import (
+    LabelledFolds,
+    Probe,
+    assess_shortcuts,
+    aucs_of,
+    explain_verdict,
+    holm,
+    make_probe,
+    ridge_scores,
+)
 from covid19.cli.main import main
 from covid19.core.errors import InputError
 from covid19.core.executor.local import LocalExecutor
@@ -37,7 +46,7 @@ from covid19.train import train
 def question(count=30, seed=0):
     positive = np.arange(2 * count) < count
     groups = list(range(2 * count))
-    return Question(positive, groups, make_folds(positive.astype(int).tolist(), groups, 5, 2, seed), seed)
+    return LabelledFolds(positive, groups, make_folds(positive.astype(int).tolist(), groups, 5, 2, seed), seed)
 
 
 def test_holm_corrects_as_worked_out_by_hand():
@@ -90,7 +99,7 @@ def test_patients_of_several_images_change_labels_as_one():
     positive = np.arange(60) < 30
     divisions = make_folds(positive.astype(int).tolist(), groups, 5, 1, 0)
     inputs = positive[:, None] + np.random.default_rng(7).normal(0, 0.1, (60, 1))
-    assert make_probe("telling", inputs, Question(positive, groups, divisions, 0)).p_value < 0.01
+    assert make_probe("telling", inputs, LabelledFolds(positive, groups, divisions, 0)).p_value < 0.01
 
 
 def test_the_best_of_several_probes_decides_and_every_interval_holds_its_value():
@@ -100,15 +109,15 @@ def test_the_best_of_several_probes_decides_and_every_interval_holds_its_value()
         Probe(name, name != "thumbnail", asked.positive * shift + generator.normal(size=60), 0.001)
         for name, shift in scores.items()
     ]
-    found = judge(probes, asked.positive * 4.0 + generator.normal(size=60), asked)
+    found = assess_shortcuts(probes, asked.positive * 4.0 + generator.normal(size=60), asked)
     assert found["margin"]["probe"] == "lungs hidden"
     for probe in found["probes"]:
         assert 0 < probe["low"] < probe["auc"] < probe["high"] <= 1
     assert 0 < found["model"]["low"] < found["model_auc"] <= found["model"]["high"] <= 1
     patients = [*range(30), *[30 + n // 2 for n in range(30)]]
     for positive in (asked.positive, ~asked.positive):
-        few = Question(positive, patients, asked.divisions, 0)
-        assert judge(probes, probes[0].scores, few)["patients_in_smaller_class"] == 15
+        few = LabelledFolds(positive, patients, asked.divisions, 0)
+        assert assess_shortcuts(probes, probes[0].scores, few)["patients_in_smaller_class"] == 15
 
 
 def test_the_probe_that_explains_is_named_before_better_ones_that_cannot():
@@ -119,10 +128,12 @@ def test_the_probe_that_explains_is_named_before_better_ones_that_cannot():
 
     border, better, files = probe("border ring", 1.5, 0.001), probe("a crop", 2.5, 0.001), probe("file properties", 4.0, 0.001)
     chance = probe("chance", 5.0, 0.9)
-    named = [judge([files, border, chance, *more], border.scores, asked)["margin"]["probe"] for more in ([], [better])]
+    named = [
+        assess_shortcuts([files, border, chance, *more], border.scores, asked)["margin"]["probe"] for more in ([], [better])
+    ]
     assert named == ["border ring", "a crop"]
     sure = asked.positive * 9.0 + generator.normal(size=60)
-    found = judge([border, chance], sure, asked)  # too far from the model to explain it, but guilty
+    found = assess_shortcuts([border, chance], sure, asked)  # too far from the model to explain it, but significant
     assert (found["verdict"], found["margin"]["probe"]) == ("present", "border ring")
 
 
@@ -137,7 +148,7 @@ def test_the_labels_of_four_patients_of_both_classes_can_lie_in_16_ways_of_which
     groups = [n // 2 for n in range(8)]
     positive = np.arange(8) % 2 == 0
     divisions = make_folds(positive.astype(int).tolist(), groups, 2, 1, 0)
-    p_value = make_probe("telling", positive[:, None] * 1.0, Question(positive, groups, divisions, 0)).p_value
+    p_value = make_probe("telling", positive[:, None] * 1.0, LabelledFolds(positive, groups, divisions, 0)).p_value
     assert p_value == pytest.approx(2 / 16, abs=0.03)  # as they are, and all changed over
 
 
@@ -163,7 +174,7 @@ def test_scores_are_out_of_fold_and_their_auc_is_scikit_learns():
     asked = question()
     inputs = np.random.default_rng(2).normal(size=(60, 3)) + asked.positive[:, None]
     scores = ridge_scores(inputs, asked.positive[:, None].astype(float), asked.divisions)[:, 0]
-    found = judge([Probe("x", True, scores, 0.001)], scores, asked)
+    found = assess_shortcuts([Probe("x", True, scores, 0.001)], scores, asked)
     assert found["model_auc"] == pytest.approx(roc_auc_score(asked.positive, scores))
     changed = asked.positive.astype(float)[:, None].copy()
     held_out = asked.divisions[0][0].held_out
@@ -180,14 +191,14 @@ def test_labels_are_permuted_by_patient():
     own = np.random.default_rng(3).normal(size=4)
     inputs = np.sort(own)[groups][:, None] + np.random.default_rng(4).normal(0, 0.01, (40, 1))
     divisions = make_folds(positive.astype(int).tolist(), groups, 2, 1, 0)
-    assert make_probe("x", inputs, Question(positive, groups, divisions, 0)).p_value > 0.1
+    assert make_probe("x", inputs, LabelledFolds(positive, groups, divisions, 0)).p_value > 0.1
 
 
 def test_a_patient_of_both_classes_keeps_them_and_swaps_within():
     groups = [n // 2 for n in range(40)]
     positive = np.arange(40) % 2 == 0
     divisions = make_folds(positive.astype(int).tolist(), groups, 5, 1, 0)
-    asked, generator = Question(positive, groups, divisions, 0), np.random.default_rng(6)
+    asked, generator = LabelledFolds(positive, groups, divisions, 0), np.random.default_rng(6)
     own = generator.normal(0, 0.3, 20)[groups][:, None]
     assert make_probe("telling", own + positive[:, None], asked).p_value == pytest.approx(1 / 1000)
     assert make_probe("of the patient", own, asked).p_value == 1  # the same whichever image is called positive
@@ -209,7 +220,9 @@ def test_the_verdict(name, p_value, probe, model, count, verdict, words):
     asked, generator = question(count), np.random.default_rng(5)
     true = asked.positive * 3.0
     scores = [true + generator.normal(size=2 * count) * (1 + noise) for noise in (probe, model)]
-    found = judge([Probe(name, True, scores[0], p_value), Probe("thumbnail", False, scores[1], None)], scores[1], asked)
+    found = assess_shortcuts(
+        [Probe(name, True, scores[0], p_value), Probe("thumbnail", False, scores[1], None)], scores[1], asked
+    )
     assert found["verdict"] == verdict
     assert found["margin"]["probe"] == name
     aucs = [roc_auc_score(asked.positive, score) for score in scores]
@@ -282,7 +295,7 @@ def test_masks_are_found_by_stem_and_used_instead_of_the_box(tmp_path, phantoms)
     mask[:25] = 255
     write_image(tmp_path / "masks" / f"{records[0].path.stem}_mask.png", mask)
     settings = settings_in(tmp_path, phantoms, lung_masks=tmp_path / "masks")
-    box, masks = covers_of(records, settings).values()
+    box, masks = occlusions_of(records, settings).values()
     assert masks[0].flags()[:112].all()
     assert not masks[0].flags()[113:].any()
     assert masks[1] == box[1]
@@ -335,7 +348,7 @@ def planted(folder):
 def test_a_planted_shortcut_is_found_said_and_flagged(tmp_path, capsys, run):
     data = planted(tmp_path / "data")
     given = ["-d", data, "-m", tmp_path / "a.model", "-p", tmp_path / "a.png", "-r", tmp_path / "a.json"]
-    short = ["--weights", "random", "--epochs", 3, "--repeats", 2, "--views", 0, "--cache-dir", tmp_path / "cache"]
+    short = ["--weights", "random", "--epochs", 3, "--repeats", 2, "--augmentations", 0, "--cache-dir", tmp_path / "cache"]
     assert main([str(word) for word in ("train", *given, *short, "--fail-on", "present")]) == 3
     verdict = capsys.readouterr().out.splitlines()[-1]
     assert verdict.startswith("Verdict: ")
@@ -388,9 +401,9 @@ def test_a_mask_that_does_not_say_where_the_lungs_are_leaves_the_box_and_the_oth
         write_image(tmp_path / f"{record.path.stem}_mask.png", mask)
     bad = tmp_path / f"{records[0].path.stem}_mask.png"
     spoil(bad)
-    box, masks = covers_of(records, settings_in(tmp_path, phantoms, lung_masks=tmp_path), tell=True).values()
+    box, masks = occlusions_of(records, settings_in(tmp_path, phantoms, lung_masks=tmp_path), tell=True).values()
     assert masks[0] == box[0]
-    assert all(cover.mask for cover in masks[1:])
+    assert all(occlusion.mask for occlusion in masks[1:])
     said = capsys.readouterr().err
     assert said.startswith(f"warning: mask '{bad}' {reason}")
     assert said.count("\n") == 1

@@ -51,8 +51,8 @@ def test_help_names_every_flag_with_its_default(capsys):
     for flag in (
         "-d DIR, --dataset DIR", "-m FILE, --model FILE", "-p FILE, --plot FILE", "-r FILE, --report FILE",
         "--learning-rate RATE", "--learning RATE", "--epochs N", "--epoch N", "--batch-size N", "--batchsize N",
-        "--test-size SHARE", "--seed N", "--views N", "--rotation DEG", "--weights", "--positive CLASS", "--from MODEL",
-        "--folds N", "--repeats N", "--threshold RULE", "--prevalence SHARE", "--metadata FILE", "--view {PA,any}",
+        "--test-size SHARE", "--seed N", "--augmentations N", "--rotation DEG", "--weights", "--positive CLASS", "--from MODEL",
+        "--folds N", "--repeats N", "--threshold RULE", "--prevalence SHARE", "--metadata FILE", "--projection {PA,any}",
         "--no-groups", "--allow-conflicts", "--cache-dir DIR", "--cache-size GB", "--no-cache", "--no-audit",
         "--fail-on {explained,present}",
     ):  # fmt: skip
@@ -96,7 +96,7 @@ def test_the_three_ways_to_call_it_are_one(tmp_path):
         ("--test-size 1", "argument --test-size: received '1', expected a share between 0 and 1"),
         ("--test-size 20%", "received '20%', expected a share"),
         ("--seed -1", "argument --seed: received '-1', expected a whole number, 0 to 4294967294"),
-        ("--views -1", "argument --views: received '-1', expected a whole number, 0 to 1000"),
+        ("--augmentations -1", "argument --augmentations: received '-1', expected a whole number, 0 to 1000"),
         ("--rotation 181", "argument --rotation: received '181', expected degrees from 0 to 180"),
         ("--rotation -1", "received '-1', expected degrees"),
         ("--folds 1", "argument --folds: received '1', expected 0 or a whole number, 2 to 1000"),
@@ -113,7 +113,7 @@ def test_the_three_ways_to_call_it_are_one(tmp_path):
                 "-lr",
                 "--test-size",
                 "--seed",
-                "--views",
+                "--augmentations",
                 "--rotation",
                 "--folds",
                 "--repeats",
@@ -182,7 +182,7 @@ def test_a_missing_package_is_answered_with_the_command_that_installs_it(data, m
 
 
 def test_an_interrupt_is_answered_in_one_line_and_130(data, tmp_path):
-    command = [sys.executable, SCRIPT, "-d", data, "--weights", "random", "--views", "200"]
+    command = [sys.executable, SCRIPT, "-d", data, "--weights", "random", "--augmentations", "200"]
     environment = {**os.environ, "PYTHONPATH": str(PROJECT)}
     with subprocess.Popen(
         command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
@@ -225,7 +225,7 @@ def test_a_user_without_a_home_folder_gets_a_passing_one_and_is_told(tmp_path):
         "pwd.getpwuid = pwd.getpwnam = nobody\n"
         "for name in ('HOME', 'XDG_CACHE_HOME', 'KERAS_HOME', 'MPLCONFIGDIR'):\n    os.environ.pop(name, None)\n"
     )
-    flags = ("--weights", "random", "-e", "1", "--folds", "0", "--views", "0")
+    flags = ("--weights", "random", "-e", "1", "--folds", "0", "--augmentations", "0")
     done = run_command(
         "-m", "covid19", "train", "-d", data, *flags, cwd=tmp_path, PYTHONPATH=f"{tmp_path}:{PROJECT}", TMPDIR=str(tmp_path)
     )

@@ -27,7 +27,7 @@ def archive(phantoms, tmp_path_factory):
 
 def test_records_behind_an_address_are_those_of_the_folder(phantoms, archive):
     here, there = read(phantoms), read(as_path(archive))
-    kept = ("name", "label", "digest", "patient", "rule", "view", "group", "stats")
+    kept = ("name", "label", "digest", "patient", "rule", "projection", "group", "stats")
     for one, other in zip(here.records, there.records, strict=True):
         assert [getattr(one, field) for field in kept] == [getattr(other, field) for field in kept]
         assert (read_picture(other.path).pixels == read_picture(one.path).pixels).all()

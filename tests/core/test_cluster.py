@@ -42,7 +42,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
 ]
 
-RUN = ("--weights", "random", "-e", "5", "--repeats", "2", "--views", "5")
+RUN = ("--weights", "random", "-e", "5", "--repeats", "2", "--augmentations", "5")
 NUMBERS = ("dataset", "split", "test", "cross_validation", "audit")
 POISON = """
 import os, sys
@@ -166,7 +166,7 @@ def test_a_client_from_outside_trains_and_predicts_as_one_machine_does(two_nodes
     done = run_command("-m", "covid19", "train", "-d", data, *flags, cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "warning: cross-validation with 4 folds, not 5: a class has 4 patients\n")
     assert f"Ray cluster at {two_nodes.client}: 2 nodes, 2 cores, 0 GPUs; 2 hold the base" in done.stdout
-    assert "Extracting features: 22/22 views" in done.stdout
+    assert "Extracting features: 22/22 images" in done.stdout
     report = json.loads((tmp_path / "metrics.json").read_text())
     for key in NUMBERS:
         assert_close(report[key], run.report[key])
@@ -200,7 +200,7 @@ def test_an_image_that_ends_its_worker_costs_itself_not_the_job(phantoms, tmp_pa
     (tmp_path / "hook").mkdir()
     (tmp_path / "hook" / "sitecustomize.py").write_text(POISON)
     paths = os.pathsep.join((str(tmp_path / "hook"), os.environ.get("PYTHONPATH", ""), str(PROJECT)))
-    flags = ("--weights", "random", "-e", "2", "--folds", "0", "--views", "0", "--no-cache", "--cluster", "local")
+    flags = ("--weights", "random", "-e", "2", "--folds", "0", "--augmentations", "0", "--no-cache", "--cluster", "local")
     (tmp_path / "run").mkdir()
     done = run_command("-m", "covid19", "train", "-d", data, *flags, cwd=tmp_path / "run", PYTHONPATH=paths)
     assert done.returncode == 0, done.stderr

@@ -13,7 +13,7 @@ from helpers.runs import settings_in
 from covid19.cli.main import main
 from covid19.core import outputs
 from covid19.core.errors import InputError
-from covid19.core.outputs import OutputTransaction, check_outputs, json_text, written_whole
+from covid19.core.outputs import OutputTransaction, atomic_write, check_outputs, json_text
 from covid19.core.settings import Settings
 from covid19.data.dataset import inputs_in
 from covid19.train import train
@@ -92,7 +92,7 @@ def test_an_error_between_two_moves_puts_back_what_was_moved(earlier, monkeypatc
 
 
 def test_a_folder_is_an_output_too_and_goes_with_the_others(tmp_path, monkeypatch):
-    with written_whole(tmp_path / "saved", private=True) as draft:
+    with atomic_write(tmp_path / "saved", private=True) as draft:
         (draft / "deep").mkdir(parents=True)
         (draft / "deep" / "x").write_text("x")
     assert (tmp_path / "saved/deep/x").read_text() == "x"
@@ -115,7 +115,7 @@ def test_who_may_read_an_output(tmp_path, private, existing, expected):
         path.chmod(existing)
     mask = os.umask(0o027)
     try:
-        with written_whole(path, private) as draft:
+        with atomic_write(path, private) as draft:
             draft.write_text("x")
     finally:
         os.umask(mask)
@@ -140,7 +140,7 @@ def test_a_run_writes_all_outputs_or_none_and_those_with_patients_for_the_user_a
             raise OSError(28, "No space left on device")
         return replace(path, target)
 
-    settings = settings_in(tmp_path, run.settings.dataset, epochs=1, views=0, folds=0)
+    settings = settings_in(tmp_path, run.settings.dataset, epochs=1, augmentations=0, folds=0)
     monkeypatch.setattr("covid19.model.save.Path.replace", replace)
     monkeypatch.setattr(outputs.Path, "replace", full)
     with pytest.raises(OSError, match="No space left"):
@@ -239,7 +239,7 @@ def test_every_command_refuses_an_output_that_is_an_input(data, monkeypatch, cap
 @pytest.mark.parametrize("name", ["new", "old", "before", "draft", "x" * 255, ".hidden", "\udcff\n", "a b.\u00e9"])
 def test_an_output_may_have_any_name(tmp_path, name):
     for text in ("first", "second"):
-        with written_whole(tmp_path / name) as draft:
+        with atomic_write(tmp_path / name) as draft:
             draft.write_text(text)
         assert contents(tmp_path) == {name: text}
 
@@ -310,7 +310,7 @@ def test_names_that_are_no_text_pass_through_a_whole_run(tmp_path, call_command)
             (root / label).mkdir(parents=True, exist_ok=True)
             path.rename(root / label / f"{number}{odd}")
         (root / label / "bad\n.png").touch()
-    flags = ("--weights", "random", "-e", "1", "--views", "0", "--repeats", "1", "--no-cache", "-d", root)
+    flags = ("--weights", "random", "-e", "1", "--augmentations", "0", "--repeats", "1", "--no-cache", "-d", root)
     done = call_command("train", *flags, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "\x1b" not in done.stdout + done.stderr

@@ -69,8 +69,8 @@ def test_json_holds_the_counts_and_every_odd_file(tmp_path, capsys, monkeypatch)
     assert main(["check", str(root), "--json"]) == 0
     findings = json.loads(capsys.readouterr().out)
     covid, normal = findings["classes"]["covid"], findings["classes"]["normal"]
-    expected = {"files": 7, "unreadable": 1, "other view": 1, "images": 5, "exact duplicates": 2, "near duplicates": 2,
-                "view unknown": 4, "licence stated": 1, "small": 0}  # fmt: skip
+    expected = {"files": 7, "unreadable": 1, "other projection": 1, "images": 5, "exact duplicates": 2, "near duplicates": 2,
+                "projection unknown": 4, "licence stated": 1, "small": 0}  # fmt: skip
     assert {name: covid[name] for name in expected} == expected
     assert (normal["images"], normal["small"], normal["flat"], normal["colourful"]) == (6, 1, 1, 1)
     assert {file["path"]: file["why"] for file in findings["files"]}.keys() == {

@@ -23,7 +23,7 @@ def table(tmp_path, text, encoding="utf-8"):
 )
 def test_every_version_gives_the_same_entry(tmp_path, text):
     entry = read_metadata(table(tmp_path, text)).of("covid/A.jpg")
-    assert (entry.patient, entry.view, entry.source) == ("7", "PA", "10/x")
+    assert (entry.patient, entry.projection, entry.source) == ("7", "PA", "10/x")
     assert entry.finding == "COVID-19"
 
 
@@ -50,14 +50,14 @@ def test_rows_that_contradict_each_other_are_counted_and_only_what_they_agree_on
     text = "filename,patientid,view,doi\na.png,1,PA,x\na.png,2,PA,x\nb.png,3,PA,x\nb.png,3,PA,x\n"
     metadata = read_metadata(table(tmp_path, text))
     assert metadata.conflicts == ("a.png",)
-    assert metadata.of("a.png") == Entry(view="PA", source="x")
+    assert metadata.of("a.png") == Entry(projection="PA", source="x")
     assert metadata.of("b.png").patient == "3"
     assert metadata.rows == 4
 
 
 def test_a_ct_slice_is_known_by_its_modality_where_the_view_does_not_say(tmp_path):
     metadata = read_metadata(table(tmp_path, "filename,view,modality\na.png,,CT\nb.png,Axial,CT\nc.png,,X-ray\n"))
-    assert [metadata.of(name).view for name in ("a.png", "b.png", "c.png")] == ["CT", "Axial", ""]
+    assert [metadata.of(name).projection for name in ("a.png", "b.png", "c.png")] == ["CT", "Axial", ""]
 
 
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "latin-1"])
@@ -94,4 +94,4 @@ def test_the_real_table():
     assert metadata.conflicts == ()
     assert metadata.without_file({path.name for path in (SHARED / "ieee8023" / "images").iterdir()}) == 120
     assert sum(is_covid(entry.finding) for entry in metadata.entries.values()) == 274
-    assert sum(entry.view == "PA" for entry in metadata.entries.values()) == 192
+    assert sum(entry.projection == "PA" for entry in metadata.entries.values()) == 192

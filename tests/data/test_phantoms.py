@@ -60,7 +60,7 @@ def test_some_patients_have_several_images_and_the_table_says_which(tmp_path):
     assert len(records) == 24
     assert 1 in images.values()
     assert max(images.values()) > 1
-    assert {record.view for record in records} == {"PA"}
+    assert {record.projection for record in records} == {"PA"}
     assert all(record.patient.startswith(f"metadata:{record.label}-") for record in records)
 
 

@@ -83,7 +83,7 @@ def test_who_is_on_an_image(file, metadata, header, patient):
 @pytest.fixture
 def quick():
     """Settings of a run of which only the data set and its split are of interest."""
-    return {"epochs": 1, "views": 0, "folds": 0, "audit": "none", "model": None, "plot": None}
+    return {"epochs": 1, "augmentations": 0, "folds": 0, "audit": "none", "model": None, "plot": None}
 
 
 def test_images_of_one_patient_stay_together_and_the_report_says_by_what(tmp_path, quick):
@@ -119,9 +119,9 @@ def test_only_pa_views_are_taken_unless_asked_and_unknown_ones_are_kept_and_coun
     rows = zip(range(5), ("PA", "AP Supine", "L", "", "pa"), strict=True)
     (root / "metadata.csv").write_text("filename,view\n" + "".join(f"covid{seed}.png,{view}\n" for seed, view in rows))
     dataset = read(root)
-    assert reasons(dataset) == {"covid/covid1.png": "view AP Supine, not PA", "covid/covid2.png": "view L, not PA"}
-    assert dataset.as_json()["views"] == {"PA": 1, "pa": 1, "unknown": 4}
-    assert len(read(root, view="any").records) == 8
+    assert reasons(dataset) == {"covid/covid1.png": "projection AP Supine, not PA", "covid/covid2.png": "projection L, not PA"}
+    assert dataset.as_json()["projections"] == {"PA": 1, "pa": 1, "unknown": 4}
+    assert len(read(root, projection="any").records) == 8
 
 
 def test_duplicates_share_a_group_also_resaved_or_rescaled(tmp_path):
@@ -318,14 +318,14 @@ def test_patient_and_view_come_from_the_header_and_names_need_no_extension(tmp_p
     (root / "covid" / "README").write_text("no image")
     dataset = read(root)
     patients = {
-        record.name: (record.patient, record.rule, record.view) for record in dataset.records if record.label == "covid"
+        record.name: (record.patient, record.rule, record.projection) for record in dataset.records if record.label == "covid"
     }
     assert patients == {
         "covid/a.dcm": ("dicom:P1", "dicom", "PA"),
         "covid/b": ("dicom:P1", "dicom", "PA"),
         "covid/e.DCM": ("dicom:P4", "dicom", ""),
     }
-    assert reasons(dataset) == {"covid/c.dcm": "view AP, not PA", "covid/d": "view CT, not PA"}
+    assert reasons(dataset) == {"covid/c.dcm": "projection AP, not PA", "covid/d": "projection CT, not PA"}
 
 
 @pytest.mark.parametrize(

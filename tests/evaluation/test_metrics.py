@@ -9,7 +9,7 @@ from sklearn import metrics
 
 from covid19.evaluation import bootstrap
 from covid19.evaluation.bootstrap import Ranking
-from covid19.evaluation.metrics import decide, evaluate, one_hot, predictive_values, proportion
+from covid19.evaluation.metrics import evaluate, one_hot, predict_labels, predictive_values, proportion
 from covid19.report.summary import describe_test
 
 CLASSES = ("covid", "normal")
@@ -149,7 +149,7 @@ def test_a_precision_of_nothing_is_not_defined():
 
 
 def test_a_probability_at_the_threshold_is_called_positive():
-    assert decide(np.array([[0.25, 0.75], [0.2, 0.8]], np.float32), 0, 0.25).tolist() == [0, 1]
+    assert predict_labels(np.array([[0.25, 0.75], [0.2, 0.8]], np.float32), 0, 0.25).tolist() == [0, 1]
 
 
 def test_a_class_that_is_never_called_has_a_precision_of_0_in_the_report():
@@ -160,9 +160,9 @@ def test_a_class_that_is_never_called_has_a_precision_of_0_in_the_report():
 
 def test_the_threshold_decides_for_the_positive_class_alone():
     said = np.array([[0.3, 0.6, 0.1], [0.2, 0.5, 0.3], [0.9, 0.05, 0.05]], np.float32)
-    assert decide(said, 0, None).tolist() == [1, 1, 0]
-    assert decide(said, 0, 0.25).tolist() == [0, 1, 0]
-    assert decide(said, 0, 0.95).tolist() == [1, 1, 1]
+    assert predict_labels(said, 0, None).tolist() == [1, 1, 0]
+    assert predict_labels(said, 0, 0.25).tolist() == [0, 1, 0]
+    assert predict_labels(said, 0, 0.95).tolist() == [1, 1, 1]
 
 
 def test_predictive_values_at_the_wards_rate_by_hand():

@@ -28,7 +28,7 @@ from covid19.data.metadata import read_metadata
 from covid19.data.scan_cache import ScanCache, scan_key
 from covid19.features.cache import FeatureCache, feature_key
 from covid19.model.file import read_model
-from covid19.model.novelty import Familiar
+from covid19.model.novelty import NoveltyDetector
 from covid19.report.model_info import PREPROCESSING
 from helpers.corpus import READ, cases
 
@@ -166,7 +166,7 @@ def tables() -> list[bytes]:
 
 def models() -> list[bytes]:
     """Small archives and HDF5 files of the members and groups that a model has."""
-    known = Familiar(np.random.default_rng(0).normal(size=(4, 512)).astype(np.float32), np.arange(4)).arrays()
+    known = NoveltyDetector(np.random.default_rng(0).normal(size=(4, 512)).astype(np.float32), np.arange(4)).arrays()
     archive, weights, whole = io.BytesIO(), io.BytesIO(), io.BytesIO()
     with h5py.File(weights, "w") as file:
         file["layers/dense/vars/0"] = np.ones((4, 4), np.float32)

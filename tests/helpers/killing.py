@@ -15,7 +15,7 @@ from helpers.compare import assert_close
 from helpers.paths import PROJECT
 
 OUTPUTS = ("covid19.model", "metrics.json", "metrics.html", "plot.png")
-QUICK = ("-e", "2", "--folds", "0", "--views", "0", "--weights", "random", "--no-audit")
+QUICK = ("-e", "2", "--folds", "0", "--augmentations", "0", "--weights", "random", "--no-audit")
 
 STARTED: list[subprocess.Popen[str]] = []  # whoever starts runs ends them
 

@@ -24,5 +24,5 @@ class Run(NamedTuple):
 def settings_in(folder: Path, dataset: Path, **changes: Any) -> Settings:
     """Settings of a small run on the untrained base that writes into a folder."""
     outputs = {"model": folder / "covid19.model", "plot": folder / "plot.png", "report": folder / "metrics.json"}
-    small = {"weights": "random", "views": 1, "epochs": 5, "repeats": 2, "cache": False}
+    small = {"weights": "random", "augmentations": 1, "epochs": 5, "repeats": 2, "cache": False}
     return replace(Settings(dataset), **(outputs | small | changes))

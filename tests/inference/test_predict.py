@@ -24,7 +24,7 @@ from covid19.data.images import read_picture
 from covid19.inference.predictor import Predictor, overlay, overlay_names
 from covid19.inference.writers import Answer, CsvWriter, JsonWriter
 from covid19.model.head import Heads
-from covid19.model.novelty import Familiar
+from covid19.model.novelty import NoveltyDetector
 
 
 def ask(run, *arguments):
@@ -85,12 +85,12 @@ def test_what_is_no_radiograph_gets_no_label(run, tmp_path, capsys):
 def test_the_percentile_is_that_of_the_training_images():
     generator = np.random.default_rng(0)
     features = generator.normal(size=(200, 512)).astype(np.float32)
-    known = Familiar(features, np.arange(200))
+    known = NoveltyDetector(features, np.arange(200))
     same = known.percentile(generator.normal(size=(2000, 512)).astype(np.float32))
     assert (same > 99).mean() < 0.03
     assert 40 < np.median(same) < 60
     assert (known.percentile(5 + features) > 99).all()
-    again = Familiar(*known.arrays().values())
+    again = NoveltyDetector(*known.arrays().values())
     np.testing.assert_allclose(again.percentile(features), known.percentile(features), atol=1e-6)
 
 
@@ -99,7 +99,7 @@ def test_nobody_is_measured_by_another_image_of_himself():
     own = generator.normal(size=(40, 512))
     twice = np.concatenate([own, own + generator.normal(0, 0.01, own.shape)]).astype(np.float32)
     fresh = generator.normal(size=(100, 512)).astype(np.float32)
-    assert (Familiar(twice, np.tile(np.arange(40), 2)).percentile(fresh) > 99).mean() < 0.1
+    assert (NoveltyDetector(twice, np.tile(np.arange(40), 2)).percentile(fresh) > 99).mean() < 0.1
 
 
 def test_a_model_that_gives_no_number_gives_no_label_but_an_error_for_that_file(run, monkeypatch, capsys):
@@ -137,7 +137,7 @@ def test_features_that_are_no_numbers_are_no_answer(run, monkeypatch, value):
 )
 @pytest.mark.parametrize("groups", [np.arange(4), np.zeros(4, int)], ids=["patients", "one patient"])
 def test_the_percentile_of_few_images_is_a_number(features, groups):
-    known = Familiar(features.astype(np.float32), groups[: len(features)])
+    known = NoveltyDetector(features.astype(np.float32), groups[: len(features)])
     percentiles = known.percentile(np.random.default_rng(0).random((3, 512), np.float32))
     assert ((percentiles >= 0) & (percentiles <= 100)).all()
 

@@ -161,7 +161,7 @@ def trained_model(run, official, tmp_path_factory):
     base = covid19.features.backbone.vgg16.build_base(weights)
     model = covid19.model.save.assemble(base, covid19.model.head.head_model(covid19.model.load.heads_in(content)))
     path = tmp_path_factory.mktemp("trained") / "trained.model"
-    covid19.model.save.save_model(path, model, content.info | {"base": weights.as_json()}, content.familiar)
+    covid19.model.save.save_model(path, model, content.info | {"base": weights.as_json()}, content.novelty_detector)
     return path
 
 

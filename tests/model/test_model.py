@@ -15,7 +15,7 @@ import covid19
 from covid19.core.errors import InputError
 from covid19.core.executor.local import LocalExecutor
 from covid19.data.images import read_picture
-from covid19.features.augmentation import views_of
+from covid19.features.augmentation import augmented_views
 from covid19.features.backbone.vgg16 import build_base
 from covid19.features.backbone.weights import Weights, get_weights
 from covid19.features.batches import load_batches
@@ -24,11 +24,11 @@ from covid19.features.extraction import Extractor
 from covid19.model.file import read_model
 from covid19.model.head import head_model, heads_of, new_heads
 from covid19.model.load import load_head
-from covid19.model.novelty import Familiar
+from covid19.model.novelty import NoveltyDetector
 from covid19.model.save import assemble, check_assembled, save_model
 
 FEATURES = np.random.default_rng(2).normal(size=(8, 512)).astype(np.float32)
-KNOWN = Familiar(FEATURES, np.arange(8))
+KNOWN = NoveltyDetector(FEATURES, np.arange(8))
 HEAD = ["global_average_pooling", "standardisation", "hidden", "dropout", "probabilities"]
 
 
@@ -87,7 +87,7 @@ def test_the_heads_layers_have_their_names_and_only_the_head_is_trainable(run):
 def test_the_assembled_model_gives_what_the_head_gives_on_features(run, base, weights):
     model, _ = covid19.load_model(run.settings.model)
     records = read_records(run.settings.dataset)
-    views = views_of(records, (), replace(run.settings, views=0))
+    views = augmented_views(records, (), replace(run.settings, augmentations=0))
     with FeatureCache(None, 10**9) as store:
         features = Extractor(store, LocalExecutor(), read_picture).extract(views, base, weights.digest).features[:, 0]
     batch, *rest = load_batches(views, read_picture)
@@ -130,7 +130,7 @@ def test_hdf5_is_written_when_the_path_says_so_and_read_whatever_the_name(run, b
     renamed = (tmp_path / name).rename(tmp_path / "renamed.model")
     loaded = covid19.load_model(renamed)
     assert loaded.info == info
-    np.testing.assert_allclose(read_model(renamed).familiar.percentile(FEATURES), KNOWN.percentile(FEATURES), atol=1e-6)
+    np.testing.assert_allclose(read_model(renamed).novelty_detector.percentile(FEATURES), KNOWN.percentile(FEATURES), atol=1e-6)
     pixels = np.random.default_rng(0).random((1, 224, 224, 3), np.float32)
     np.testing.assert_allclose(loaded.model.predict_on_batch(pixels), model.predict_on_batch(pixels), atol=1e-5)
 

@@ -120,7 +120,7 @@ def test_the_page_lets_no_request_out(text, tmp_path):
 def test_class_names_of_any_letters_and_more_than_two_classes_are_shown(tmp_path):
     names = ("$covid$_x", "<b>&", "肺炎")
     root = write_noise(tmp_path / "data", dict.fromkeys(names, 4), side=30)
-    report = train(settings_in(tmp_path, root, epochs=2, views=0, repeats=1, folds=2))
+    report = train(settings_in(tmp_path, root, epochs=2, augmentations=0, repeats=1, folds=2))
     page = (tmp_path / "metrics.html").read_text(encoding="utf-8")
     assert "<b>&" not in page
     assert "&lt;b&gt;&amp;" in page

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from covid19.core.errors import InputError
-from covid19.core.outputs import written_whole
+from covid19.core.outputs import atomic_write
 
 FINDINGS = {"covid": "COVID-19", "normal": "No Finding"}
 CLASSES = tuple(FINDINGS)
@@ -46,12 +46,12 @@ def write_sample(folder: Path, count: int, size: int, seed: int) -> None:
         for index, patient in enumerate(_patients(np.random.default_rng((seed, number)), count)):
             anatomy, exposure = (np.random.default_rng((seed, number, part, of)) for part, of in enumerate((patient, index)))
             pixels = draw_phantom(anatomy, exposure, size, sick=name == "covid")
-            with written_whole(folder / name / f"{name}-{index + 1:04d}.png") as draft:
+            with atomic_write(folder / name / f"{name}-{index + 1:04d}.png") as draft:
                 draft.write_bytes(cv2.imencode(".png", pixels, [cv2.IMWRITE_PNG_COMPRESSION, 9])[1].tobytes())
             rows.append(
                 f"{name}-{patient},{FINDINGS[name]},PA,X-ray,{name}-{index + 1:04d}.png,covid19 sample,drawn: no rights"
             )
-    with written_whole(folder / "metadata.csv") as draft:
+    with atomic_write(folder / "metadata.csv") as draft:
         draft.write_text("\n".join(rows) + "\n", encoding="utf-8")
 
 

@@ -133,7 +133,7 @@ def read_collection(folder: Path) -> tuple[list[Image], list[Image]]:
     metadata = read_metadata(table)
     files = _images_below(folder / "images", folder)
     known = [Image(path, COLLECTION, entry) for path in files if (entry := metadata.of(path.name))]
-    pa = [image for image in known if image.entry.view.upper() == "PA"]
+    pa = [image for image in known if image.entry.projection.upper() == "PA"]
     found = [image for image in pa if image.entry.finding]
     say(_describe_collection(metadata, files, len(known), len(pa), len(found)))
     covid = [image for image in found if is_covid(image.entry.finding)]
@@ -267,7 +267,7 @@ def _place(images: Sequence[Image], draft: Path, label: str, link: bool, taken: 
         else:
             _copy(image.path, draft / label / name)
         entry = image.entry
-        yield (entry.patient, entry.age, entry.finding, entry.view, "X-ray", label, name, entry.source, entry.license,
+        yield (entry.patient, entry.age, entry.finding, entry.projection, "X-ray", label, name, entry.source, entry.license,
                image.collection)  # fmt: skip
 
 

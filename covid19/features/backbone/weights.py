@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from covid19.core.console import Progress, printable, say, warn
 from covid19.core.errors import InputError
-from covid19.core.outputs import written_whole
+from covid19.core.outputs import atomic_write
 from covid19.features.backbone.magnitudes import bound_features
 
 Array = NDArray[np.float32]
@@ -222,7 +222,7 @@ def _imagenet_file() -> Path:
     damaged = f"'{path}' is damaged, and " if path.is_file() else ""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with written_whole(path) as draft:
+        with atomic_write(path) as draft:
             _download(URL, draft)
             if _md5(draft) != MD5:
                 raise OSError("the download is damaged: its checksum is wrong")
