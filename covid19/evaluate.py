@@ -8,11 +8,11 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from covid19 import NOTICE, __version__
-from covid19.audit.probes import probe_inputs
 from covid19.core.console import say, warn
 from covid19.core.errors import InputError
 from covid19.core.executor.local import LocalExecutor
@@ -83,7 +83,7 @@ def evaluate_model(
         views = [View(record) for record in found.records]
         features = Extractor(caches.features, executor, read).extract(views, build_base(base), base.digest).features
         at = audit_sample([record.label for record in found.records], Settings.seed)
-        probes = probe_inputs(measurements_of([found.records[i] for i in at], caches.scans, executor, read))
+        measured = measurements_of([found.records[i] for i in at], caches.scans, executor, read)
     said = probabilities_of(heads_in(content), features, np.arange(len(found.records)))[:, 0]
     _check_finite(found, said)
     labels = one_hot([record.label for record in found.records], classes)
@@ -94,7 +94,7 @@ def evaluate_model(
         "model": {"path": str(model), "base": info["base"], "trained_with": info["versions"]},
         "dataset": found.as_json(),
         "in_training": known,
-        **_numbers(found, labels, said, AuditInputs(at, features[at, 0], None, {}, probes), info),
+        **_numbers(found, labels, said, AuditInputs(at, features[at, 0], None, {}, measured), info),
         "notice": NOTICE,
     }
     with atomic_write(report, private=True) as draft:
@@ -130,7 +130,7 @@ def _numbers(dataset: Dataset, labels: Array, said: Array, inputs: AuditInputs, 
         ],
         "internal": internal,
         "drop": {key: internal[key]["value"] - test[key]["value"] for key in MEASURES} if internal else None,
-        "audit": audit(dataset, info["positive"], labels, frozen, inputs, settings),
+        "audit": msgspec.to_builtins(audit(dataset, info["positive"], labels, frozen, inputs, settings)),
     }
 
 
@@ -158,7 +158,7 @@ def _unseen(dataset: Dataset, info: dict[str, Any]) -> tuple[Dataset, int]:
 
 
 def _say(result: dict[str, Any], called: Any, labels: Any, classes: tuple[str, ...], report: Path) -> None:
-    from covid19.audit.verdict import explain_verdict
+    from covid19.audit.result import NOT_TESTED
     from covid19.report.summary import describe_test
 
     test, internal, drop = result["test"], result["internal"], result["drop"]
@@ -169,4 +169,4 @@ def _say(result: dict[str, Any], called: Any, labels: Any, classes: tuple[str, .
             own = internal[key]
             line += f"  internal {own['value']:.2f} ({own['low']:.2f}-{own['high']:.2f})  drop {drop[key]:+.2f}"
         say(line)
-    say(f"\nVerdict on this data set: {explain_verdict(result['audit'])}\nWrote {report}.\n{NOTICE}")
+    say(f"\nVerdict on this data set: {result['audit']['words'] if result['audit'] else NOT_TESTED}\nWrote {report}.\n{NOTICE}")

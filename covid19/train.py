@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from covid19.audit.probes import probe_inputs
 from covid19.core.console import Stopwatch, say, shortened, warn
 from covid19.core.errors import InputError
 from covid19.core.executor.executor import Executor
@@ -101,7 +101,8 @@ def _train(settings: Settings, decoder: DecodingPool) -> dict[str, Any]:
     with watch("audit"):
         shortcuts = audit(dataset, positive, y, honest, inputs, settings)
         if shortcuts and settings.audit == "full":
-            shortcuts["lungs"] = lungs_looked_at(dataset, split, y, base, heads, untrained, read, settings)
+            looked = lungs_looked_at(dataset, split, y, base, heads, untrained, read, settings)
+            shortcuts = replace(shortcuts, lungs=looked)
     heads = heads.tempered(honest.temperature)
     model = assemble(base, head_model(heads))
     with watch("predict"):
@@ -145,8 +146,8 @@ def _split_and_extract(
                 warn(line)
             dataset = dataset.without(error.lost)
             continue
-        probes = probe_inputs(measurements_of(own, caches.scans, executor, read)) if settings.audit != "none" else {}
-        inputs = AuditInputs(at, extracted.features[at, 0], None if untrained is None else untrained[at, 0], hidden, probes)
+        measured = measurements_of(own, caches.scans, executor, read) if settings.audit != "none" else []
+        inputs = AuditInputs(at, extracted.features[at, 0], None if untrained is None else untrained[at, 0], hidden, measured)
         return SplitFeatures(dataset, split, extracted, untrained, inputs)
 
 

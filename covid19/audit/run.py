@@ -6,13 +6,15 @@ The quick audit is part of every training run and needs no run of the base; `cov
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from dataclasses import replace
+from typing import NamedTuple
 
 import keras
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import softmax
 
+from covid19.audit.result import AuditResult, HeatOnLungs
 from covid19.audit.sources import describe_sources
 from covid19.audit.verdict import LabelledFolds, assess_shortcuts, make_probe
 from covid19.core.console import shortened, warn
@@ -21,7 +23,7 @@ from covid19.core.settings import Settings
 from covid19.data.dataset import Dataset, Record
 from covid19.data.images import Read, read_picture
 from covid19.data.lungs import Occlusion, find_masks, occlusion_of, share_inside, usable_masks
-from covid19.data.measurements.registry import ProbeMeasurements
+from covid19.data.measurements.registry import MEASUREMENTS, ProbeMeasurements
 from covid19.data.scan import scan_files
 from covid19.data.scan_cache import ScanCache
 from covid19.data.split import Split
@@ -38,34 +40,35 @@ from covid19.model.head import Features, Heads, new_heads, train_heads
 Array = NDArray[np.float32]
 Members = NDArray[np.intp]
 
-MOST = 20_000  # images that are audited: of 10,000 a class an AUC's standard error is below 0.005, and all fits into memory
+MAX_AUDIT_IMAGES = 20_000  # of 10,000 a class an AUC has a standard error below 0.005, and all of it fits into memory
 
 
 class AuditInputs(NamedTuple):
-    """What the audit looks at: all images, or `MOST` of them.
+    """What the audit looks at: all images, or `MAX_AUDIT_IMAGES` of them.
 
     Attributes:
         at: their positions, sorted, (m,).
         features: of the images as they are, float32 (m, 512).
         untrained: the same of a base that was never trained, or None if the run's base is that.
         occluded: of the images with their lungs hidden, (m, 512) by the probe's name; empty in the quick audit.
-        probes: what the cheap probes see, float64 (m, numbers) by name; see `probes.probe_inputs`.
+        measurements: what was measured of each image when its file was decoded.
     """
 
     at: Members
     features: Array
     untrained: Array | None
     occluded: dict[str, Array]
-    probes: dict[str, NDArray[np.float64]]
+    measurements: Sequence[ProbeMeasurements]
 
 
 def audit_sample(labels: Sequence[str], seed: int) -> Members:
-    """The positions of the images to audit: all, or of more than `MOST` an equal share of each class, drawn by a seed."""
-    if len(labels) <= MOST:
+    """The positions of the images to audit: all, or `MAX_AUDIT_IMAGES` drawn by a seed, as many of each class."""
+    if len(labels) <= MAX_AUDIT_IMAGES:
         return np.arange(len(labels))
     classes, label = np.unique(labels, return_inverse=True)
     order = np.random.default_rng(seed).permutation(len(labels))
-    return np.sort(np.concatenate([order[label[order] == own][: MOST // len(classes)] for own in range(len(classes))]))
+    each = MAX_AUDIT_IMAGES // len(classes)
+    return np.sort(np.concatenate([order[label[order] == own][:each] for own in range(len(classes))]))
 
 
 def measurements_of(records: Sequence[Record], scans: ScanCache, executor: Executor, read: Read) -> list[ProbeMeasurements]:
@@ -80,7 +83,7 @@ def measurements_of(records: Sequence[Record], scans: ScanCache, executor: Execu
 
 def audit(
     dataset: Dataset, positive: str, labels: Array, estimate: Estimate, inputs: AuditInputs, settings: Settings
-) -> dict[str, Any] | None:
+) -> AuditResult | None:
     """Probe the data set by the run's own folds.
 
     Args:
@@ -92,32 +95,31 @@ def audit(
         settings: audit, seed, lung_box and those of the head.
 
     Returns:
-        What `assess_shortcuts` returns, `sources`, and room for `lungs`; None without an audit, or without cross-validation.
+        Without `lungs`; None without an audit, or without cross-validation.
     """
     index = dataset.classes.index(positive)
     if estimate.probabilities is None or settings.audit == "none":
         return None
     records = [dataset.records[i] for i in inputs.at]
-    said, labels = estimate.probabilities[inputs.at], labels[inputs.at]
+    probabilities, labels = estimate.probabilities[inputs.at], labels[inputs.at]
     divisions = _within(estimate.divisions, inputs.at, len(dataset.records))
-    question = LabelledFolds(labels.argmax(axis=1) == index, [record.group for record in records], divisions, settings.seed)
-    probes = [
-        make_probe(name, values, question, lung_blind=name != "thumbnail") for name, values in inputs.probes.items()
-    ]  # fmt: skip
+    folds = LabelledFolds(labels.argmax(axis=1) == index, [record.group for record in records], divisions, settings.seed)
+    probes = []
+    for measurement in MEASUREMENTS:
+        numbers = measurement.as_numbers([own[measurement.name] for own in inputs.measurements])
+        probes.append(make_probe(measurement.name, numbers, folds, measurement.lung_blind, measurement.sees_pixels))
 
     def retrained(features: Array) -> NDArray[np.float64]:
         logits = cross_validate(features[:, None], labels, divisions, settings)
         return np.asarray(softmax(logits, axis=2).mean(axis=0)[:, index], float)
 
     for name, features in inputs.occluded.items():
-        probes.append(make_probe(name, features.astype(float), question, scores=retrained(features)))
+        probes.append(make_probe(name, features.astype(float), folds, scores=retrained(features)))
     if settings.audit == "full" and inputs.untrained is not None:
         scores = retrained(inputs.untrained)
-        probes.append(make_probe("untrained base", inputs.untrained.astype(float), question, lung_blind=False, scores=scores))
-    sources = describe_sources(records, inputs.features, question.positive, divisions)
-    return assess_shortcuts(probes, said[:, index].astype(float), question) | {
-        "images": len(records), "sources": sources, "lungs": None,
-    }  # fmt: skip
+        probes.append(make_probe("untrained base", inputs.untrained.astype(float), folds, lung_blind=False, scores=scores))
+    sources = describe_sources(records, inputs.features, folds.positive, divisions)
+    return replace(assess_shortcuts(probes, probabilities[:, index].astype(float), folds), sources=sources)
 
 
 def _within(divisions: Sequence[Sequence[Fold]], at: Members, count: int) -> Sequence[Sequence[Fold]]:
@@ -173,30 +175,27 @@ def lungs_looked_at(
     untrained: Features | None,
     read: Read,
     settings: Settings,
-) -> dict[str, Any]:
+) -> HeatOnLungs:
     """How much of the model's Grad-CAM lies on the lungs of the held-out images, and the same of a head on an untrained base.
 
     The second is the check of Adebayo et al. (NeurIPS 2018): where weights that were never trained look, training has not led.
-
-    Returns:
-        What `_where_it_looks` returns, and `untrained`, the same by class, or None if the run's base is that.
     """
     tested = [dataset.records[i] for i in split.test]
     tested = [tested[i] for i in audit_sample([record.label for record in tested], settings.seed)]
     found = _where_it_looks(tested, dataset.classes, base, heads, read, settings)
     if untrained is None:
-        return found | {"untrained": None}
+        return found
     members = [np.array(split.train)]
     fresh = new_heads(untrained, members, len(dataset.classes), settings.seed)
     theirs, _ = train_heads(fresh, untrained, labels, members, settings)
     looked = _where_it_looks(tested, dataset.classes, build_base(get_weights("random")), theirs, read, settings)
-    return found | {"untrained": looked["by_class"]}
+    return replace(found, untrained=looked.by_class)
 
 
 def _where_it_looks(
     records: Sequence[Record], classes: Sequence[str], base: keras.Model, heads: Heads, read: Read, settings: Settings
-) -> dict[str, Any]:
-    """Share of the Grad-CAM mass for each image's own class that lies on the lungs, the mean by class.
+) -> HeatOnLungs:
+    """Fraction of the Grad-CAM weight for each image's own class that lies on the lungs, the mean by class.
 
     Args:
         records: the held-out images.
@@ -205,13 +204,10 @@ def _where_it_looks(
         heads: whose first head is explained.
         read: decodes a file.
         settings: lung_box, lung_masks.
-
-    Returns:
-        `by_class`, and `area`, the share that would lie there by chance.
     """
     occlusions = list(occlusions_of(records, settings, read).values())[-1]
     flags = np.stack([occlusion.flags(read) for occlusion in occlusions])
-    shares = np.full(len(records), np.nan)
+    fractions = np.full(len(records), np.nan)
     for batch in load_batches([View(record) for record in records], read):
         if not batch.positions:
             continue
@@ -220,7 +216,7 @@ def _where_it_looks(
             own = [row for row, position in enumerate(batch.positions) if records[position].label == name]
             if own:
                 images = [batch.positions[row] for row in own]
-                shares[images] = share_inside(gradcam(maps[own], heads, column), flags[images])
+                fractions[images] = share_inside(gradcam(maps[own], heads, column), flags[images])
     labels = np.array([record.label for record in records])
-    by_class = {name: float(np.nanmean(own)) for name in classes if np.isfinite(own := shares[labels == name]).any()}
-    return {"by_class": by_class, "area": float(flags.mean())}
+    by_class = {name: float(np.nanmean(own)) for name in classes if np.isfinite(own := fractions[labels == name]).any()}
+    return HeatOnLungs(by_class, float(flags.mean()))

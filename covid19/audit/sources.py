@@ -4,25 +4,25 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.metrics import balanced_accuracy_score, roc_auc_score
 
+from covid19.audit.result import SourceResult, Sources
 from covid19.audit.verdict import ridge, ridge_scores
 from covid19.data.dataset import Record
 from covid19.evaluation.cross_validation import Fold
 
 Flags = NDArray[np.bool_]
 
-SMALL = 5  # patients below which a source counts among the others
+MIN_SOURCE_PATIENTS = 5  # a source with fewer counts among the others
 OTHERS = "all smaller sources"
 
 
 def describe_sources(
     records: Sequence[Record], features: NDArray[np.float32], positive: Flags, divisions: Sequence[Sequence[Fold]]
-) -> dict[str, Any] | None:
+) -> Sources | None:
     """How far the source of an image is known to its features, and whether the classes are told apart on a source left out.
 
     Args:
@@ -32,9 +32,7 @@ def describe_sources(
         divisions: the run's own folds.
 
     Returns:
-        None where the metadata name fewer than two sources. Else `sources` [{source, images, positive, auc: on this source by
-        a ridge regression that was trained on the others, None where either lacks a class}], `recognised` (balanced accuracy
-        of the source, out of fold) and `by_chance`.
+        None where the metadata name fewer than two sources.
     """
     sources = _sources(records)
     names = sorted(set(sources) - {""})
@@ -44,33 +42,29 @@ def describe_sources(
     named = source != ""
     scores = ridge_scores(x, (source[:, None] == names).astype(float), divisions)
     guess = np.array(names)[scores.argmax(axis=1)]
-    return {
-        "recognised": float(balanced_accuracy_score(source[named], guess[named])),
-        "by_chance": 1 / len(names),
-        "sources": [
-            {
-                "source": name,
-                "images": int((source == name).sum()),
-                "positive": int((positive & (source == name)).sum()),
-                "auc": _left_out(x, positive, source == name),
-            }
-            for name in names
-        ],
-    }
+    by_source = [
+        SourceResult(
+            source=name,
+            images=int((source == name).sum()),
+            positive=int((positive & (source == name)).sum()),
+            auc=_left_out(x, positive, source == name),
+        )
+        for name in names
+    ]
+    return Sources(float(balanced_accuracy_score(source[named], guess[named])), 1 / len(names), by_source)
 
 
 def _sources(records: Sequence[Record]) -> list[str]:
     """The source of each image, '' where nothing tells; those of few patients as one."""
     patients = {record.group: record.entry.source for record in records}
     sizes = Counter(patients.values())
-    return [
-        record.entry.source if not record.entry.source or sizes[record.entry.source] >= SMALL else OTHERS for record in records
-    ]
+    small = {source for source, patients_of in sizes.items() if source and patients_of < MIN_SOURCE_PATIENTS}
+    return [OTHERS if record.entry.source in small else record.entry.source for record in records]
 
 
 def _left_out(features: NDArray[np.float64], positive: Flags, held_out: Flags) -> float | None:
     """ROC AUC on one source by a ridge regression that was trained on all others."""
     if len(set(positive[held_out])) < 2 or len(set(positive[~held_out])) < 2:
         return None
-    said = ridge(features[~held_out], positive[~held_out].astype(float)[:, None], features[held_out])
-    return float(roc_auc_score(positive[held_out], said[:, 0]))
+    scores = ridge(features[~held_out], positive[~held_out].astype(float)[:, None], features[held_out])
+    return float(roc_auc_score(positive[held_out], scores[:, 0]))

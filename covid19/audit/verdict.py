@@ -1,12 +1,13 @@
 """The shortcut audit: can the classes be told apart without the lungs, and does the model do better than that?
 
-What probes see, and what the model said out of fold, goes in; the report's `audit`, with a verdict in one word, comes out.
+The probes' inputs and the model's scores out of fold go in; an `AuditResult`, with a verdict in one word, comes out.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,7 @@ from sklearn.linear_model import Ridge
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from covid19.audit.result import AuditResult, Limits, Margin, ProbeResult
 from covid19.data.dataset import FEW
 from covid19.evaluation.bootstrap import Ranking, intervals
 from covid19.evaluation.cross_validation import Fold
@@ -23,11 +25,10 @@ Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
 
 SIGNIFICANT = 0.05
-NEAR = 0.05  # AUC below the model's within which a probe explains the score
+EXPLAINING_MARGIN = 0.05  # of AUC: a probe this close to the model explains its score
 PERMUTATIONS = 999
-FEWER = 199  # permutations of more than MANY images
-MANY = 2000
-FILES = "file properties"  # the probe of what a network cannot see
+PERMUTATIONS_OF_LARGE_SETS = 199
+LARGE_SET_IMAGES = 2000
 
 
 class Probe(NamedTuple):
@@ -36,18 +37,20 @@ class Probe(NamedTuple):
     Attributes:
         name: in words.
         lung_blind: whether it can see no lung.
+        sees_pixels: whether it is given what a network is given.
         scores: out of fold, higher for the positive class, (n,).
         p_value: of the permutation test, not corrected; None for a probe that may see lungs.
     """
 
     name: str
     lung_blind: bool
+    sees_pixels: bool
     scores: Floats
     p_value: float | None
 
 
 class LabelledFolds(NamedTuple):
-    """What every probe is asked.
+    """The labels that every probe has to predict, and the folds in which it does.
 
     Attributes:
         positive: bool (n,).
@@ -65,8 +68,9 @@ class LabelledFolds(NamedTuple):
 def make_probe(
     name: str,
     inputs: Floats,
-    question: LabelledFolds,
+    folds: LabelledFolds,
     lung_blind: bool = True,
+    sees_pixels: bool = True,
     scores: Floats | None = None,
 ) -> Probe:
     """Score a probe out of fold and, if it is lung-blind, test whether that could be chance.
@@ -75,22 +79,22 @@ def make_probe(
     again. A ridge regression takes all labels at once, so 999 permutations cost little more than one.
 
     Args:
-        name, lung_blind: of the probe.
+        name, lung_blind, sees_pixels: of the probe.
         inputs: what it sees of each image, (n, numbers).
-        question: labels, patients and folds.
+        folds: labels, patients and folds.
         scores: out of fold by another classifier, for the AUC; None takes the ridge regression's.
     """
-    labels = _permuted(question) if lung_blind else question.positive[:, None].astype(float)
-    said = ridge_scores(inputs, labels, question.divisions)
+    labels = _permuted(folds) if lung_blind else folds.positive[:, None].astype(float)
+    ridge_out_of_fold = ridge_scores(inputs, labels, folds.divisions)
     p_value = None
     if lung_blind:
-        aucs = aucs_of(said, labels)
+        aucs = aucs_of(ridge_out_of_fold, labels)
         p_value = float((aucs >= aucs[0] - 1e-12).mean())
-    return Probe(name, lung_blind, said[:, 0] if scores is None else scores, p_value)
+    return Probe(name, lung_blind, sees_pixels, ridge_out_of_fold[:, 0] if scores is None else scores, p_value)
 
 
 def ridge(inputs: Floats, targets: Floats, held_out: Floats) -> Floats:
-    """What a ridge regression of targets (n, k) on standardised inputs (n, numbers) says of held-out ones: (m, k)."""
+    """Predictions for held-out inputs, (m, k), of a ridge regression of targets (n, k) on standardised inputs (n, numbers)."""
     model = make_pipeline(StandardScaler(), Ridge(alpha=inputs.shape[1])).fit(inputs, targets)
     return np.asarray(model.predict(held_out)).reshape(len(held_out), -1)
 
@@ -109,26 +113,26 @@ def ridge_scores(inputs: Floats, targets: Floats, divisions: Sequence[Sequence[F
     scores = np.zeros_like(targets)
     for division in divisions:
         for fold in division:
-            said = ridge(inputs[fold.train], targets[fold.train], inputs[fold.held_out])
-            scores[fold.held_out] += said - targets[fold.train].mean(axis=0)
+            predicted = ridge(inputs[fold.train], targets[fold.train], inputs[fold.held_out])
+            scores[fold.held_out] += predicted - targets[fold.train].mean(axis=0)
     return scores
 
 
-def _permuted(question: LabelledFolds) -> Floats:
+def _permuted(folds: LabelledFolds) -> Floats:
     """Labels (n, 1 + permutations): the true ones, then each patient with another's.
 
     A patient with images of both classes keeps them, and the labels change places among these images.
     """
-    positive, generator = question.positive.astype(float), np.random.default_rng(question.seed)
-    member = np.unique(np.asarray(question.groups), return_inverse=True)[1]
-    share = np.bincount(member, positive) / np.bincount(member)
-    pure = np.flatnonzero((share == 0) | (share == 1))
+    positive, generator = folds.positive.astype(float), np.random.default_rng(folds.seed)
+    member = np.unique(np.asarray(folds.groups), return_inverse=True)[1]
+    positive_fraction = np.bincount(member, positive) / np.bincount(member)
+    pure = np.flatnonzero((positive_fraction == 0) | (positive_fraction == 1))
     mixed = np.flatnonzero(~np.isin(member, pure))
     by_patient = mixed[np.argsort(member[mixed], kind="stable")]
     columns = [positive]
-    for _ in range(PERMUTATIONS if len(member) <= MANY else FEWER):
-        of_patient = share.copy()
-        of_patient[pure] = generator.permutation(share[pure])
+    for _ in range(PERMUTATIONS if len(member) <= LARGE_SET_IMAGES else PERMUTATIONS_OF_LARGE_SETS):
+        of_patient = positive_fraction.copy()
+        of_patient[pure] = generator.permutation(positive_fraction[pure])
         labels = of_patient[member]
         labels[by_patient] = positive[mixed[np.lexsort((generator.random(len(mixed)), member[mixed]))]]
         columns.append(labels)
@@ -154,20 +158,15 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return corrected.tolist()
 
 
-def assess_shortcuts(probes: Sequence[Probe], model: Floats, question: LabelledFolds) -> dict[str, Any]:
+def assess_shortcuts(probes: Sequence[Probe], model: Floats, folds: LabelledFolds) -> AuditResult:
     """Weigh the probes against the model.
 
     Args:
         probes: from `make_probe`, some of them lung-blind.
         model: the model's scores out of fold, (n,).
-        question: labels, patients and folds.
-
-    Returns:
-        `verdict`: explained, present, none-found or too-few; `probes` [{name, auc, low, high, p_value (Holm-corrected),
-        lung_blind}]; `model_auc`, with the ends of its interval in `model`; `patients_in_smaller_class`; and
-        `margin` {probe, value, low, high}, the model's AUC less that of the best lung-blind probe, the one that decides.
+        folds: labels, patients and folds.
     """
-    positive, groups = question.positive, question.groups
+    positive, groups = folds.positive, folds.groups
     blind = [probe for probe in probes if probe.lung_blind]
     corrected = dict(zip((p.name for p in blind), holm([p.p_value for p in blind if p.p_value is not None]), strict=True))
     rankings = {probe.name: Ranking(probe.scores, positive) for probe in probes} | {"the model": Ranking(model, positive)}
@@ -178,59 +177,57 @@ def assess_shortcuts(probes: Sequence[Probe], model: Floats, question: LabelledF
     aucs = {name: float(ranking.roc_auc(once)[0]) for name, ranking in rankings.items()}
     significant = [probe for probe in blind if corrected[probe.name] < SIGNIFICANT]
     # A network sees pixels, no files: what the file tells is a warning about the data, not an explanation of the score.
-    explaining = [p for p in significant if p.name != FILES and aucs["the model"] - aucs[p.name] <= NEAR]
+    explaining = [p for p in significant if p.sees_pixels and aucs["the model"] - aucs[p.name] <= EXPLAINING_MARGIN]
     best = max(explaining or significant or blind, key=lambda probe: aucs[probe.name]).name
     fewest = min(len(set(np.asarray(groups)[side])) for side in (positive, ~positive))
-    verdict = "explained" if explaining else "present" if significant else "too-few" if fewest < FEW else "none-found"
-    return {
-        "verdict": verdict,
-        "probes": [
-            {
-                "name": probe.name,
-                "auc": aucs[probe.name],
-                "low": limits[probe.name][0],
-                "high": limits[probe.name][1],
-                "p_value": corrected.get(probe.name),
-                "lung_blind": probe.lung_blind,
-            }
+    result = AuditResult(
+        verdict="explained" if explaining else "present" if significant else "too-few" if fewest < FEW else "none-found",
+        probes=[
+            ProbeResult(
+                name=probe.name,
+                auc=aucs[probe.name],
+                low=limits[probe.name][0],
+                high=limits[probe.name][1],
+                p_value=corrected.get(probe.name),
+                lung_blind=probe.lung_blind,
+                sees_pixels=probe.sees_pixels,
+            )
             for probe in probes
         ],
-        "model_auc": aucs["the model"],
-        "model": {"low": limits["the model"][0], "high": limits["the model"][1]},
-        "margin": {"probe": best, **_margin(rankings["the model"], rankings[best], positive, groups)},
-        "patients_in_smaller_class": fewest,
-    }
+        model_auc=aucs["the model"],
+        model=Limits(*limits["the model"]),
+        margin=_margin(best, rankings["the model"], rankings[best], positive, groups),
+        patients_in_smaller_class=fewest,
+        images=len(positive),
+        words="",
+    )
+    return replace(result, words=explain(result))
 
 
-def _margin(model: Ranking, probe: Ranking, positive: Flags, groups: Sequence[int]) -> dict[str, float]:
+def _margin(name: str, model: Ranking, probe: Ranking, positive: Flags, groups: Sequence[int]) -> Margin:
     """The difference of two AUCs with its 95 % interval, both of the same patients in each resample."""
 
-    def halved(weights: Floats) -> dict[str, Floats]:  # to (0, 1), where `intervals` lives
+    def halved(weights: Floats) -> dict[str, Floats]:  # to (0, 1), in which `intervals` works
         return {"margin": (1 + model.roc_auc(weights) - probe.roc_auc(weights)) / 2}
 
     value = float(halved(np.ones((1, len(positive))))["margin"][0])
     low, high = intervals(halved, groups, positive.tolist())["margin"]
-    return {name: 2 * share - 1 for name, share in (("value", value), ("low", low), ("high", high))}
+    return Margin(name, *(2 * half - 1 for half in (value, low, high)))
 
 
-def explain_verdict(audit: dict[str, Any] | None) -> str:
+def explain(audit: AuditResult) -> str:
     """The verdict in plain words: what was found, what it means, what to do."""
-    if audit is None:
-        return "Whether the score needs the lungs was not tested."
-    verdict, margin = audit["verdict"], audit["margin"]
-    probes = {probe["name"]: probe for probe in audit["probes"]}
-    best, blind = probes[margin["probe"]], [name for name, probe in probes.items() if probe["lung_blind"]]
+    verdict, blind = audit.verdict, [probe for probe in audit.probes if probe.lung_blind]
     if verdict == "none-found":
-        found = f"Probes that see no lung ({', '.join(blind)}) do no better than chance."
+        found = f"Probes that see no lung ({', '.join(probe.name for probe in blind)}) do no better than chance."
         return f"Audit: {verdict}. {found} Other shortcuts may exist: test on another hospital's images."
     if verdict == "too-few":
-        found = (
-            f"No probe stands out, but with {audit['patients_in_smaller_class']} patients in the smaller class nothing can be"
-        )
+        found = f"No probe stands out, but with {audit.patients_in_smaller_class} patients in the smaller class nothing can be"
         return f"Audit: {verdict}. {found} concluded about shortcuts."
-    found = f"By {best['name']} alone the AUC is {best['auc']:.2f} ({best['low']:.2f} to {best['high']:.2f}), by the model"
+    best = next(probe for probe in audit.probes if probe.name == audit.margin.probe)
+    found = f"By {best.name} alone the AUC is {best.auc:.2f} ({best.low:.2f} to {best.high:.2f}), by the model"
     meaning = "the score needs no lungs" if verdict == "explained" else "the classes differ in more than the lungs"
-    if all(probes[name]["p_value"] >= SIGNIFICANT for name in blind if name != FILES):
+    if not any(probe.sees_pixels and probe.p_value is not None and probe.p_value < SIGNIFICANT for probe in blind):
         meaning += ", though in the files, which a network on pixels may not see"
     advice = "Take controls from the same source, crop to the lungs, and test on another hospital's images."
-    return f"Audit: {verdict}. {found} {audit['model_auc']:.2f}: {meaning}. {advice}"
+    return f"Audit: {verdict}. {found} {audit.model_auc:.2f}: {meaning}. {advice}"

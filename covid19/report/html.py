@@ -14,7 +14,7 @@ import cv2
 import jinja2
 import numpy as np
 
-from covid19.audit.verdict import explain_verdict
+from covid19.audit.result import NOT_TESTED
 from covid19.data.dataset import Dataset, Record
 from covid19.data.images import Read
 from covid19.data.split import Split
@@ -61,7 +61,7 @@ def write_page(path: Path, report: dict[str, Any], found: Outcome, read: Read) -
     text = environment.get_template("report.html.j2").render(
         report=report,
         verdict=verdict(report),
-        shortcuts=explain_verdict(report["audit"]),
+        shortcuts=report["audit"]["words"] if report["audit"] else NOT_TESTED,
         measures=MEASURES,
         figures=_figures(report, found.dataset, found.estimate),
         probes=figures.probes(report["audit"]) if report["audit"] else "",

@@ -9,12 +9,13 @@ from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 import keras
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.metrics import classification_report
 
 from covid19 import NOTICE, __version__
-from covid19.audit.verdict import explain_verdict
+from covid19.audit.result import NOT_TESTED, AuditResult
 from covid19.core.settings import Settings
 from covid19.data.dataset import FEW, Dataset
 from covid19.data.split import Split
@@ -57,7 +58,7 @@ class Outcome(NamedTuple):
     history: dict[str, list[float]]
     test: dict[str, Any]
     estimate: Estimate
-    audit: dict[str, Any] | None
+    audit: AuditResult | None
 
 
 def make_report(settings: Settings, found: Outcome, timing: dict[str, float]) -> dict[str, Any]:
@@ -85,7 +86,7 @@ def make_report(settings: Settings, found: Outcome, timing: dict[str, float]) ->
         },
         "test": found.test,
         "cross_validation": found.estimate.numbers,
-        "audit": found.audit,
+        "audit": msgspec.to_builtins(found.audit),
         "timing": timing,
         "environment": environment(),
         "notice": NOTICE,
@@ -152,7 +153,7 @@ def verdict(report: dict[str, Any]) -> str:
     few = min(data["patients_by_class"].values())
     if few < FEW:
         words.append(f"With {few} patients in the smallest class, little can be concluded.")
-    words.append(explain_verdict(report["audit"]))
+    words.append(report["audit"]["words"] if report["audit"] else NOT_TESTED)
     return " ".join(words)
 
 

@@ -1,6 +1,7 @@
 """The shortcut audit: what probes see, whom they accuse, and the verdict."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -15,7 +16,7 @@ from PIL import Image
 from sklearn.metrics import roc_auc_score
 
 from covid19.audit import run as audit
-from covid19.audit.probes import probe_inputs
+from covid19.audit.result import AuditResult, Limits, Margin, ProbeResult
 from covid19.audit.run import measurements_of, occlusions_of
 from covid19.audit.sources import describe_sources
 from covid19.audit.verdict import (
@@ -23,7 +24,7 @@ from covid19.audit.verdict import (
     Probe,
     assess_shortcuts,
     aucs_of,
-    explain_verdict,
+    explain,
     holm,
     make_probe,
     ridge_scores,
@@ -37,6 +38,7 @@ from covid19.data.lungs import box_mask, find_masks, hide, share_inside
 from covid19.data.measurements.border_ring import border_ring
 from covid19.data.measurements.file_properties import file_properties
 from covid19.data.measurements.measurement import cells_from_text
+from covid19.data.measurements.registry import MEASUREMENTS
 from covid19.data.measurements.thumbnail import thumbnail
 from covid19.data.scan_cache import ScanCache
 from covid19.evaluation.cross_validation import make_folds
@@ -106,41 +108,39 @@ def test_the_best_of_several_probes_decides_and_every_interval_holds_its_value()
     asked, generator = question(), np.random.default_rng(11)
     scores = {"border ring": 0.8, "lungs hidden": 2.0, "thumbnail": 3.0}
     probes = [
-        Probe(name, name != "thumbnail", asked.positive * shift + generator.normal(size=60), 0.001)
+        Probe(name, name != "thumbnail", True, asked.positive * shift + generator.normal(size=60), 0.001)
         for name, shift in scores.items()
     ]
     found = assess_shortcuts(probes, asked.positive * 4.0 + generator.normal(size=60), asked)
-    assert found["margin"]["probe"] == "lungs hidden"
-    for probe in found["probes"]:
-        assert 0 < probe["low"] < probe["auc"] < probe["high"] <= 1
-    assert 0 < found["model"]["low"] < found["model_auc"] <= found["model"]["high"] <= 1
+    assert found.margin.probe == "lungs hidden"
+    for probe in found.probes:
+        assert 0 < probe.low < probe.auc < probe.high <= 1
+    assert 0 < found.model.low < found.model_auc <= found.model.high <= 1
     patients = [*range(30), *[30 + n // 2 for n in range(30)]]
     for positive in (asked.positive, ~asked.positive):
         few = LabelledFolds(positive, patients, asked.divisions, 0)
-        assert assess_shortcuts(probes, probes[0].scores, few)["patients_in_smaller_class"] == 15
+        assert assess_shortcuts(probes, probes[0].scores, few).patients_in_smaller_class == 15
 
 
 def test_the_probe_that_explains_is_named_before_better_ones_that_cannot():
     asked, generator = question(), np.random.default_rng(13)
 
     def probe(name, shift, p_value):
-        return Probe(name, True, asked.positive * shift + generator.normal(size=60), p_value)
+        return Probe(name, True, name != "file properties", asked.positive * shift + generator.normal(size=60), p_value)
 
     border, better, files = probe("border ring", 1.5, 0.001), probe("a crop", 2.5, 0.001), probe("file properties", 4.0, 0.001)
     chance = probe("chance", 5.0, 0.9)
-    named = [
-        assess_shortcuts([files, border, chance, *more], border.scores, asked)["margin"]["probe"] for more in ([], [better])
-    ]
+    named = [assess_shortcuts([files, border, chance, *more], border.scores, asked).margin.probe for more in ([], [better])]
     assert named == ["border ring", "a crop"]
     sure = asked.positive * 9.0 + generator.normal(size=60)
     found = assess_shortcuts([border, chance], sure, asked)  # too far from the model to explain it, but significant
-    assert (found["verdict"], found["margin"]["probe"]) == ("present", "border ring")
+    assert (found.verdict, found.margin.probe) == ("present", "border ring")
 
 
 def test_many_images_are_permuted_less_often(monkeypatch):
     asked = question()
     for many, permutations in ((60, 999), (59, 199)):
-        monkeypatch.setattr("covid19.audit.verdict.MANY", many)
+        monkeypatch.setattr("covid19.audit.verdict.LARGE_SET_IMAGES", many)
         assert make_probe("telling", asked.positive[:, None] * 9.0, asked).p_value == pytest.approx(1 / (1 + permutations))
 
 
@@ -152,30 +152,29 @@ def test_the_labels_of_four_patients_of_both_classes_can_lie_in_16_ways_of_which
     assert p_value == pytest.approx(2 / 16, abs=0.03)  # as they are, and all changed over
 
 
-def test_the_verdict_is_said_in_full():
-    probes = [
-        {"name": "file properties", "auc": 0.9, "low": 0.8, "high": 0.95, "p_value": 0.01, "lung_blind": True},
-        {"name": "border ring", "auc": 0.5, "low": 0.4, "high": 0.6, "p_value": 0.05, "lung_blind": True},
-    ]
-    audit = {"verdict": "present", "margin": {"probe": "file properties"}, "probes": probes, "model_auc": 0.97}
+def test_the_verdict_is_explained_in_full():
+    files = ProbeResult("file properties", 0.9, 0.8, 0.95, 0.01, lung_blind=True, sees_pixels=False)
+    border = ProbeResult("border ring", 0.5, 0.4, 0.6, 0.05, lung_blind=True, sees_pixels=True)
+    margin = Margin("file properties", 0.07, 0.01, 0.2)
+    found = AuditResult("present", "", [files, border], 0.97, Limits(0.9, 0.99), margin, 30, 60)
     advice = "Take controls from the same source, crop to the lungs, and test on another hospital's images."
-    found = "By file properties alone the AUC is 0.90 (0.80 to 0.95), by the model 0.97"
-    assert explain_verdict(audit) == (
-        f"Audit: present. {found}: the classes differ in more than the lungs, though in the files, which a network on pixels "
+    start = "By file properties alone the AUC is 0.90 (0.80 to 0.95), by the model 0.97"
+    assert explain(found) == (
+        f"Audit: present. {start}: the classes differ in more than the lungs, though in the files, which a network on pixels "
         f"may not see. {advice}"
     )
-    probes[1]["p_value"] = 0.01
-    assert explain_verdict(audit | {"verdict": "explained"}) == f"Audit: explained. {found}: the score needs no lungs. {advice}"
+    worse = replace(found, verdict="explained", probes=[files, replace(border, p_value=0.01)])
+    assert explain(worse) == f"Audit: explained. {start}: the score needs no lungs. {advice}"
     none = "Probes that see no lung (file properties, border ring) do no better than chance."
-    assert none in explain_verdict(audit | {"verdict": "none-found"})
+    assert none in explain(replace(found, verdict="none-found"))
 
 
 def test_scores_are_out_of_fold_and_their_auc_is_scikit_learns():
     asked = question()
     inputs = np.random.default_rng(2).normal(size=(60, 3)) + asked.positive[:, None]
     scores = ridge_scores(inputs, asked.positive[:, None].astype(float), asked.divisions)[:, 0]
-    found = assess_shortcuts([Probe("x", True, scores, 0.001)], scores, asked)
-    assert found["model_auc"] == pytest.approx(roc_auc_score(asked.positive, scores))
+    found = assess_shortcuts([Probe("x", True, True, scores, 0.001)], scores, asked)
+    assert found.model_auc == pytest.approx(roc_auc_score(asked.positive, scores))
     changed = asked.positive.astype(float)[:, None].copy()
     held_out = asked.divisions[0][0].held_out
     changed[held_out] = 1 - changed[held_out]
@@ -220,16 +219,18 @@ def test_the_verdict(name, p_value, probe, model, count, verdict, words):
     asked, generator = question(count), np.random.default_rng(5)
     true = asked.positive * 3.0
     scores = [true + generator.normal(size=2 * count) * (1 + noise) for noise in (probe, model)]
-    found = assess_shortcuts(
-        [Probe(name, True, scores[0], p_value), Probe("thumbnail", False, scores[1], None)], scores[1], asked
-    )
-    assert found["verdict"] == verdict
-    assert found["margin"]["probe"] == name
+    probes = [
+        Probe(name, True, name != "file properties", scores[0], p_value),
+        Probe("thumbnail", False, True, scores[1], None),
+    ]
+    found = assess_shortcuts(probes, scores[1], asked)
+    assert found.verdict == verdict
+    assert found.margin.probe == name
     aucs = [roc_auc_score(asked.positive, score) for score in scores]
-    assert found["margin"]["value"] == pytest.approx(aucs[1] - aucs[0])
-    assert found["margin"]["low"] <= found["margin"]["value"] <= found["margin"]["high"]
-    assert explain_verdict(found).startswith(f"Audit: {verdict}. ")
-    assert words in explain_verdict(found)
+    assert found.margin.value == pytest.approx(aucs[1] - aucs[0])
+    assert found.margin.low <= found.margin.value <= found.margin.high
+    assert found.words.startswith(f"Audit: {verdict}. ")
+    assert words in found.words
 
 
 def test_the_border_and_the_box_divide_the_picture():
@@ -269,19 +270,19 @@ def test_file_properties_say_what_the_file_is_and_nothing_of_the_lungs(tmp_path)
 def test_probes_of_a_whole_data_set_have_a_row_for_each_image(phantoms):
     scans, executor = ScanCache(None, 10**9), LocalExecutor()
     records = read(phantoms, scans).records
-    inputs = probe_inputs(measurements_of(records, scans, executor, read_picture))
-    with ScanCache(None, 10**9) as begun_anew:  # knows nothing, so the files are looked at again
-        again = probe_inputs(measurements_of(records, begun_anew, executor, read_picture))
-    for name, rows in inputs.items():
-        np.testing.assert_allclose(again[name], rows, rtol=1e-6, atol=1e-9)
-    assert {name: len(rows) for name, rows in inputs.items()} == dict.fromkeys(
-        ("file properties", "border ring", "thumbnail"), 12
-    )
-    assert all(np.isfinite(rows).all() for rows in inputs.values())
+    measured = measurements_of(records, scans, executor, read_picture)
+    with ScanCache(None, 10**9) as begun_anew:  # knows nothing, so the files are read again
+        again = measurements_of(records, begun_anew, executor, read_picture)
+    assert [measurement.name for measurement in MEASUREMENTS] == ["file properties", "border ring", "thumbnail"]
+    for measurement in MEASUREMENTS:
+        rows, others = (measurement.as_numbers([own[measurement.name] for own in both]) for both in (measured, again))
+        np.testing.assert_allclose(others, rows, rtol=1e-6, atol=1e-9)
+        assert len(rows) == 12
+        assert np.isfinite(rows).all()
 
 
 def test_of_many_images_some_are_audited_and_the_report_says_how_many(run, tmp_path, monkeypatch):
-    monkeypatch.setattr(audit, "MOST", 8)
+    monkeypatch.setattr(audit, "MAX_AUDIT_IMAGES", 8)
     report = train(run.settings_again(tmp_path, audit="full"))
     assert (report["audit"]["images"], report["dataset"]["images"], run.report["audit"]["images"]) == (8, 12, 12)
     assert {probe["name"] for probe in report["audit"]["probes"]} > {"file properties", "border ring", "lungs hidden (box)"}
@@ -330,9 +331,9 @@ def test_a_source_is_recognised_and_left_out(tmp_path):
     features[:, 1:200] += 3 * positive[:, None]
     divisions = make_folds(positive.astype(int).tolist(), list(range(24)), 4, 2, 0)
     found = describe_sources(dataset.records, features, positive, divisions)
-    assert [(one["source"], one["images"], one["positive"]) for one in found["sources"]] == [("one", 12, 6), ("other", 12, 6)]
-    assert all(one["auc"] == 1 for one in found["sources"])
-    assert found["recognised"] > found["by_chance"] == 0.5
+    assert [(one.source, one.images, one.positive) for one in found.sources] == [("one", 12, 6), ("other", 12, 6)]
+    assert all(one.auc == 1 for one in found.sources)
+    assert found.recognised > found.by_chance == 0.5
 
 
 def planted(folder):

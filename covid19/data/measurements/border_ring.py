@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from covid19.data.images import Picture
-from covid19.data.measurements.measurement import JsonValue, Measurement, are_cells, cells_to_text
+from covid19.data.measurements.measurement import JsonValue, Measurement, are_cells, cell_table, cells_to_text
 
 GRID = 20  # the picture is reduced to 20x20 cells, of which the outer ones are kept
 RING_WIDTH = 2  # cells on each side: a tenth of the picture
@@ -28,4 +28,4 @@ def is_border_ring(value: JsonValue) -> bool:
     return are_cells(value, RING_VALUES)
 
 
-BORDER_RING = Measurement("border ring", border_ring, is_border_ring)
+BORDER_RING = Measurement("border ring", border_ring, is_border_ring, cell_table)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypedDict, cast, get_type_hints
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from covid19.data.dicom import acquisition, is_dicom_file
@@ -100,4 +103,23 @@ def _image_header(path: Path) -> FileProperties:
         return {}
 
 
-FILE_PROPERTIES = Measurement("file properties", file_properties, are_file_properties)
+def property_table(properties: Sequence[dict[str, Any]]) -> NDArray[np.float64]:
+    """Numbers or their logarithms, 0 where a file says nothing or nonsense; a column for each word that two files share."""
+    names = {name for own in properties for name in own}
+    texts = {name for own in properties for name, value in own.items() if isinstance(value, str)}
+    columns = []
+    for name in sorted(names - texts):
+        column = np.array([float(own.get(name, 0)) for own in properties])
+        columns.append(np.log1p(column) if name in LOGARITHMIC else column)
+    for name in sorted(texts):
+        words = [own.get(name, "") for own in properties]
+        columns += [
+            np.array([word == common for word in words], float)
+            for common, count in sorted(Counter(words).items())
+            if 1 < count < len(words)
+        ]
+    return np.asarray(np.nan_to_num(np.stack(columns, axis=1), posinf=0, neginf=0))
+
+
+# A network is given pixels: what the file tells is a warning about the data, no explanation of a network's score.
+FILE_PROPERTIES = Measurement("file properties", file_properties, are_file_properties, property_table, sees_pixels=False)

@@ -1,13 +1,13 @@
-"""What a measurement is: a name, a function of a decoded file, and a check of values that come back from the scan cache."""
+"""What a measurement is: taken when a file is decoded, kept in the scan cache, turned into numbers for the audit."""
 
 from __future__ import annotations
 
 import binascii
 from base64 import b64decode, b64encode
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,14 +22,20 @@ class Measurement:
     """One measurement, taken once of each image and kept in the scan cache.
 
     Attributes:
-        name: the key of its value; a measurement whose values change their meaning takes another name.
+        name: in words, for the audit; also the key of its value, so that one whose values change their meaning takes another.
         measure: takes the file and its decoded picture, and returns a value that JSON can hold.
         is_valid: whether a value, as JSON gave it, is one that `measure` can return.
+        as_numbers: takes the values of all images and returns what a classifier is given of them, float64 (n, numbers).
+        lung_blind: whether it shows no lung, so that classes which it tells apart have a shortcut.
+        sees_pixels: whether it comes from the pixels, which are all that a network is given.
     """
 
     name: str
     measure: Callable[[Path, Picture], JsonValue]
     is_valid: Callable[[JsonValue], bool]
+    as_numbers: Callable[[Sequence[Any]], NDArray[np.float64]]
+    lung_blind: bool = True
+    sees_pixels: bool = True
 
 
 def cells_to_text(cells: NDArray[np.uint8]) -> str:
@@ -57,3 +63,8 @@ def are_cells(value: JsonValue, count: int) -> bool:
         return len(cells_from_text(value)) == count
     except ValueError:
         return False
+
+
+def cell_table(values: Sequence[JsonValue]) -> NDArray[np.float64]:
+    """The cells of each value as a row of numbers."""
+    return np.stack([cells_from_text(value) for value in values]).astype(np.float64)

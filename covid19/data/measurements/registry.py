@@ -12,12 +12,12 @@ from typing import TypeAlias
 from covid19.data.images import Picture
 from covid19.data.measurements.border_ring import BORDER_RING
 from covid19.data.measurements.file_properties import FILE_PROPERTIES
-from covid19.data.measurements.measurement import JsonValue
+from covid19.data.measurements.measurement import JsonValue, Measurement
 from covid19.data.measurements.thumbnail import THUMBNAIL
 
 ProbeMeasurements: TypeAlias = dict[str, JsonValue]  # values by the measurement's name
 
-MEASUREMENTS = (FILE_PROPERTIES, BORDER_RING, THUMBNAIL)
+MEASUREMENTS: tuple[Measurement, ...] = (FILE_PROPERTIES, BORDER_RING, THUMBNAIL)
 
 
 def take_measurements(path: Path, picture: Picture) -> ProbeMeasurements:
