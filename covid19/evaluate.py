@@ -18,7 +18,7 @@ from covid19.core.errors import InputError
 from covid19.core.executor.local import LocalExecutor
 from covid19.core.keras_startup import import_keras
 from covid19.core.outputs import atomic_write, check_outputs, json_text
-from covid19.core.settings import FILE_TIMEOUT_S, Settings
+from covid19.core.settings import ComputeSettings, DataSettings, EvaluationSettings, TrainingSettings
 from covid19.data.dataset import Dataset, check_counts, inputs_in, list_classes
 from covid19.data.decoding import DecodingPool
 from covid19.data.duplicates import near_groups
@@ -36,18 +36,15 @@ MEASURES = {"accuracy": "acc", "sensitivity": "sens", "specificity": "spec", "ro
 
 
 def evaluate_model(
-    model: Path, dataset: Path, report: Path, metadata: Path | None, projection: str, cache: bool, cache_dir: Path | None,
-    cache_size: int, file_timeout: float = FILE_TIMEOUT_S, command: str = "",
+    model: Path, report: Path, data: DataSettings, compute: ComputeSettings, command: str = ""
 ) -> dict[str, Any]:  # fmt: skip
     """Test a model on another data set, threshold and temperature frozen, and write what was found.
 
     Args:
         model: that `covid19 train` wrote.
-        dataset: folder with the model's class folders.
         report: JSON file to write.
-        metadata, projection: as `Settings` has them.
-        cache, cache_dir, cache_size: of the feature cache.
-        file_timeout: seconds that reading one file may take.
+        data: the data set, whose class folders are the model's.
+        compute: where features are kept; the work is done on this machine.
         command: as typed, for the report.
 
     Returns:
@@ -57,7 +54,8 @@ def evaluate_model(
     Raises:
         InputError: model or data set cannot be used, or the classes differ.
     """
-    check_outputs((report,), [model, *inputs_in(dataset), *([metadata] if metadata else [])])
+    dataset = data.dataset
+    check_outputs((report,), [model, *inputs_in(dataset), *([data.metadata] if data.metadata else [])])
     if not model.is_file():
         raise InputError(f"--model '{model}' is no file; expected a model that 'covid19 train' wrote: check the path")
     classes = list_classes(dataset)
@@ -77,12 +75,16 @@ def evaluate_model(
             f"--dataset '{dataset}' has the classes {', '.join(classes)}; expected the model's, {', '.join(info['classes'])}: "
             "name the folders so"
         )
-    with DecodingPool(file_timeout) as decoder, open_caches(cache, cache_dir, cache_size) as caches:
+    with (
+        DecodingPool(data.file_timeout) as decoder,
+        open_caches(compute.cache, compute.cache_dir, compute.cache_size) as caches,
+    ):
         executor, read = LocalExecutor(decoder.run), partial(read_picture, run=decoder.run)
-        found, known = _unseen(read_dataset(dataset, classes, Filter(metadata, projection), caches.scans, executor, read), info)
+        wanted = Filter(data.metadata, data.projection)
+        found, known = _unseen(read_dataset(dataset, classes, wanted, caches.scans, executor, read), info)
         views = [View(record) for record in found.records]
         features = Extractor(caches.features, executor, read).extract(views, build_base(base), base.digest).features
-        at = audit_sample([record.label for record in found.records], Settings.seed)
+        at = audit_sample([record.label for record in found.records], TrainingSettings.seed)
         probes = probe_inputs(measurements_of([found.records[i] for i in at], caches.scans, executor, read))
     said = probabilities_of(heads_in(content), features, np.arange(len(found.records)))[:, 0]
     _check_finite(found, said)
@@ -118,9 +120,11 @@ def _numbers(dataset: Dataset, labels: Array, said: Array, inputs: AuditInputs, 
     from covid19.evaluation.cross_validation import make_folds
     from covid19.evaluation.estimate import Estimate
 
-    groups, settings, internal = [record.group for record in dataset.records], Settings(dataset.root), info["cross_validation"]
+    groups, training, internal = [record.group for record in dataset.records], TrainingSettings(), info["cross_validation"]
     test = evaluate(labels, said, dataset.classes, info["positive"], groups, info["threshold"])
-    divisions = make_folds(labels.argmax(axis=1).tolist(), groups, settings.folds, settings.repeats, settings.seed)
+    divisions = make_folds(
+        labels.argmax(axis=1).tolist(), groups, EvaluationSettings.folds, EvaluationSettings.repeats, training.seed
+    )
     frozen = Estimate(said if divisions else None, info["temperature"], info["threshold"], None, divisions)
     return {
         "test": test,
@@ -130,7 +134,7 @@ def _numbers(dataset: Dataset, labels: Array, said: Array, inputs: AuditInputs, 
         ],
         "internal": internal,
         "drop": {key: internal[key]["value"] - test[key]["value"] for key in MEASURES} if internal else None,
-        "audit": audit(dataset, info["positive"], labels, frozen, inputs, settings),
+        "audit": audit(dataset, info["positive"], labels, frozen, inputs, training),
     }
 
 

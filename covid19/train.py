@@ -17,7 +17,7 @@ from covid19.core.executor.executor import Executor
 from covid19.core.executor.opening import open_executor
 from covid19.core.keras_startup import import_keras
 from covid19.core.outputs import OutputTransaction, check_outputs, json_text
-from covid19.core.settings import Settings
+from covid19.core.settings import DataSettings, EvaluationSettings, Settings
 from covid19.data.dataset import Dataset, Record, check_counts, choose_positive, inputs_in, list_classes, list_images
 from covid19.data.decoding import DecodingPool
 from covid19.data.images import Read, read_picture
@@ -49,13 +49,13 @@ def train(settings: Settings) -> dict[str, Any]:
         settings: what to do; everything in it is checked before the slow part.
 
     Returns:
-        The report, as written to `settings.report`.
+        The report, as written to `settings.output.report`.
 
     Raises:
         InputError: something given cannot be used; nothing was written.
         OSError: an output could not be written; all outputs are as they were.
     """
-    with DecodingPool(settings.file_timeout) as decoder:
+    with DecodingPool(settings.data.file_timeout) as decoder:
         return _train(settings, decoder)
 
 
@@ -65,14 +65,14 @@ def _train(settings: Settings, decoder: DecodingPool) -> dict[str, Any]:
     run = RememberedPictures(decoder.run)
     read = partial(read_picture, run=run)
     classes, positive = _check(settings)
-    weights = get_weights(settings.weights)
+    weights = get_weights(settings.training.weights)
     with (
-        open_executor(settings.cluster, run, settings.file_timeout) as executor,
-        open_caches(settings.cache, settings.cache_dir, settings.cache_size) as caches,
+        open_executor(settings.compute.cluster, run, settings.data.file_timeout) as executor,
+        open_caches(settings.compute.cache, settings.compute.cache_dir, settings.compute.cache_size) as caches,
     ):
         with watch("read"):
             # 1. gather, 2. decode and resize
-            dataset = _read_while_keras_imports(settings, classes, caches.scans, executor, read)
+            dataset = _read_while_keras_imports(settings.data, classes, caches.scans, executor, read)
         # Not at the top: these import Keras, which takes seconds, and every check above answers at once.
         from covid19.audit.run import audit, lungs_looked_at
         from covid19.evaluation.estimate import estimate
@@ -87,21 +87,22 @@ def _train(settings: Settings, decoder: DecodingPool) -> dict[str, Any]:
             dataset, split, extracted, untrained, inputs = _split_and_extract(
                 dataset, base, weights, caches, executor, read, settings
             )
+    training = settings.training
     records, x = dataset.records, extracted.features  # float32 (images, views, 512)
     y = one_hot([record.label for record in records], classes)  # 7. labels
     members, test_at = [np.array(split.train)], np.array(split.test)
-    heads = new_heads(x, members, len(classes), settings.seed)  # 8. head
-    if settings.start_from:
-        heads, earlier = load_head(settings.start_from, classes, weights)
+    heads = new_heads(x, members, len(classes), training.seed)  # 8. head
+    if training.start_from:
+        heads, earlier = load_head(training.start_from, classes, weights)
         _warn_of_leak(earlier["trained_on"], [records[i].digest for i in split.test])
     with watch("train"):  # 9. train the head on features, then assemble
-        heads, history = train_heads(heads, x, y, members, settings, test_at)
+        heads, history = train_heads(heads, x, y, members, training, test_at)
     with watch("cross_validate"):
-        honest = estimate(dataset, x, untrained, y, split.train, positive, settings)
+        honest = estimate(dataset, x, untrained, y, split.train, positive, training, settings.evaluation)
     with watch("audit"):
-        shortcuts = audit(dataset, positive, y, honest, inputs, settings)
-        if shortcuts and settings.audit == "full":
-            shortcuts["lungs"] = lungs_looked_at(dataset, split, y, base, heads, untrained, read, settings)
+        shortcuts = audit(dataset, positive, y, honest, inputs, training) if settings.audit.level != "none" else None
+        if shortcuts and settings.audit.level == "full":
+            shortcuts["lungs"] = lungs_looked_at(dataset, split, y, base, heads, untrained, read, settings.audit, training)
     heads = heads.tempered(honest.temperature)
     model = assemble(base, head_model(heads))
     with watch("predict"):
@@ -132,21 +133,22 @@ def _split_and_extract(
 
     extractor = Extractor(caches.features, executor, read)
     while True:
-        split = _split(dataset, settings)
-        records, at = dataset.records, audit_sample([record.label for record in dataset.records], settings.seed)
-        views = augmented_views(records, split.train, settings)
+        split = _split(dataset, settings.evaluation, settings.training.seed)
+        records, at = dataset.records, audit_sample([record.label for record in dataset.records], settings.training.seed)
+        views = augmented_views(records, split.train, settings.training)
         try:
-            extracted = extractor.extract(views, base, weights.digest, 1 + settings.augmentations)
-            untrained = _untrained_features(records, weights, extractor) if settings.folds else None
+            extracted = extractor.extract(views, base, weights.digest, 1 + settings.training.augmentations)
+            untrained = _untrained_features(records, weights, extractor) if settings.evaluation.folds else None
             own = [records[i] for i in at]
-            hidden = occluded_features(own, base, weights, extractor, read, settings)
+            hidden = occluded_features(own, base, weights, extractor, read, settings.audit)
         except UnreadableError as error:
             for line in shortened([f"skipped '{name}': {why}" for name, why in error.lost.items()]):
                 warn(line)
             dataset = dataset.without(error.lost)
             continue
-        probes = probe_inputs(measurements_of(own, caches.scans, executor, read)) if settings.audit != "none" else {}
-        inputs = AuditInputs(at, extracted.features[at, 0], None if untrained is None else untrained[at, 0], hidden, probes)
+        probes = probe_inputs(measurements_of(own, caches.scans, executor, read)) if settings.audit.level != "none" else {}
+        fresh = untrained[at, 0] if untrained is not None and settings.audit.level == "full" else None
+        inputs = AuditInputs(at, extracted.features[at, 0], fresh, hidden, probes)
         return SplitFeatures(dataset, split, extracted, untrained, inputs)
 
 
@@ -176,15 +178,17 @@ def _write(settings: Settings, found: Outcome, model: Any, read: Read, watch: St
 
     with OutputTransaction() as outputs:
         with watch("write"):
-            if settings.plot:
-                plot_history(outputs.draft(settings.plot, private=False), found.history, found.weights.title)
-            write_page(outputs.draft(settings.page), make_report(settings, found, watch.total()), found, read)
-            if settings.model:
+            if settings.output.plot:
+                plot_history(outputs.draft(settings.output.plot, private=False), found.history, found.weights.title)
+            write_page(outputs.draft(settings.output.page), make_report(settings, found, watch.total()), found, read)
+            if settings.output.model:
                 groups = np.array([record.group for record in found.dataset.records])
-                known = fit_novelty_detector(found.extracted.features, groups, np.array(found.split.train), settings.seed)
-                save_model(outputs.draft(settings.model), model, model_info(settings, found), known)
+                known = fit_novelty_detector(
+                    found.extracted.features, groups, np.array(found.split.train), settings.training.seed
+                )
+                save_model(outputs.draft(settings.output.model), model, model_info(settings, found), known)
         report = make_report(settings, found, watch.total())
-        outputs.draft(settings.report).write_text(json_text(report, indent=2) + "\n", encoding="utf-8")
+        outputs.draft(settings.output.report).write_text(json_text(report, indent=2) + "\n", encoding="utf-8")
     say(summarise(report, settings, found.weights.title))
     return report
 
@@ -201,23 +205,23 @@ def _untrained_features(records: Sequence[Record], weights: Weights, extractor: 
 
 def _check(settings: Settings) -> tuple[tuple[str, ...], str]:
     """Find what is wrong with paths, folders and names before anything slow; return the classes and the positive one."""
-    check_outputs(settings.outputs(), _inputs(settings))
-    if settings.threshold != "argmax" and not settings.folds:
+    check_outputs(settings.output.files(), _inputs(settings))
+    if settings.evaluation.threshold != "argmax" and not settings.evaluation.folds:
         raise InputError(
-            f"--threshold {settings.threshold} is found by cross-validation, which --folds 0 leaves out; expected 2 folds or "
-            "more with it: leave out --folds 0"
+            f"--threshold {settings.evaluation.threshold} is found by cross-validation, which --folds 0 leaves out; expected 2 "
+            "folds or more with it: leave out --folds 0"
         )
-    if settings.start_from and not settings.start_from.is_file():
+    if settings.training.start_from and not settings.training.start_from.is_file():
         raise InputError(
-            f"--from '{settings.start_from}' is no file; expected a model that 'covid19 train' wrote: check the path"
+            f"--from '{settings.training.start_from}' is no file; expected a model that 'covid19 train' wrote: check the path"
         )
-    find_masks(settings.lung_masks)
-    classes = list_classes(settings.dataset)
-    _check_names(settings.dataset, classes)
-    positive = choose_positive(classes, settings.positive)
-    labels = [image.label for image in list_images(settings.dataset, classes)]
-    check_counts(settings.dataset, {label: labels.count(label) for label in classes}, "image")
-    say(f"Reading {len(labels)} images of {len(classes)} classes ({', '.join(classes)}) from {settings.dataset}")
+    find_masks(settings.audit.lung_masks)
+    classes = list_classes(settings.data.dataset)
+    _check_names(settings.data.dataset, classes)
+    positive = choose_positive(classes, settings.evaluation.positive)
+    labels = [image.label for image in list_images(settings.data.dataset, classes)]
+    check_counts(settings.data.dataset, {label: labels.count(label) for label in classes}, "image")
+    say(f"Reading {len(labels)} images of {len(classes)} classes ({', '.join(classes)}) from {settings.data.dataset}")
     return classes, positive
 
 
@@ -237,14 +241,18 @@ def _check_names(root: Path, classes: tuple[str, ...]) -> None:
 
 def _inputs(settings: Settings) -> list[Path]:
     """The files and folders that the run reads; some may not exist."""
-    weights = None if settings.weights in ("auto", "imagenet", UNTRAINED) else Path(settings.weights)
-    caches = cache_files(settings.cache_dir) if settings.cache_dir else []
-    files = [path for path in (settings.start_from, weights, *caches) if path and path.is_file()]
-    return [*files, *inputs_in(settings.dataset), *(path for path in (settings.metadata, settings.lung_masks) if path)]
+    weights = None if settings.training.weights in ("auto", "imagenet", UNTRAINED) else Path(settings.training.weights)
+    caches = cache_files(settings.compute.cache_dir) if settings.compute.cache_dir else []
+    files = [path for path in (settings.training.start_from, weights, *caches) if path and path.is_file()]
+    return [
+        *files,
+        *inputs_in(settings.data.dataset),
+        *(path for path in (settings.data.metadata, settings.audit.lung_masks) if path),
+    ]
 
 
 def _read_while_keras_imports(
-    settings: Settings, classes: tuple[str, ...], scans: ScanCache, executor: Executor, read: Read
+    settings: DataSettings, classes: tuple[str, ...], scans: ScanCache, executor: Executor, read: Read
 ) -> Dataset:
     """Decode on one core while the other imports Keras: both take seconds and neither needs the other."""
     wanted = Filter(settings.metadata, settings.projection, settings.allow_conflicts)
@@ -256,19 +264,19 @@ def _read_while_keras_imports(
     return dataset
 
 
-def _split(dataset: Dataset, settings: Settings) -> Split:
+def _split(dataset: Dataset, evaluation: EvaluationSettings, seed: int) -> Split:
     """Divide by patient, or by image with a warning that says what that costs."""
     records = dataset.records
     labels = [record.label for record in records]
     groups = [record.group for record in records]
-    if not settings.groups:
-        split = stratified_split(labels, range(len(records)), settings.test_size, settings.seed)
+    if not evaluation.groups:
+        split = stratified_split(labels, range(len(records)), evaluation.test_size, seed)
         known = {groups[i] for i in split.train}
         shared = sum(groups[i] in known for i in split.test)
         warn(f"--no-groups: {shared} of {len(split.test)} test images share a patient or a duplicate with the training images")
         return split
     try:
-        return stratified_split(labels, groups, settings.test_size, settings.seed)
+        return stratified_split(labels, groups, evaluation.test_size, seed)
     except ValueError as error:
         raise InputError(
             f"{error}; expected at least two groups of each class, to hold one out: add patients, or split by image with "

@@ -20,7 +20,7 @@ def other(tmp_path_factory):
 
 
 def evaluate(run, data, folder, *more):
-    arguments = ["evaluate", "-m", run.settings.model, "-d", data, "-r", folder / "e.json", "--no-cache", *more]
+    arguments = ["evaluate", "-m", run.model, "-d", data, "-r", folder / "e.json", "--no-cache", *more]
     code = main([str(argument) for argument in arguments])
     return code, json.loads((folder / "e.json").read_text()) if (folder / "e.json").exists() else None
 
@@ -48,7 +48,7 @@ def test_a_model_that_gives_no_number_is_an_error_and_no_report(run, other, tmp_
 
 
 def test_images_of_the_training_are_left_out_and_counted(run, tmp_path, capsys):
-    code, report = evaluate(run, run.settings.dataset, tmp_path)
+    code, report = evaluate(run, run.dataset, tmp_path)
     trained = len(run.report["split"]["train"])
     if code == 0:
         assert report["in_training"] >= trained

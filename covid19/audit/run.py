@@ -17,7 +17,7 @@ from covid19.audit.sources import describe_sources
 from covid19.audit.verdict import LabelledFolds, assess_shortcuts, make_probe
 from covid19.core.console import shortened, warn
 from covid19.core.executor.executor import Executor
-from covid19.core.settings import Settings
+from covid19.core.settings import AuditSettings, TrainingSettings
 from covid19.data.dataset import Dataset, Record
 from covid19.data.images import Read, read_picture
 from covid19.data.lungs import Occlusion, find_masks, occlusion_of, share_inside, usable_masks
@@ -47,7 +47,7 @@ class AuditInputs(NamedTuple):
     Attributes:
         at: their positions, sorted, (m,).
         features: of the images as they are, float32 (m, 512).
-        untrained: the same of a base that was never trained, or None if the run's base is that.
+        untrained: the same of a base that was never trained, or None if the run's base is that; used by the full audit alone.
         occluded: of the images with their lungs hidden, (m, 512) by the probe's name; empty in the quick audit.
         probes: what the cheap probes see, float64 (m, numbers) by name; see `probes.probe_inputs`.
     """
@@ -79,7 +79,7 @@ def measurements_of(records: Sequence[Record], scans: ScanCache, executor: Execu
 
 
 def audit(
-    dataset: Dataset, positive: str, labels: Array, estimate: Estimate, inputs: AuditInputs, settings: Settings
+    dataset: Dataset, positive: str, labels: Array, estimate: Estimate, inputs: AuditInputs, training: TrainingSettings
 ) -> dict[str, Any] | None:
     """Probe the data set by the run's own folds.
 
@@ -89,29 +89,29 @@ def audit(
         labels: one-hot, float32 (n, classes).
         estimate: its probabilities are out of fold, or of a model that never saw the images.
         inputs: what the base saw.
-        settings: audit, seed, lung_box and those of the head.
+        training: of heads on what the audit alone looks at; its seed is also that of the permutations.
 
     Returns:
-        What `assess_shortcuts` returns, `sources`, and room for `lungs`; None without an audit, or without cross-validation.
+        What `assess_shortcuts` returns, `sources`, and room for `lungs`; None without cross-validation.
     """
     index = dataset.classes.index(positive)
-    if estimate.probabilities is None or settings.audit == "none":
+    if estimate.probabilities is None:
         return None
     records = [dataset.records[i] for i in inputs.at]
     said, labels = estimate.probabilities[inputs.at], labels[inputs.at]
     divisions = _within(estimate.divisions, inputs.at, len(dataset.records))
-    question = LabelledFolds(labels.argmax(axis=1) == index, [record.group for record in records], divisions, settings.seed)
+    question = LabelledFolds(labels.argmax(axis=1) == index, [record.group for record in records], divisions, training.seed)
     probes = [
         make_probe(name, values, question, lung_blind=name != "thumbnail") for name, values in inputs.probes.items()
     ]  # fmt: skip
 
     def retrained(features: Array) -> NDArray[np.float64]:
-        logits = cross_validate(features[:, None], labels, divisions, settings)
+        logits = cross_validate(features[:, None], labels, divisions, training)
         return np.asarray(softmax(logits, axis=2).mean(axis=0)[:, index], float)
 
     for name, features in inputs.occluded.items():
         probes.append(make_probe(name, features.astype(float), question, scores=retrained(features)))
-    if settings.audit == "full" and inputs.untrained is not None:
+    if inputs.untrained is not None:
         scores = retrained(inputs.untrained)
         probes.append(make_probe("untrained base", inputs.untrained.astype(float), question, lung_blind=False, scores=scores))
     sources = describe_sources(records, inputs.features, question.positive, divisions)
@@ -128,7 +128,7 @@ def _within(divisions: Sequence[Sequence[Fold]], at: Members, count: int) -> Seq
 
 
 def occlusions_of(
-    records: Sequence[Record], settings: Settings, read: Read = read_picture, tell: bool = False
+    records: Sequence[Record], settings: AuditSettings, read: Read = read_picture, tell: bool = False
 ) -> dict[str, list[Occlusion]]:
     """What hides the lungs of each image, by the probe's name: the box, and the masks if there are any.
 
@@ -152,10 +152,10 @@ def occlusions_of(
 
 
 def occluded_features(
-    records: Sequence[Record], base: keras.Model, weights: Weights, extractor: Extractor, read: Read, settings: Settings
+    records: Sequence[Record], base: keras.Model, weights: Weights, extractor: Extractor, read: Read, settings: AuditSettings
 ) -> dict[str, Array]:
     """What the base sees with the lungs hidden, float32 (n, 512) by the probe's name; nothing in the quick audit."""
-    if settings.audit != "full":
+    if settings.level != "full":
         return {}
     occluded = {}
     for name, occlusions in occlusions_of(records, settings, read, tell=True).items():
@@ -172,7 +172,8 @@ def lungs_looked_at(
     heads: Heads,
     untrained: Features | None,
     read: Read,
-    settings: Settings,
+    settings: AuditSettings,
+    training: TrainingSettings,
 ) -> dict[str, Any]:
     """How much of the model's Grad-CAM lies on the lungs of the held-out images, and the same of a head on an untrained base.
 
@@ -182,19 +183,19 @@ def lungs_looked_at(
         What `_where_it_looks` returns, and `untrained`, the same by class, or None if the run's base is that.
     """
     tested = [dataset.records[i] for i in split.test]
-    tested = [tested[i] for i in audit_sample([record.label for record in tested], settings.seed)]
+    tested = [tested[i] for i in audit_sample([record.label for record in tested], training.seed)]
     found = _where_it_looks(tested, dataset.classes, base, heads, read, settings)
     if untrained is None:
         return found | {"untrained": None}
     members = [np.array(split.train)]
-    fresh = new_heads(untrained, members, len(dataset.classes), settings.seed)
-    theirs, _ = train_heads(fresh, untrained, labels, members, settings)
+    fresh = new_heads(untrained, members, len(dataset.classes), training.seed)
+    theirs, _ = train_heads(fresh, untrained, labels, members, training)
     looked = _where_it_looks(tested, dataset.classes, build_base(get_weights("random")), theirs, read, settings)
     return found | {"untrained": looked["by_class"]}
 
 
 def _where_it_looks(
-    records: Sequence[Record], classes: Sequence[str], base: keras.Model, heads: Heads, read: Read, settings: Settings
+    records: Sequence[Record], classes: Sequence[str], base: keras.Model, heads: Heads, read: Read, settings: AuditSettings
 ) -> dict[str, Any]:
     """Share of the Grad-CAM mass for each image's own class that lies on the lungs, the mean by class.
 

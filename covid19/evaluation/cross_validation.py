@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from sklearn.model_selection import StratifiedGroupKFold
 
 from covid19.core.console import warn
-from covid19.core.settings import Settings
+from covid19.core.settings import TrainingSettings
 from covid19.model.head import Features, logits_of, new_heads, train_heads
 
 Array = NDArray[np.float32]
@@ -60,7 +60,7 @@ def make_folds(labels: Sequence[int], groups: Sequence[int], folds: int, repeats
     return found
 
 
-def cross_validate(features: Features, labels: Array, divisions: Sequence[Sequence[Fold]], settings: Settings) -> Array:
+def cross_validate(features: Features, labels: Array, divisions: Sequence[Sequence[Fold]], training: TrainingSettings) -> Array:
     """Train a head for each fold and let it judge the images it never saw.
 
     Standardisation is adapted to each fold's training images alone.
@@ -70,14 +70,14 @@ def cross_validate(features: Features, labels: Array, divisions: Sequence[Sequen
             test images have no other: in the folds where they train, they train unrotated.
         labels: one-hot, float32 (n, classes).
         divisions: from `make_folds`.
-        settings: epochs, batch_size, learning_rate, seed.
+        training: epochs, batch_size, learning_rate and seed are used.
 
     Returns:
         Out-of-fold logits, float32 (divisions, n, classes).
     """
     folds = [fold for division in divisions for fold in division]
     members = [fold.train for fold in folds]
-    heads, _ = train_heads(new_heads(features, members, labels.shape[1], settings.seed), features, labels, members, settings)
+    heads, _ = train_heads(new_heads(features, members, labels.shape[1], training.seed), features, labels, members, training)
     logits = np.empty((len(divisions), len(labels), labels.shape[1]), np.float32)
     numbers = [repeat for repeat, division in enumerate(divisions) for _ in division]
     for head, (repeat, fold) in enumerate(zip(numbers, folds, strict=True)):

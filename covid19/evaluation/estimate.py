@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from scipy.special import softmax
 from sklearn.metrics import roc_auc_score
 
-from covid19.core.settings import Settings
+from covid19.core.settings import EvaluationSettings, TrainingSettings
 from covid19.data.dataset import Dataset
 from covid19.evaluation.bootstrap import calibration_error
 from covid19.evaluation.calibration import choose_threshold, fit_temperature, log_loss, operating_points, reliability
@@ -52,7 +52,8 @@ def estimate(
     labels: Array,
     train: Sequence[int],
     positive: str,
-    settings: Settings,
+    training: TrainingSettings,
+    evaluation: EvaluationSettings,
 ) -> Estimate:
     """Cross-validate, calibrate, choose the threshold.
 
@@ -65,45 +66,46 @@ def estimate(
         labels: one-hot, float32 (n, classes).
         train: positions of the training part.
         positive: the positive class.
-        settings: folds, repeats, threshold, prevalence, groups and those of training.
+        training: of the heads.
+        evaluation: groups, folds, repeats, threshold and prevalence are used.
 
     Returns:
-        The estimate; without numbers if `settings.folds` is 0, or a class has too few patients to cross-validate.
+        The estimate; without numbers if `evaluation.folds` is 0, or a class has too few patients to cross-validate.
     """
     index, truth = dataset.classes.index(positive), labels.argmax(axis=1)
     patients = [record.group for record in dataset.records]
-    groups = patients if settings.groups else list(range(len(labels)))
-    divide = (settings.folds, settings.repeats, settings.seed)
-    divisions = make_folds(truth.tolist(), groups, *divide) if settings.folds else []
+    groups = patients if evaluation.groups else list(range(len(labels)))
+    divide = (evaluation.folds, evaluation.repeats, training.seed)
+    divisions = make_folds(truth.tolist(), groups, *divide) if evaluation.folds else []
     if not divisions:
         return Estimate(None, 1.0, None, None, ())
     alone = len(set(groups)) == len(groups)
     by_image = [] if alone else make_folds(truth.tolist(), range(len(labels)), *divide)
-    said = cross_validate(features, labels, [*divisions, *by_image], settings)
+    said = cross_validate(features, labels, [*divisions, *by_image], training)
     logits, leaky = said[: len(divisions)], said[len(divisions) :]
     temperature = fit_temperature(logits[:, train], labels[train])
     raw, probabilities = _mean(logits), _mean(logits / np.float32(temperature))
-    threshold = choose_threshold(settings.threshold, probabilities[train, index].astype(float), truth[train] == index)
+    threshold = choose_threshold(evaluation.threshold, probabilities[train, index].astype(float), truth[train] == index)
     numbers = evaluate(labels, probabilities, dataset.classes, positive, groups, threshold)
     score, is_positive = probabilities[:, index].astype(float), truth == index
-    prevalence = settings.prevalence or float(np.delete(is_positive, train).mean())
+    prevalence = evaluation.prevalence or float(np.delete(is_positive, train).mean())
     values = predictive_values(is_positive, predict_labels(probabilities, index, threshold) == index, prevalence)
     return Estimate(probabilities, temperature, threshold, {
         "folds": len(divisions[0]),
         "repeats": len(divisions),
-        "grouped_by": ["patient", "duplicates"] if settings.groups else [],
+        "grouped_by": ["patient", "duplicates"] if evaluation.groups else [],
         **numbers,
         "each_repeat": [_short(one, truth, index) for one in softmax(logits, axis=2)],
         "by_image": _short(_mean(leaky), truth, index) if by_image else None,
         "operating_points": operating_points(score, is_positive),
-        "predictive_values": {"given": settings.prevalence is not None, **values},
+        "predictive_values": {"given": evaluation.prevalence is not None, **values},
         "calibration": {
             "temperature": temperature,
             "before": _calibration(raw, logits, labels, index, 1.0),
             "after": _calibration(probabilities, logits, labels, index, temperature),
             "reliability": reliability(score, is_positive),
         },
-        "baselines": _baselines(untrained, labels, divisions, index, settings),
+        "baselines": _baselines(untrained, labels, divisions, index, training),
         "predictions": [
             {"path": record.name, "probabilities": dict(zip(dataset.classes, map(float, row), strict=True))}
             for record, row in zip(dataset.records, probabilities, strict=True)
@@ -133,11 +135,13 @@ def _calibration(probabilities: Array, logits: Array, labels: Array, index: int,
     }
 
 
-def _baselines(untrained: Features | None, labels: Array, divisions: Any, index: int, settings: Settings) -> dict[str, Any]:
+def _baselines(
+    untrained: Features | None, labels: Array, divisions: Any, index: int, training: TrainingSettings
+) -> dict[str, Any]:
     """What no model, and what a base that was never trained, get by the same folds; None if the run's base is that."""
     counts = labels.sum(axis=0)
     majority = {"accuracy": proportion(int(counts.max()), len(labels)), "roc_auc": 0.5}
     if untrained is None:
         return {"majority": majority, "untrained_base": None}
-    logits = cross_validate(untrained, labels, divisions, settings)
+    logits = cross_validate(untrained, labels, divisions, training)
     return {"majority": majority, "untrained_base": _short(_mean(logits), labels.argmax(axis=1), index)}

@@ -68,19 +68,19 @@ def make_report(settings: Settings, found: Outcome, timing: dict[str, float]) ->
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "dataset": found.dataset.as_json(),
         "split": _describe_split(found.dataset, found.split, settings),
-        "base": {**found.weights.as_json(), "requested": settings.weights, "warning": found.weights.warning},
+        "base": {**found.weights.as_json(), "requested": settings.training.weights, "warning": found.weights.warning},
         "features": {
             "extracted": found.extracted.runs,
             "precision": found.extracted.precision,
-            "store": str(settings.cache_dir or "default") if settings.cache else None,
+            "store": str(settings.compute.cache_dir or "default") if settings.compute.cache else None,
         },
         "training": {
-            "epochs": settings.epochs,
-            "batch_size": settings.batch_size,
-            "learning_rate": settings.learning_rate,
-            "augmentations": settings.augmentations,
-            "rotation": settings.rotation,
-            "from": str(settings.start_from) if settings.start_from else None,
+            "epochs": settings.training.epochs,
+            "batch_size": settings.training.batch_size,
+            "learning_rate": settings.training.learning_rate,
+            "augmentations": settings.training.augmentations,
+            "rotation": settings.training.rotation,
+            "from": str(settings.training.start_from) if settings.training.start_from else None,
             "history": found.history,
         },
         "test": found.test,
@@ -97,9 +97,9 @@ def _describe_split(dataset: Dataset, split: Split, settings: Settings) -> dict[
     sides = {side: [dataset.records[i] for i in positions] for side, positions in split._asdict().items()}
     patients = {side: {record.patient for record in records} for side, records in sides.items()}
     return {
-        "test_size": settings.test_size,
-        "seed": settings.seed,
-        "grouped_by": ["patient", "duplicates"] if settings.groups else [],
+        "test_size": settings.evaluation.test_size,
+        "seed": settings.training.seed,
+        "grouped_by": ["patient", "duplicates"] if settings.evaluation.groups else [],
         "patients": {
             "train": len(patients["train"]),
             "test": len(patients["test"]),
@@ -174,10 +174,10 @@ def summarise(report: dict[str, Any], settings: Settings, base: str) -> str:
     lines.append(f"{baseline:<{width}}  acc {_majority(report):.2f}")
     lines.append("")
     written = {
-        settings.model: "model",
-        settings.report: "numbers",
-        settings.page: "the same to look at",
-        settings.plot: "curves",
+        settings.output.model: "model",
+        settings.output.report: "numbers",
+        settings.output.page: "the same to look at",
+        settings.output.plot: "curves",
     }
     lines.append(f"Wrote {', '.join(f'{path} ({what})' for path, what in written.items() if path)}.")
     lines.append(f"Base: VGG16, {base}. {NOTICE}")

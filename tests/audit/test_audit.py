@@ -10,7 +10,7 @@ import pytest
 from helpers.compare import assert_close
 from helpers.datasets import read, read_records
 from helpers.images import write_image
-from helpers.runs import settings_in
+from helpers.runs import settings_in, train
 from PIL import Image
 from sklearn.metrics import roc_auc_score
 
@@ -31,6 +31,7 @@ from covid19.audit.verdict import (
 from covid19.cli.main import main
 from covid19.core.errors import InputError
 from covid19.core.executor.local import LocalExecutor
+from covid19.core.settings import AuditSettings
 from covid19.data.build.phantoms import write_sample
 from covid19.data.images import Picture, read_picture
 from covid19.data.lungs import box_mask, find_masks, hide, share_inside
@@ -40,7 +41,6 @@ from covid19.data.measurements.measurement import cells_from_text
 from covid19.data.measurements.thumbnail import thumbnail
 from covid19.data.scan_cache import ScanCache
 from covid19.evaluation.cross_validation import make_folds
-from covid19.train import train
 
 
 def question(count=30, seed=0):
@@ -294,7 +294,7 @@ def test_masks_are_found_by_stem_and_used_instead_of_the_box(tmp_path, phantoms)
     mask = np.zeros((50, 50), np.uint8)
     mask[:25] = 255
     write_image(tmp_path / "masks" / f"{records[0].path.stem}_mask.png", mask)
-    settings = settings_in(tmp_path, phantoms, lung_masks=tmp_path / "masks")
+    settings = AuditSettings(lung_masks=tmp_path / "masks")
     box, masks = occlusions_of(records, settings).values()
     assert masks[0].flags()[:112].all()
     assert not masks[0].flags()[113:].any()
@@ -370,7 +370,7 @@ def test_the_full_audit_hides_the_lungs_and_says_where_the_model_looks(tmp_path,
     assert set(audit["lungs"]["by_class"]) == {"covid", "normal"}
     assert all(0 <= share <= 1 for share in audit["lungs"]["by_class"].values())
     assert sorted(path.name for path in tmp_path.iterdir()) == ["metrics.html", "metrics.json"]
-    assert "Where it looks" in settings.page.read_text()
+    assert "Where it looks" in settings.output.page.read_text()
 
 
 def test_trained_weights_stand_beside_an_untrained_base(tmp_path, phantoms, official):
@@ -378,7 +378,7 @@ def test_trained_weights_stand_beside_an_untrained_base(tmp_path, phantoms, offi
     audit = train(settings)["audit"]
     assert [probe["name"] for probe in audit["probes"]][-1] == "untrained base"
     assert set(audit["lungs"]["untrained"]) == {"covid", "normal"}
-    assert "a head on an untrained base" in settings.page.read_text()
+    assert "a head on an untrained base" in settings.output.page.read_text()
 
 
 @pytest.mark.parametrize(
@@ -401,7 +401,7 @@ def test_a_mask_that_does_not_say_where_the_lungs_are_leaves_the_box_and_the_oth
         write_image(tmp_path / f"{record.path.stem}_mask.png", mask)
     bad = tmp_path / f"{records[0].path.stem}_mask.png"
     spoil(bad)
-    box, masks = occlusions_of(records, settings_in(tmp_path, phantoms, lung_masks=tmp_path), tell=True).values()
+    box, masks = occlusions_of(records, AuditSettings(lung_masks=tmp_path), tell=True).values()
     assert masks[0] == box[0]
     assert all(occlusion.mask for occlusion in masks[1:])
     said = capsys.readouterr().err

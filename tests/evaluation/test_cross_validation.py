@@ -5,11 +5,10 @@ import numpy as np
 import pytest
 from helpers.datasets import read
 from helpers.paths import PROJECT
-from helpers.runs import settings_in
 from scipy.special import softmax
 
 from covid19.core.executor.local import LocalExecutor
-from covid19.core.settings import Settings
+from covid19.core.settings import TrainingSettings
 from covid19.data.images import read_picture
 from covid19.evaluation.cross_validation import cross_validate, make_folds
 from covid19.evaluation.metrics import evaluate, one_hot
@@ -54,7 +53,7 @@ def test_a_class_of_few_patients_gets_as_few_folds_and_a_warning(capsys):
 def test_a_head_learns_nothing_of_the_images_that_it_judges(tmp_path):
     labels = np.eye(2, dtype=np.float32)[LABELS]
     features = np.random.default_rng(0).normal(size=(26, 1, 512)).astype(np.float32)
-    settings = settings_in(tmp_path, tmp_path, epochs=3)
+    settings = TrainingSettings(epochs=3)
     divisions = make_folds(LABELS, GROUPS, 5, 1, seed=0)
     plain = cross_validate(features, labels, divisions, settings)[0]
     first, *others = divisions[0][0].held_out
@@ -89,7 +88,7 @@ def test_shuffled_labels_give_an_auc_of_one_half_in_19_of_20_seeds(sample_featur
         dealt = np.random.default_rng(seed).permutation([dataset.records[i].label for i in first])
         labels = one_hot([dict(zip(patients, dealt, strict=True))[group] for group in groups], dataset.classes)
         divisions = make_folds(labels.argmax(axis=1).tolist(), groups.tolist(), 5, 1, seed)
-        logits = cross_validate(features, labels, divisions, Settings(dataset.root))
+        logits = cross_validate(features, labels, divisions, TrainingSettings())
         said = softmax(logits, axis=2).mean(axis=0)
         auc = evaluate(labels, said, dataset.classes, "covid", groups.tolist())["roc_auc"]
         within += auc["low"] <= 0.5 <= auc["high"]
@@ -101,7 +100,7 @@ def test_true_labels_of_the_sample_are_told_apart_well_above_chance_and_not_perf
     labels = one_hot([record.label for record in dataset.records], dataset.classes)
     groups = [record.group for record in dataset.records]
     divisions = make_folds(labels.argmax(axis=1).tolist(), groups, 5, 3, 0)
-    said = softmax(cross_validate(features, labels, divisions, Settings(dataset.root)), axis=2).mean(axis=0)
+    said = softmax(cross_validate(features, labels, divisions, TrainingSettings()), axis=2).mean(axis=0)
     auc = evaluate(labels, said, dataset.classes, "covid", groups)["roc_auc"]
     assert auc["low"] > 0.6
     assert auc["value"] < 0.99

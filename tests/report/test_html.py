@@ -13,18 +13,17 @@ import helpers.keras_start  # noqa: F401
 import numpy as np
 import pytest
 from helpers.images import write_noise
-from helpers.runs import settings_in
+from helpers.runs import settings_in, train
 
 from covid19.report.checklist import model_card
 from covid19.report.summary import verdict
-from covid19.train import train
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
 
 @pytest.fixture(scope="module")
 def text(run):
-    return run.settings.page.read_text(encoding="utf-8")
+    return run.page.read_text(encoding="utf-8")
 
 
 def test_the_verdict_stands_first_then_the_headline_with_its_interval(run, text):
@@ -86,7 +85,7 @@ def open_in_browser(page, folder, width):
 @pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here")
 @pytest.mark.parametrize("width", [390, 1280])
 def test_a_browser_shows_it_without_a_complaint(run, tmp_path, width):
-    picture, log = open_in_browser(run.settings.page, tmp_path, width)
+    picture, log = open_in_browser(run.page, tmp_path, width)
     assert len(np.unique(picture)) > 50
     assert "CONSOLE" not in log
 
