@@ -1,4 +1,4 @@
-"""The pictures of the page, as SVG that takes its colours from the page: curves, ROC, precision-recall, reliability, scores."""
+"""The figures of the HTML report, as SVG that takes its colours from the page: curves, ROC, calibration, scores."""
 
 from __future__ import annotations
 
@@ -13,22 +13,19 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
-from numpy.typing import NDArray
 
 from covid19.core.console import printable
-from covid19.evaluation.bootstrap import Ranking, curve_bands
+from covid19.evaluation.bootstrap import Flags, Floats, Ranking, curve_bands
+from covid19.evaluation.result import ReliabilityBin
 
-Floats = NDArray[np.float64]
-Flags = NDArray[np.bool_]
-
-# Colours that stand for the page's: light and dark differ, the picture is the same.
+# Placeholders for the page's colours, which differ between light and dark mode.
 INK, MUTED, FIRST, SECOND = "#010101", "#020202", "#030303", "#040404"
 VARIABLES = {INK: "var(--ink)", MUTED: "var(--muted)", FIRST: "var(--first)", SECOND: "var(--second)"}
 GRID = np.linspace(0, 1, 101)
 
 
 def curves(history: dict[str, list[float]], name: str, label: str) -> str:
-    """One measure by epoch, for the training and the held-out images."""
+    """Loss or accuracy by epoch, for the training and the held-out images."""
     figure, axes = _new("Epoch", label)
     epochs = range(1, len(history[name]) + 1)
     marker = "s" if len(epochs) == 1 else ""
@@ -64,12 +61,12 @@ def precision_recall(score: Floats, positive: Flags, groups: Sequence[int]) -> s
     return _svg(figure, axes, "lower left")
 
 
-def reliability(bins: Sequence[dict[str, Any]]) -> str:
-    """Share of positives by what the model said, with Wilson intervals."""
-    figure, axes = _new("Probability given", "Share that is positive")
-    x = np.array([point["probability"] for point in bins])
-    y, low, high = (np.array([point["observed"][end] for point in bins]) for end in ("value", "low", "high"))
-    axes.plot([0, 1], [0, 1], color=MUTED, linestyle=":", label="what it says is so")
+def reliability(bins: Sequence[ReliabilityBin]) -> str:
+    """Fraction of positives by predicted probability, with Wilson intervals."""
+    figure, axes = _new("Predicted probability", "Fraction that is positive")
+    x = np.array([point.probability for point in bins])
+    y, low, high = np.array([(point.observed.value, point.observed.low, point.observed.high) for point in bins]).T
+    axes.plot([0, 1], [0, 1], color=MUTED, linestyle=":", label="perfect calibration")
     errors = np.clip([y - low, high - y], 0, None)
     axes.errorbar(x, y, errors, color=FIRST, fmt="o", markersize=5, capsize=3, label="out of fold")
     _square(axes)
@@ -77,7 +74,7 @@ def reliability(bins: Sequence[dict[str, Any]]) -> str:
 
 
 def scores(score: Floats, positive: Flags, name: str, threshold: float | None) -> str:
-    """How the probability of the positive class is spread, for the positive images and the others."""
+    """Histograms of the positive class's probability, for the positive images and the others."""
     name = printable(name).replace("$", r"\$")  # else Matplotlib takes it for a formula
     figure, axes = _new(f"Probability of {name}", "Images")
     bins = np.linspace(0, 1, 21).tolist()

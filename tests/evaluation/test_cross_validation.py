@@ -90,8 +90,8 @@ def test_shuffled_labels_give_an_auc_of_one_half_in_19_of_20_seeds(sample_featur
         divisions = make_folds(labels.argmax(axis=1).tolist(), groups.tolist(), 5, 1, seed)
         logits = cross_validate(features, labels, divisions, TrainingSettings())
         said = softmax(logits, axis=2).mean(axis=0)
-        auc = evaluate(labels, said, dataset.classes, "covid", groups.tolist())["roc_auc"]
-        within += auc["low"] <= 0.5 <= auc["high"]
+        auc = evaluate(labels, said, dataset.classes, "covid", groups.tolist()).roc_auc
+        within += auc.low <= 0.5 <= auc.high
     assert within >= 19
 
 
@@ -101,6 +101,6 @@ def test_true_labels_of_the_sample_are_told_apart_well_above_chance_and_not_perf
     groups = [record.group for record in dataset.records]
     divisions = make_folds(labels.argmax(axis=1).tolist(), groups, 5, 3, 0)
     said = softmax(cross_validate(features, labels, divisions, TrainingSettings()), axis=2).mean(axis=0)
-    auc = evaluate(labels, said, dataset.classes, "covid", groups)["roc_auc"]
-    assert auc["low"] > 0.6
-    assert auc["value"] < 0.99
+    auc = evaluate(labels, said, dataset.classes, "covid", groups).roc_auc
+    assert auc.low > 0.6
+    assert auc.value < 0.99

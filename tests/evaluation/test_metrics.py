@@ -1,6 +1,7 @@
 """Numbers that can be checked on paper."""
 
 from collections import Counter
+from dataclasses import astuple
 
 import helpers.keras_start  # noqa: F401
 import numpy as np
@@ -10,6 +11,7 @@ from sklearn import metrics
 from covid19.evaluation import bootstrap
 from covid19.evaluation.bootstrap import Ranking
 from covid19.evaluation.metrics import evaluate, one_hot, predict_labels, predictive_values, proportion
+from covid19.evaluation.result import OptionalMetric
 from covid19.report.summary import describe_test
 
 CLASSES = ("covid", "normal")
@@ -23,17 +25,17 @@ def test_labels_become_rows_with_a_single_one():
 
 def test_nine_of_ten_is_anything_from_60_to_98_percent():
     # Wilson by hand: z = 1.96, p = .9, n = 10: (p + z²/2n ± z sqrt(p(1-p)/n + z²/4n²)) / (1 + z²/n)
-    assert proportion(9, 10) == pytest.approx({"value": 0.9, "low": 0.596, "high": 0.982}, abs=5e-4)
+    assert astuple(proportion(9, 10)) == pytest.approx((0.9, 0.596, 0.982), abs=5e-4)
 
 
 def test_a_lower_level_gives_a_narrower_interval():
     # The same by hand with z = 1.644854, of 90 %: 0.8148 ± 0.1625
-    assert proportion(9, 10, 0.9) == pytest.approx({"value": 0.9, "low": 0.6522, "high": 0.9773}, abs=5e-4)
+    assert astuple(proportion(9, 10, 0.9)) == pytest.approx((0.9, 0.6522, 0.9773), abs=5e-4)
 
 
 def test_all_right_still_has_a_lower_bound_and_none_right_an_upper_one():
-    assert proportion(5, 5) == pytest.approx({"value": 1.0, "low": 1 / (1 + 1.959964**2 / 5), "high": 1.0}, abs=1e-6)
-    assert proportion(0, 5)["low"] == pytest.approx(0.0, abs=1e-12)
+    assert astuple(proportion(5, 5)) == pytest.approx((1.0, 1 / (1 + 1.959964**2 / 5), 1.0), abs=1e-6)
+    assert proportion(0, 5).low == pytest.approx(0.0, abs=1e-12)
 
 
 def test_a_confusion_matrix_worked_out_by_hand():
@@ -41,13 +43,13 @@ def test_a_confusion_matrix_worked_out_by_hand():
     truth = one_hot(["covid"] * 4 + ["normal"] * 6, CLASSES)
     called = one_hot(["covid"] * 3 + ["normal"] + ["covid"] * 2 + ["normal"] * 4, CLASSES) * 0.8 + 0.1
     test = evaluate(truth, called, CLASSES, "covid")
-    assert test["confusion_matrix"] == [[3, 1], [2, 4]]
-    assert test["accuracy"]["value"] == 0.7
-    assert test["sensitivity"]["value"] == 0.75
-    assert test["specificity"]["value"] == pytest.approx(4 / 6)
-    assert test["report"]["covid"]["precision"] == pytest.approx(3 / 5)
+    assert test.confusion_matrix == [[3, 1], [2, 4]]
+    assert test.accuracy.value == 0.7
+    assert test.sensitivity.value == 0.75
+    assert test.specificity.value == pytest.approx(4 / 6)
+    assert test.report["covid"]["precision"] == pytest.approx(3 / 5)
     swapped = evaluate(truth, called, CLASSES, "normal")
-    assert swapped["sensitivity"] == test["specificity"]
+    assert swapped.sensitivity == test.specificity
     text = describe_test(truth, called.argmax(axis=1), CLASSES, test)
     assert "acc:         0.7000  (95 % interval 0.397 to 0.892)" in text
     assert "sensitivity: 0.7500" in text
@@ -59,11 +61,11 @@ def test_with_three_classes_the_negatives_are_all_the_others():
     truth = one_hot(["covid", "covid", "bacteria", "normal", "normal"], classes)
     called = one_hot(["covid", "normal", "normal", "bacteria", "covid"], classes)
     test = evaluate(truth, called, classes, "covid")
-    assert test["accuracy"]["value"] == pytest.approx(1 / 5)
-    assert test["sensitivity"]["value"] == 0.5
-    assert test["specificity"]["value"] == pytest.approx(2 / 3)  # bacteria called normal is still no covid
-    assert [test["by_class"][name]["sensitivity"]["value"] for name in classes] == [0, 0.5, 0]
-    assert [test["by_class"][name]["specificity"]["value"] for name in classes] == pytest.approx([3 / 4, 2 / 3, 1 / 3])
+    assert test.accuracy.value == pytest.approx(1 / 5)
+    assert test.sensitivity.value == 0.5
+    assert test.specificity.value == pytest.approx(2 / 3)  # bacteria called normal is still no covid
+    assert [test.by_class[name].sensitivity.value for name in classes] == [0, 0.5, 0]
+    assert [test.by_class[name].specificity.value for name in classes] == pytest.approx([3 / 4, 2 / 3, 1 / 3])
 
 
 def some(seed, images=40, classes=2, ties=True):
@@ -88,9 +90,9 @@ def test_every_number_equals_scikit_learns(ties):
         "precision": metrics.precision_score(positive, called),
         "sensitivity": metrics.recall_score(positive, called),
     }
-    assert {name: numbers[name]["value"] for name in expected} == pytest.approx(expected, abs=1e-9)
+    assert {name: getattr(numbers, name).value for name in expected} == pytest.approx(expected, abs=1e-9)
     for name in (*expected, "accuracy", "specificity", "calibration_error"):
-        assert 0 <= numbers[name]["low"] <= numbers[name]["value"] <= numbers[name]["high"] <= 1
+        assert 0 <= getattr(numbers, name).low <= getattr(numbers, name).value <= getattr(numbers, name).high <= 1
 
 
 def test_a_resample_counts_an_image_as_often_as_its_patient_was_drawn():
@@ -108,12 +110,12 @@ def test_more_classes_are_counted_each_against_the_rest_and_on_average():
     truth, said, groups = some(5, images=60, classes=3, ties=False)
     numbers = evaluate(truth, said, classes, "covid", groups)
     aucs = [metrics.roc_auc_score(truth[:, column], said[:, column]) for column in range(3)]
-    assert [numbers["by_class"][name]["roc_auc"]["value"] for name in classes] == pytest.approx(aucs)
-    assert numbers["macro"]["roc_auc"]["value"] == pytest.approx(np.mean(aucs))
-    assert numbers["roc_auc"] == numbers["by_class"]["covid"]["roc_auc"]
+    assert [numbers.by_class[name].roc_auc.value for name in classes] == pytest.approx(aucs)
+    assert numbers.macro.roc_auc.value == pytest.approx(np.mean(aucs))
+    assert numbers.roc_auc == numbers.by_class["covid"].roc_auc
     called = said.argmax(axis=1)
-    assert numbers["macro"]["f1"]["value"] == pytest.approx(metrics.f1_score(truth.argmax(axis=1), called, average="macro"))
-    assert numbers["balanced_accuracy"]["value"] == pytest.approx(metrics.balanced_accuracy_score(truth.argmax(axis=1), called))
+    assert numbers.macro.f1.value == pytest.approx(metrics.f1_score(truth.argmax(axis=1), called, average="macro"))
+    assert numbers.balanced_accuracy.value == pytest.approx(metrics.balanced_accuracy_score(truth.argmax(axis=1), called))
 
 
 def test_the_calibration_error_by_hand():
@@ -121,31 +123,31 @@ def test_the_calibration_error_by_hand():
     truth = one_hot(["covid", "normal", "normal", "normal", "covid", "normal"], CLASSES)
     said = np.array([0.25, 0.25, 0.25, 0.25, 0.95, 0.95], np.float32)
     numbers = evaluate(truth, np.stack([said, 1 - said], axis=1), CLASSES, "covid")
-    assert numbers["calibration_error"]["value"] == pytest.approx(0.15)
+    assert numbers.calibration_error.value == pytest.approx(0.15)
 
 
 def test_a_perfect_ranking_of_ten_images_still_has_a_wide_interval():
     truth = one_hot(["covid"] * 5 + ["normal"] * 5, CLASSES)
     numbers = evaluate(truth, truth * 0.8 + 0.1, CLASSES, "covid")
-    assert numbers["roc_auc"] == pytest.approx({"value": 1.0, "low": 1 / (1 + 1.959964**2 / 5), "high": 1.0})
+    assert astuple(numbers.roc_auc) == pytest.approx((1.0, 1 / (1 + 1.959964**2 / 5), 1.0))
 
 
 def test_four_copies_of_each_image_make_no_interval_narrower_where_they_are_one_patient():
     truth, said, _ = some(6, images=40, ties=False)
     copies, patients = (np.repeat(array, 4, axis=0) for array in (truth, said)), np.repeat(np.arange(40), 4)
     copied_truth, copied_said = copies
-    once = evaluate(truth, said, CLASSES, "covid")["roc_auc"]
-    together = evaluate(copied_truth, copied_said, CLASSES, "covid", patients.tolist())["roc_auc"]
-    apart = evaluate(copied_truth, copied_said, CLASSES, "covid")["roc_auc"]
-    assert together == pytest.approx(once)
-    assert apart["high"] - apart["low"] < 0.7 * (once["high"] - once["low"])
+    once = evaluate(truth, said, CLASSES, "covid").roc_auc
+    together = evaluate(copied_truth, copied_said, CLASSES, "covid", patients.tolist()).roc_auc
+    apart = evaluate(copied_truth, copied_said, CLASSES, "covid").roc_auc
+    assert astuple(together) == pytest.approx(astuple(once))
+    assert apart.high - apart.low < 0.7 * (once.high - once.low)
 
 
 def test_a_precision_of_nothing_is_not_defined():
     truth = one_hot(["covid", "covid", "normal", "normal"], CLASSES)
     numbers = evaluate(truth, np.tile(np.float32([0.2, 0.8]), (4, 1)), CLASSES, "covid")
-    assert numbers["precision"] == {"value": None, "low": None, "high": None}
-    assert numbers["f1"]["value"] == 0
+    assert numbers.precision == OptionalMetric(None, None, None)
+    assert numbers.f1.value == 0
 
 
 def test_a_probability_at_the_threshold_is_called_positive():
@@ -154,8 +156,8 @@ def test_a_probability_at_the_threshold_is_called_positive():
 
 def test_a_class_that_is_never_called_has_a_precision_of_0_in_the_report():
     test = evaluate(one_hot(["covid", "normal"], CLASSES), np.array([[0.9, 0.1], [0.6, 0.4]], np.float32), CLASSES, "covid")
-    assert test["report"]["normal"]["precision"] == 0
-    assert not {"by_class", "macro"} & set(test)  # of two classes, one against the rest says it all
+    assert test.report["normal"]["precision"] == 0
+    assert test.by_class is test.macro is None  # of two classes, one against the rest says it all
 
 
 def test_the_threshold_decides_for_the_positive_class_alone():
@@ -170,29 +172,28 @@ def test_predictive_values_at_the_wards_rate_by_hand():
     truth = np.array([True] * 10 + [False] * 10)
     called = np.array([True] * 9 + [False] + [True] * 2 + [False] * 8)
     values = predictive_values(truth, called, 0.01)
-    assert values["ppv"]["value"] == pytest.approx(0.009 / 0.207)
-    assert values["npv"]["value"] == pytest.approx(0.8 * 0.99 / (0.8 * 0.99 + 0.1 * 0.01))
-    assert values["prevalence"] == 0.01
-    assert values["ppv"]["low"] < values["ppv"]["value"] < values["ppv"]["high"]
-    sensitivity, specificity = proportion(9, 10, 0.975)["low"], proportion(8, 10, 0.975)["low"]
-    assert values["ppv"]["low"] == pytest.approx(sensitivity * 0.01 / (sensitivity * 0.01 + (1 - specificity) * 0.99))
+    assert values.ppv.value == pytest.approx(0.009 / 0.207)
+    assert values.npv.value == pytest.approx(0.8 * 0.99 / (0.8 * 0.99 + 0.1 * 0.01))
+    assert values.prevalence == 0.01
+    assert values.ppv.low < values.ppv.value < values.ppv.high
+    sensitivity, specificity = proportion(9, 10, 0.975).low, proportion(8, 10, 0.975).low
+    assert values.ppv.low == pytest.approx(sensitivity * 0.01 / (sensitivity * 0.01 + (1 - specificity) * 0.99))
 
 
 def test_a_call_that_is_never_made_has_no_predictive_value():
     truth = np.array([True, True, False, False])
-    assert predictive_values(truth, np.zeros(4, bool), 0.1)["ppv"]["value"] is None
-    assert predictive_values(truth, np.ones(4, bool), 0.1)["npv"]["value"] is None
-    assert predictive_values(truth, ~truth, 0.1)["ppv"]["value"] == 0
+    assert predictive_values(truth, np.zeros(4, bool), 0.1).ppv.value is None
+    assert predictive_values(truth, np.ones(4, bool), 0.1).npv.value is None
+    assert predictive_values(truth, ~truth, 0.1).ppv.value == 0
     # One of two found, one of two cleared, and half of the patients sick: hits are as many as alarms.
-    assert predictive_values(truth, np.array([True, False, True, False]), 0.5)["ppv"]["value"] == 0.5
+    assert predictive_values(truth, np.array([True, False, True, False]), 0.5).ppv.value == 0.5
 
 
 def test_numbers_are_counted_at_the_threshold():
     truth = one_hot(["covid", "covid", "normal", "normal"], CLASSES)
     said = np.float32([0.9, 0.6, 0.6, 0.1])
     numbers = evaluate(truth, np.stack([said, 1 - said], axis=1), CLASSES, "covid", threshold=0.7)
-    assert (numbers["confusion_matrix"], numbers["threshold"]) == ([[1, 1], [0, 2]], 0.7)
-    assert not [name for name in numbers if " " in name]
+    assert (numbers.confusion_matrix, numbers.threshold) == ([[1, 1], [0, 2]], 0.7)
 
 
 @pytest.mark.slow
@@ -223,5 +224,7 @@ def test_the_intervals_cover_in_92_to_98_percent_of_500_simulated_sets(monkeypat
     for seed in range(500):
         truth, said, groups = simulate(seed, 100)
         numbers = evaluate(truth, said, CLASSES, "covid", groups)
-        covered.update(name for name, value in expected.items() if numbers[name]["low"] <= value <= numbers[name]["high"])
+        covered.update(
+            name for name, value in expected.items() if getattr(numbers, name).low <= value <= getattr(numbers, name).high
+        )
     assert {name: 460 <= covered[name] <= 490 for name in expected} == dict.fromkeys(expected, True), covered
