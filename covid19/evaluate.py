@@ -27,7 +27,7 @@ from covid19.data.reader import Filter, read_dataset, warn_of_skipped
 from covid19.evaluation.metrics import evaluate, one_hot, predict_labels
 from covid19.evaluation.result import Evaluation, list_predictions
 from covid19.features.cache import open_caches
-from covid19.report.result import Drop, ExternalReport, InternalMetrics, ModelSummary, report_text
+from covid19.report.result import SCHEMA_VERSION, Drop, ExternalReport, InternalMetrics, ModelSummary, report_text
 
 if TYPE_CHECKING:
     from covid19.audit.run import AuditInputs
@@ -77,6 +77,7 @@ def evaluate_model(
     test = evaluate(labels, probabilities, classes, info["positive"], groups, info["threshold"])
     internal = msgspec.convert(info["cross_validation"], InternalMetrics | None)
     result = ExternalReport(
+        schema_version=SCHEMA_VERSION,
         command=command,
         version=__version__,
         created=timestamp(),

@@ -3,6 +3,7 @@
 import json
 
 import helpers.keras_start  # noqa: F401
+import jsonschema
 import numpy as np
 import pytest
 from helpers.images import write_noise
@@ -10,6 +11,7 @@ from helpers.images import write_noise
 from covid19.cli.main import main
 from covid19.data.build.phantoms import write_sample
 from covid19.model.head import Heads
+from covid19.report.json_schema import FOLDER
 
 
 @pytest.fixture(scope="module")
@@ -30,6 +32,8 @@ def test_numbers_drop_and_verdict_are_written_and_said(run, other, tmp_path, cap
     assert code == 0
     said = capsys.readouterr().out
     assert report["in_training"] == 0
+    schema = json.loads((FOLDER / "evaluation.schema.json").read_text())
+    jsonschema.Draft202012Validator(schema).validate(report)
     assert sum(map(sum, report["test"]["confusion_matrix"])) == 12
     internal = run.report["cross_validation"]["roc_auc"]["value"]
     assert report["drop"]["roc_auc"] == pytest.approx(internal - report["test"]["roc_auc"]["value"])

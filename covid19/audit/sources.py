@@ -8,10 +8,11 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.metrics import balanced_accuracy_score, roc_auc_score
+from sklearn.metrics import balanced_accuracy_score
 
 from covid19.audit.verdict import ridge, ridge_scores
 from covid19.data.dataset import Record
+from covid19.evaluation.bootstrap import roc_auc
 from covid19.evaluation.cross_validation import Fold
 
 Flags = NDArray[np.bool_]
@@ -73,4 +74,4 @@ def _left_out(features: NDArray[np.float64], positive: Flags, held_out: Flags) -
     if len(set(positive[held_out])) < 2 or len(set(positive[~held_out])) < 2:
         return None
     said = ridge(features[~held_out], positive[~held_out].astype(float)[:, None], features[held_out])
-    return float(roc_auc_score(positive[held_out], said[:, 0]))
+    return roc_auc(said[:, 0], positive[held_out])

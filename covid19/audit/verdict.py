@@ -10,13 +10,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import rankdata
 from sklearn.linear_model import Ridge
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from covid19.data.dataset import FEW
-from covid19.evaluation.bootstrap import Ranking, intervals
+from covid19.evaluation.bootstrap import Ranking, intervals, roc_auc
 from covid19.evaluation.cross_validation import Fold
 
 Floats = NDArray[np.float64]
@@ -136,13 +135,8 @@ def _permuted(question: LabelledFolds) -> Floats:
 
 
 def aucs_of(scores: Floats, labels: Floats) -> Floats:
-    """ROC AUC of each column of scores (n, k) by its own labels (n, k), 0 or 1: (k,).
-
-    From ranks (Hanley and McNeil, Radiology 143:29, 1982).
-    """
-    positives = labels.sum(axis=0)
-    above = (rankdata(scores, axis=0) * labels).sum(axis=0) - positives * (positives + 1) / 2
-    return np.asarray(above / (positives * (len(labels) - positives)))
+    """ROC AUC of each column of scores (n, k) by its own labels (n, k), 0 or 1: (k,)."""
+    return np.array([roc_auc(*columns) for columns in zip(scores.T, labels.T == 1, strict=True)])
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

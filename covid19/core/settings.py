@@ -62,7 +62,7 @@ class EvaluationSettings:
     Attributes:
         positive: the positive class; None chooses the one whose name contains 'covid', else the first.
         test_size: fraction of each class that is held out, in (0, 1).
-        groups: whether patients and duplicates are kept on one side of the split, and in one fold.
+        groups: whether images of one patient, and duplicates, stay in one part of the split and in one fold.
         folds: parts of the cross-validation, 2 or more; 0 does without.
         repeats: how often the images are divided into folds anew.
         threshold: rule for the probability from which the positive class is predicted, see `calibration.choose_threshold`.

@@ -41,12 +41,12 @@ def fit_temperature(logits: Array, labels: Array) -> float:
         logits: out of fold, (repeats, n, classes).
         labels: one-hot (n, classes).
     """
-    found = minimize_scalar(
+    best = minimize_scalar(
         lambda power: log_loss(logits, labels, float(np.exp(power))),
         bounds=(np.log(MIN_TEMPERATURE), np.log(MAX_TEMPERATURE)),
         method="bounded",
     )
-    return float(np.exp(found.x))
+    return float(np.exp(best.x))
 
 
 def reliability(probability: Floats, positive: Flags) -> list[ReliabilityBin]:

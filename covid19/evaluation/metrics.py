@@ -74,8 +74,7 @@ def precision(truth: Flags, predicted: Flags) -> OptionalMetric:
     """Fraction of those predicted positive that are positive, with its Wilson interval; both flags bool (n,)."""
     if not predicted.any():
         return OptionalMetric()
-    found = sensitivity(predicted, truth)
-    return OptionalMetric(found.value, found.low, found.high)
+    return OptionalMetric(**vars(sensitivity(predicted, truth)))
 
 
 def predict_labels(probabilities: NDArray[np.float32], positive: int, threshold: float | None) -> Whole:
@@ -179,8 +178,8 @@ def predictive_values(truth: Flags, predicted: Flags, prevalence: float, given: 
         prevalence: fraction of the positive class, in (0, 1).
         given: whether the prevalence was asked for.
     """
-    found, cleared = sensitivity(truth, predicted, 0.975), specificity(truth, predicted, 0.975)
-    ends = [(found.value, cleared.value), (found.low, cleared.low), (found.high, cleared.high)]
+    hit_rates, clear_rates = sensitivity(truth, predicted, 0.975), specificity(truth, predicted, 0.975)
+    ends = [(hit_rates.value, clear_rates.value), (hit_rates.low, clear_rates.low), (hit_rates.high, clear_rates.high)]
     ppv = [_bayes(hit_rate, 1 - clear_rate, prevalence) for hit_rate, clear_rate in ends]
     npv = [_bayes(clear_rate, 1 - hit_rate, 1 - prevalence) for hit_rate, clear_rate in ends]
     return PredictiveValues(given, prevalence, OptionalMetric(*ppv), OptionalMetric(*npv))

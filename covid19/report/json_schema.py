@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 from pathlib import Path
 
@@ -15,8 +16,10 @@ REPORTS: dict[str, type] = {"metrics.schema.json": Report, "evaluation.schema.js
 
 def schema_text(report: type) -> str:
     """The JSON Schema (draft 2020-12) of a type of report."""
-    schema = {"$schema": "https://json-schema.org/draft/2020-12/schema", **msgspec.json.schema(report)}
-    return json.dumps(schema, indent=2) + "\n"
+    schema = msgspec.json.schema(report)
+    for definition in schema["$defs"].values():
+        definition["description"] = inspect.cleandoc(definition["description"])
+    return json.dumps({"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}, indent=2) + "\n"
 
 
 if __name__ == "__main__":

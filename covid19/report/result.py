@@ -13,7 +13,8 @@ from msgspec import Meta, Struct, to_builtins
 from covid19.core.outputs import json_text
 from covid19.evaluation.result import Count, CrossValidation, Evaluation, Fraction, Grouping, Metric, NotNegative, Prediction
 
-SchemaVersion = Literal[1]  # raised when a field is renamed, removed or changes its meaning
+SchemaVersion = Literal[1]
+SCHEMA_VERSION: SchemaVersion = 1  # raised when a field is renamed, removed or changes its meaning
 Difference = Annotated[float, Meta(ge=-1, le=1)]
 
 
@@ -180,7 +181,7 @@ class Report:
         notice: what the numbers must not be used for.
     """
 
-    schema_version: SchemaVersion = 1
+    schema_version: SchemaVersion
     command: str
     version: str
     created: str
@@ -243,7 +244,7 @@ class ExternalReport:
         drop: None without `internal`.
     """
 
-    schema_version: SchemaVersion = 1
+    schema_version: SchemaVersion
     command: str
     version: str
     created: str

@@ -25,6 +25,7 @@ from covid19.features.backbone.weights import Weights
 from covid19.features.extraction import Extracted
 from covid19.model.head import History
 from covid19.report.result import (
+    SCHEMA_VERSION,
     BaseSummary,
     DatasetSummary,
     Environment,
@@ -75,6 +76,7 @@ def make_report(settings: Settings, outcome: Outcome, timing: dict[str, float]) 
     """Everything about one run; paths of images are relative to the data set's root."""
     training, compute, weights = settings.training, settings.compute, outcome.weights
     return Report(
+        schema_version=SCHEMA_VERSION,
         command=settings.command,
         version=__version__,
         created=timestamp(),

@@ -32,6 +32,7 @@ def test_a_real_report_agrees_with_the_schema_and_reads_back_as_it_was_written(r
     ("change", "message"),
     [
         (lambda report: report.pop("notice"), "'notice' is a required property"),
+        (lambda report: report.pop("schema_version"), "'schema_version' is a required property"),
         (lambda report: report["test"]["accuracy"].update(value=1.5), "1.5 is greater than the maximum of 1"),
         (lambda report: report["dataset"].update(images=-1), "-1 is less than the minimum of 0"),
         (lambda report: report.update(schema_version=2), "2 is not one of"),
