@@ -8,7 +8,7 @@ from __future__ import annotations
 import base64
 from collections import Counter
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 import cv2
 import jinja2
@@ -60,6 +60,7 @@ def write_page(path: Path, report: Report, outcome: Outcome, read: Read) -> None
     )  # fmt: skip
     environment.filters["number"] = _number
     environment.filters["interval"] = _interval
+    mistake_count, mistakes = _mistakes(report.test.positive, outcome.dataset, outcome.estimate, read)
     text = environment.get_template("report.html.j2").render(
         report=report,
         verdict=verdict(report),
@@ -68,7 +69,8 @@ def write_page(path: Path, report: Report, outcome: Outcome, read: Read) -> None
         figures=_figures(report, outcome.dataset, outcome.estimate),
         probes=figures.probes(report.audit) if report.audit else "",
         parts=_parts(outcome.dataset, outcome.split),
-        mistakes=_mistakes(report, outcome.dataset, outcome.estimate, read),
+        mistake_count=mistake_count,
+        mistakes=mistakes,
         checklist=reporting_checklist(report),
         versions=vars(report.environment),
     )
@@ -96,40 +98,49 @@ def _figures(report: Report, dataset: Dataset, estimate: Estimate) -> dict[str, 
     }
 
 
-def _parts(dataset: Dataset, split: Split) -> list[dict[str, Any]]:
-    """Images and patients of each class in the training and the test part, and their projections."""
-    parts = {"training": split.train, "held out": split.test}
+class PartRow(NamedTuple):
+    """Images and patients of one class in the training or the test part, and the images' projections."""
+
+    label: str
+    part: str
+    images: int
+    patients: int
+    projections: dict[str, int]
+
+
+def _parts(dataset: Dataset, split: Split) -> list[PartRow]:
+    """A row for each class in each part."""
     rows = []
     for label in dataset.classes:
-        for part, positions in parts.items():
+        for part, positions in {"training": split.train, "held out": split.test}.items():
             records = [dataset.records[i] for i in positions if dataset.records[i].label == label]
             projections = Counter(record.projection or "unknown" for record in records)
-            patients = len({record.patient for record in records})
-            rows.append(
-                {"class": label, "part": part, "images": len(records), "patients": patients, "projections": dict(projections)}
-            )
+            rows.append(PartRow(label, part, len(records), len({record.patient for record in records}), dict(projections)))
     return rows
 
 
-def _mistakes(report: Report, dataset: Dataset, estimate: Estimate, read: Read) -> dict[str, Any]:
-    """How many images are misclassified out of fold, and the most confident of those errors as pictures."""
-    probabilities = estimate.probabilities
-    if probabilities is None:
-        return {"count": 0, "shown": []}
-    index = dataset.classes.index(report.test.positive)
-    predicted = predict_labels(probabilities, index, estimate.threshold)
-    wrong = [i for i, record in enumerate(dataset.records) if dataset.classes[predicted[i]] != record.label]
-    wrong.sort(key=lambda i: -float(probabilities[i, predicted[i]]))
-    shown = [
-        {
-            "record": dataset.records[i],
-            "predicted": dataset.classes[predicted[i]],
-            "probability": float(probabilities[i, predicted[i]]),
-            "picture": _thumbnail(dataset.records[i], read),
-        }
+class Mistake(NamedTuple):
+    """A misclassified image: what was predicted, with which probability, and the image as a data URL."""
+
+    record: Record
+    predicted: str
+    probability: float
+    picture: str
+
+
+def _mistakes(positive: str, dataset: Dataset, estimate: Estimate, read: Read) -> tuple[int, list[Mistake]]:
+    """How many images are misclassified out of fold, and the most confident of these errors."""
+    if estimate.probabilities is None:
+        return 0, []
+    classes, records = dataset.classes, dataset.records
+    predicted = predict_labels(estimate.probabilities, classes.index(positive), estimate.threshold)
+    confidence = estimate.probabilities[np.arange(len(records)), predicted].tolist()
+    wrong = [i for i, record in enumerate(records) if classes[predicted[i]] != record.label]
+    wrong.sort(key=lambda i: -confidence[i])
+    return len(wrong), [
+        Mistake(records[i], classes[predicted[i]], confidence[i], _thumbnail(records[i], read))
         for i in wrong[:MAX_MISTAKES_SHOWN]
     ]
-    return {"count": len(wrong), "shown": shown}
 
 
 def _thumbnail(record: Record, read: Read) -> str:
