@@ -30,7 +30,7 @@ def evaluate(run, data, folder, *more):
 def test_numbers_drop_and_verdict_are_written_and_said(run, other, tmp_path, capsys):
     code, report = evaluate(run, other, tmp_path)
     assert code == 0
-    said = capsys.readouterr().out
+    output = capsys.readouterr().out
     assert report["in_training"] == 0
     schema = json.loads((FOLDER / "evaluation.schema.json").read_text())
     jsonschema.Draft202012Validator(schema).validate(report)
@@ -38,9 +38,9 @@ def test_numbers_drop_and_verdict_are_written_and_said(run, other, tmp_path, cap
     internal = run.report["cross_validation"]["roc_auc"]["value"]
     assert report["drop"]["roc_auc"] == pytest.approx(internal - report["test"]["roc_auc"]["value"])
     assert report["test"]["threshold"] is None
-    assert "12 images of the other data set" in said
-    assert "Verdict on this data set: Audit: " in said
-    assert "Research only" in said.splitlines()[-1]
+    assert "12 images of the other data set" in output
+    assert "Verdict on this data set: Audit: " in output
+    assert "Research only" in output.splitlines()[-1]
 
 
 def test_a_model_that_gives_no_number_is_an_error_and_no_report(run, other, tmp_path, monkeypatch, capsys):

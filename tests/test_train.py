@@ -160,8 +160,8 @@ def test_cross_validation_judges_every_image_and_its_numbers_are_in_the_report_a
     assert (cross["folds"], cross["repeats"], cross["grouped_by"]) == (min(5, *counts.values()), 2, ["patient", "duplicates"])
     assert len(cross["predictions"]) == len(cross["predictions"][0]["probabilities"]) * 6
     assert sum(map(sum, cross["confusion_matrix"])) == 12
-    called = [max(said["probabilities"], key=said["probabilities"].get) for said in cross["predictions"]]
-    right = sum(label == said["path"].split("/")[0] for label, said in zip(called, cross["predictions"], strict=True))
+    predicted = [max(one["probabilities"], key=one["probabilities"].get) for one in cross["predictions"]]
+    right = sum(label == one["path"].split("/")[0] for label, one in zip(predicted, cross["predictions"], strict=True))
     assert cross["accuracy"]["value"] == right / 12
     assert len(cross["each_repeat"]) == 2
     assert cross["baselines"]["majority"]["accuracy"]["value"] == 0.5
@@ -175,9 +175,9 @@ def test_cross_validation_judges_every_image_and_its_numbers_are_in_the_report_a
 
 
 def test_the_temperature_is_folded_into_the_saved_model(run, tmp_path):
-    plain = train(run.settings_again(tmp_path, folds=0))
-    assert plain["cross_validation"] is None
-    image = read_picture(run.dataset / plain["split"]["test"][0]).pixels[None] / np.float32(255)
+    uncalibrated = train(run.settings_again(tmp_path, folds=0))
+    assert uncalibrated["cross_validation"] is None
+    image = read_picture(run.dataset / uncalibrated["split"]["test"][0]).pixels[None] / np.float32(255)
     sharp, tempered = (
         np.log(covid19.load_model(path).model.predict_on_batch(image))[0] for path in (tmp_path / "covid19.model", run.model)
     )
@@ -190,8 +190,8 @@ def test_a_threshold_for_a_wanted_sensitivity_is_stored_and_used(run, tmp_path):
     cross = report["cross_validation"]
     threshold = covid19.load_model(tmp_path / "covid19.model").info["threshold"]
     assert cross["threshold"] == report["test"]["threshold"] == threshold
-    of_training = {said["path"]: said["probabilities"]["covid"] for said in cross["predictions"]}
-    scores = [of_training[name] for name in report["split"]["train"] if name.startswith("covid")]
+    score_of = {one["path"]: one["probabilities"]["covid"] for one in cross["predictions"]}
+    scores = [score_of[name] for name in report["split"]["train"] if name.startswith("covid")]
     assert min(scores) == pytest.approx(threshold)  # five of five: the lowest of them
     assert (cross["predictive_values"]["prevalence"], cross["predictive_values"]["given"]) == (0.02, True)
 

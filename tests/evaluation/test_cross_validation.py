@@ -55,18 +55,18 @@ def test_a_head_learns_nothing_of_the_images_that_it_judges(tmp_path):
     features = np.random.default_rng(0).normal(size=(26, 1, 512)).astype(np.float32)
     settings = TrainingSettings(epochs=3)
     divisions = make_folds(LABELS, GROUPS, 5, 1, seed=0)
-    plain = cross_validate(features, labels, divisions, settings)[0]
+    unchanged = cross_validate(features, labels, divisions, settings)[0]
     first, *others = divisions[0][0].held_out
     flipped, changed = labels.copy(), features.copy()
     flipped[first] = 1 - flipped[first]
     changed[first] *= 50  # neither may the standardisation see it
     after_flip = cross_validate(features, flipped, divisions, settings)[0]
     after_change = cross_validate(changed, labels, divisions, settings)[0]
-    np.testing.assert_allclose(after_flip[[first, *others]], plain[[first, *others]], atol=1e-4)
-    np.testing.assert_allclose(after_change[others], plain[others], atol=1e-4)
+    np.testing.assert_allclose(after_flip[[first, *others]], unchanged[[first, *others]], atol=1e-4)
+    np.testing.assert_allclose(after_change[others], unchanged[others], atol=1e-4)
     elsewhere = divisions[0][1].held_out  # their head was trained on the image
-    assert np.abs(after_flip[elsewhere] - plain[elsewhere]).max() > 0.01
-    assert np.abs(after_change[elsewhere] - plain[elsewhere]).max() > 0.01
+    assert np.abs(after_flip[elsewhere] - unchanged[elsewhere]).max() > 0.01
+    assert np.abs(after_change[elsewhere] - unchanged[elsewhere]).max() > 0.01
 
 
 @pytest.fixture(scope="module")
@@ -89,8 +89,8 @@ def test_shuffled_labels_give_an_auc_of_one_half_in_19_of_20_seeds(sample_featur
         labels = one_hot([dict(zip(patients, dealt, strict=True))[group] for group in groups], dataset.classes)
         divisions = make_folds(labels.argmax(axis=1).tolist(), groups.tolist(), 5, 1, seed)
         logits = cross_validate(features, labels, divisions, TrainingSettings())
-        said = softmax(logits, axis=2).mean(axis=0)
-        auc = evaluate(labels, said, dataset.classes, "covid", groups.tolist()).roc_auc
+        probabilities = softmax(logits, axis=2).mean(axis=0)
+        auc = evaluate(labels, probabilities, dataset.classes, "covid", groups.tolist()).roc_auc
         within += auc.low <= 0.5 <= auc.high
     assert within >= 19
 
@@ -100,7 +100,7 @@ def test_true_labels_of_the_sample_are_told_apart_well_above_chance_and_not_perf
     labels = one_hot([record.label for record in dataset.records], dataset.classes)
     groups = [record.group for record in dataset.records]
     divisions = make_folds(labels.argmax(axis=1).tolist(), groups, 5, 3, 0)
-    said = softmax(cross_validate(features, labels, divisions, TrainingSettings()), axis=2).mean(axis=0)
-    auc = evaluate(labels, said, dataset.classes, "covid", groups).roc_auc
+    probabilities = softmax(cross_validate(features, labels, divisions, TrainingSettings()), axis=2).mean(axis=0)
+    auc = evaluate(labels, probabilities, dataset.classes, "covid", groups).roc_auc
     assert auc.low > 0.6
     assert auc.value < 0.99

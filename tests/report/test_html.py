@@ -72,12 +72,12 @@ def test_the_checklist_is_answered_from_the_report_and_leaves_the_rest_to_the_au
 
 def test_few_patients_and_no_better_than_guessing_are_said(report):
     data = replace(report.dataset, patients_by_rule={"metadata": 9, "none": 3})
-    said = verdict(replace(report, cross_validation=None, audit=None, dataset=data))
-    assert "on 2 held-out images" in said
-    assert "not shown to be better than guessing" in said
-    assert "The patient of 3 of 12 images is not known" in said
-    assert "little can be concluded" in said
-    assert "Whether the score needs the lungs was not tested." in said
+    words = verdict(replace(report, cross_validation=None, audit=None, dataset=data))
+    assert "on 2 held-out images" in words
+    assert "not shown to be better than guessing" in words
+    assert "The patient of 3 of 12 images is not known" in words
+    assert "little can be concluded" in words
+    assert "Whether the score needs the lungs was not tested." in words
 
 
 def open_in_browser(page, folder, width):
