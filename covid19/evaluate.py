@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -130,7 +131,7 @@ def _numbers(dataset: Dataset, labels: Array, said: Array, inputs: AuditInputs, 
         ],
         "internal": internal,
         "drop": {key: internal[key]["value"] - test[key]["value"] for key in MEASURES} if internal else None,
-        "audit": audit(dataset, info["positive"], labels, frozen, inputs, settings),
+        "audit": msgspec.to_builtins(audit(dataset, info["positive"], labels, frozen, inputs, settings)),
     }
 
 
@@ -158,6 +159,7 @@ def _unseen(dataset: Dataset, info: dict[str, Any]) -> tuple[Dataset, int]:
 
 
 def _say(result: dict[str, Any], called: Any, labels: Any, classes: tuple[str, ...], report: Path) -> None:
+    from covid19.audit.result import AuditResult
     from covid19.audit.verdict import explain_verdict
     from covid19.report.summary import describe_test
 
@@ -169,4 +171,5 @@ def _say(result: dict[str, Any], called: Any, labels: Any, classes: tuple[str, .
             own = internal[key]
             line += f"  internal {own['value']:.2f} ({own['low']:.2f}-{own['high']:.2f})  drop {drop[key]:+.2f}"
         say(line)
-    say(f"\nVerdict on this data set: {explain_verdict(result['audit'])}\nWrote {report}.\n{NOTICE}")
+    audit = msgspec.convert(result["audit"], AuditResult | None)
+    say(f"\nVerdict on this data set: {explain_verdict(audit)}\nWrote {report}.\n{NOTICE}")

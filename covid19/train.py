@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -101,7 +102,7 @@ def _train(settings: Settings, decoder: DecodingPool) -> dict[str, Any]:
     with watch("audit"):
         shortcuts = audit(dataset, positive, y, honest, inputs, settings)
         if shortcuts and settings.audit == "full":
-            shortcuts["lungs"] = lungs_looked_at(dataset, split, y, base, heads, untrained, read, settings)
+            shortcuts = replace(shortcuts, lungs=lungs_looked_at(dataset, split, y, base, heads, untrained, read, settings))
     heads = heads.tempered(honest.temperature)
     model = assemble(base, head_model(heads))
     with watch("predict"):

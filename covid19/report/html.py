@@ -61,7 +61,7 @@ def write_page(path: Path, report: dict[str, Any], found: Outcome, read: Read) -
     text = environment.get_template("report.html.j2").render(
         report=report,
         verdict=verdict(report),
-        shortcuts=explain_verdict(report["audit"]),
+        shortcuts=explain_verdict(found.audit),
         measures=MEASURES,
         figures=_figures(report, found.dataset, found.estimate),
         probes=figures.probes(report["audit"]) if report["audit"] else "",

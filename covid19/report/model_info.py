@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
+
 from covid19 import NOTICE, __version__
 from covid19.audit.verdict import explain_verdict
 from covid19.core.settings import Settings
@@ -43,5 +45,10 @@ def model_info(settings: Settings, found: Outcome) -> dict[str, Any]:
         "temperature": found.estimate.temperature,
         "cross_validation": {key: numbers[key] for key in kept} if numbers else None,
         "audit": found.audit
-        and {key: found.audit[key] for key in ("verdict", "margin", "model_auc")} | {"words": explain_verdict(found.audit)},
+        and {
+            "verdict": found.audit.verdict,
+            "margin": msgspec.to_builtins(found.audit.margin),
+            "model_auc": found.audit.model_auc,
+            "words": explain_verdict(found.audit),
+        },
     }

@@ -9,11 +9,13 @@ from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 import keras
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.metrics import classification_report
 
 from covid19 import NOTICE, __version__
+from covid19.audit.result import AuditResult
 from covid19.audit.verdict import explain_verdict
 from covid19.core.settings import Settings
 from covid19.data.dataset import FEW, Dataset
@@ -57,7 +59,7 @@ class Outcome(NamedTuple):
     history: dict[str, list[float]]
     test: dict[str, Any]
     estimate: Estimate
-    audit: dict[str, Any] | None
+    audit: AuditResult | None
 
 
 def make_report(settings: Settings, found: Outcome, timing: dict[str, float]) -> dict[str, Any]:
@@ -85,7 +87,7 @@ def make_report(settings: Settings, found: Outcome, timing: dict[str, float]) ->
         },
         "test": found.test,
         "cross_validation": found.estimate.numbers,
-        "audit": found.audit,
+        "audit": msgspec.to_builtins(found.audit),
         "timing": timing,
         "environment": environment(),
         "notice": NOTICE,
@@ -152,7 +154,7 @@ def verdict(report: dict[str, Any]) -> str:
     few = min(data["patients_by_class"].values())
     if few < FEW:
         words.append(f"With {few} patients in the smallest class, little can be concluded.")
-    words.append(explain_verdict(report["audit"]))
+    words.append(explain_verdict(msgspec.convert(report["audit"], AuditResult | None)))
     return " ".join(words)
 
 
