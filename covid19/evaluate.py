@@ -30,6 +30,7 @@ from covid19.features.cache import open_caches
 from covid19.report.result import SCHEMA_VERSION, Drop, ExternalReport, InternalMetrics, ModelSummary, report_text
 
 if TYPE_CHECKING:
+    from covid19.audit.result import AuditResult
     from covid19.audit.run import AuditInputs
     from covid19.model.file import ModelFile
 
@@ -142,7 +143,9 @@ def _drop(internal: InternalMetrics, test: Evaluation) -> Drop:
     return Drop(**{name: getattr(internal, name).value - getattr(test, name).value for name in names})
 
 
-def _audit(dataset: Dataset, labels: Array, probabilities: Array, inputs: AuditInputs, info: dict[str, Any]) -> Any:
+def _audit(
+    dataset: Dataset, labels: Array, probabilities: Array, inputs: AuditInputs, info: dict[str, Any]
+) -> AuditResult | None:
     """The shortcut audit of the data set, by folds and a seed as a training run has them by default."""
     from covid19.audit.run import audit
     from covid19.evaluation.cross_validation import make_folds

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -112,9 +113,8 @@ def _train(settings: Settings, decoder: DecodingPool) -> Report:
     with watch("audit"):
         shortcuts = audit(dataset, positive, y, estimated, inputs, training) if inputs else None
         if shortcuts and settings.audit.level == "full":
-            shortcuts["lungs"] = lungs_looked_at(
-                dataset, split, y, base, heads, found.untrained, read, settings.audit, training
-            )
+            lungs = lungs_looked_at(dataset, split, y, base, heads, found.untrained, read, settings.audit, training)
+            shortcuts = replace(shortcuts, lungs=lungs)
     heads = heads.tempered(estimated.temperature)
     model = assemble(base, head_model(heads))
     with watch("predict"):

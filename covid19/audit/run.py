@@ -6,13 +6,15 @@ The quick audit is part of every training run and needs no run of the base; `cov
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from dataclasses import replace
+from typing import NamedTuple
 
 import keras
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import softmax
 
+from covid19.audit.result import AuditResult, LungAttention
 from covid19.audit.sources import describe_sources
 from covid19.audit.verdict import LabelledFolds, assess_shortcuts, make_probe
 from covid19.core.console import shortened, warn
@@ -80,7 +82,7 @@ def measurements_of(records: Sequence[Record], scans: ScanCache, executor: Execu
 
 def audit(
     dataset: Dataset, positive: str, labels: Array, estimate: Estimate, inputs: AuditInputs, training: TrainingSettings
-) -> dict[str, Any] | None:
+) -> AuditResult | None:
     """Probe the data set by the run's own folds.
 
     Args:
@@ -92,7 +94,7 @@ def audit(
         training: of heads on what the audit alone looks at; its seed is also that of the permutations.
 
     Returns:
-        What `assess_shortcuts` returns, `sources`, and room for `lungs`; None without cross-validation.
+        The result without `lungs`; None without cross-validation.
     """
     index = dataset.classes.index(positive)
     if estimate.probabilities is None:
@@ -115,9 +117,7 @@ def audit(
         scores = retrained(inputs.untrained)
         probes.append(make_probe("untrained base", inputs.untrained.astype(float), question, lung_blind=False, scores=scores))
     sources = describe_sources(records, inputs.features, question.positive, divisions)
-    return assess_shortcuts(probes, said[:, index].astype(float), question) | {
-        "images": len(records), "sources": sources, "lungs": None,
-    }  # fmt: skip
+    return replace(assess_shortcuts(probes, said[:, index].astype(float), question), sources=sources)
 
 
 def _within(divisions: Sequence[Sequence[Fold]], at: Members, count: int) -> Sequence[Sequence[Fold]]:
@@ -174,29 +174,26 @@ def lungs_looked_at(
     read: Read,
     settings: AuditSettings,
     training: TrainingSettings,
-) -> dict[str, Any]:
+) -> LungAttention:
     """How much of the model's Grad-CAM lies on the lungs of the held-out images, and the same of a head on an untrained base.
 
     The second is the check of Adebayo et al. (NeurIPS 2018): where weights that were never trained look, training has not led.
-
-    Returns:
-        What `_where_it_looks` returns, and `untrained`, the same by class, or None if the run's base is that.
     """
     tested = [dataset.records[i] for i in split.test]
     tested = [tested[i] for i in audit_sample([record.label for record in tested], training.seed)]
     found = _where_it_looks(tested, dataset.classes, base, heads, read, settings)
     if untrained is None:
-        return found | {"untrained": None}
+        return found
     members = [np.array(split.train)]
     fresh = new_heads(untrained, members, len(dataset.classes), training.seed)
     theirs, _ = train_heads(fresh, untrained, labels, members, training)
     looked = _where_it_looks(tested, dataset.classes, build_base(get_weights("random")), theirs, read, settings)
-    return found | {"untrained": looked["by_class"]}
+    return replace(found, untrained=looked.by_class)
 
 
 def _where_it_looks(
     records: Sequence[Record], classes: Sequence[str], base: keras.Model, heads: Heads, read: Read, settings: AuditSettings
-) -> dict[str, Any]:
+) -> LungAttention:
     """Share of the Grad-CAM mass for each image's own class that lies on the lungs, the mean by class.
 
     Args:
@@ -206,9 +203,6 @@ def _where_it_looks(
         heads: whose first head is explained.
         read: decodes a file.
         settings: lung_box, lung_masks.
-
-    Returns:
-        `by_class`, and `area`, the share that would lie there by chance.
     """
     occlusions = list(occlusions_of(records, settings, read).values())[-1]
     flags = np.stack([occlusion.flags(read) for occlusion in occlusions])
@@ -224,4 +218,4 @@ def _where_it_looks(
                 shares[images] = share_inside(gradcam(maps[own], heads, column), flags[images])
     labels = np.array([record.label for record in records])
     by_class = {name: float(np.nanmean(own)) for name in classes if np.isfinite(own := shares[labels == name]).any()}
-    return {"by_class": by_class, "area": float(flags.mean())}
+    return LungAttention(by_class, area=float(flags.mean()), untrained=None)

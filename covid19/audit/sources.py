@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.metrics import balanced_accuracy_score
 
+from covid19.audit.result import SourceResult, SourcesResult
 from covid19.audit.verdict import ridge, ridge_scores
 from covid19.data.dataset import Record
 from covid19.evaluation.bootstrap import roc_auc
@@ -23,7 +23,7 @@ OTHERS = "all smaller sources"
 
 def describe_sources(
     records: Sequence[Record], features: NDArray[np.float32], positive: Flags, divisions: Sequence[Sequence[Fold]]
-) -> dict[str, Any] | None:
+) -> SourcesResult | None:
     """How far the source of an image is known to its features, and whether the classes are told apart on a source left out.
 
     Args:
@@ -33,9 +33,7 @@ def describe_sources(
         divisions: the run's own folds.
 
     Returns:
-        None where the metadata name fewer than two sources. Else `sources` [{source, images, positive, auc: on this source by
-        a ridge regression that was trained on the others, None where either lacks a class}], `recognised` (balanced accuracy
-        of the source, out of fold) and `by_chance`.
+        None where the metadata name fewer than two sources.
     """
     sources = _sources(records)
     names = sorted(set(sources) - {""})
@@ -45,19 +43,19 @@ def describe_sources(
     named = source != ""
     scores = ridge_scores(x, (source[:, None] == names).astype(float), divisions)
     guess = np.array(names)[scores.argmax(axis=1)]
-    return {
-        "recognised": float(balanced_accuracy_score(source[named], guess[named])),
-        "by_chance": 1 / len(names),
-        "sources": [
-            {
-                "source": name,
-                "images": int((source == name).sum()),
-                "positive": int((positive & (source == name)).sum()),
-                "auc": _left_out(x, positive, source == name),
-            }
+    return SourcesResult(
+        recognised=float(balanced_accuracy_score(source[named], guess[named])),
+        by_chance=1 / len(names),
+        sources=tuple(
+            SourceResult(
+                source=name,
+                images=int((source == name).sum()),
+                positive=int((positive & (source == name)).sum()),
+                auc=_left_out(x, positive, source == name),
+            )
             for name in names
-        ],
-    }
+        ),
+    )
 
 
 def _sources(records: Sequence[Record]) -> list[str]:

@@ -1,12 +1,12 @@
 """The shortcut audit: can the classes be told apart without the lungs, and does the model do better than that?
 
-What probes see, and what the model said out of fold, goes in; the report's `audit`, with a verdict in one word, comes out.
+The probes' and the model's scores out of fold go in; an `AuditResult`, with a verdict in one word, comes out.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,7 @@ from sklearn.linear_model import Ridge
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from covid19.audit.result import AuditResult, Interval, Margin, ProbeResult, Verdict
 from covid19.data.dataset import FEW
 from covid19.evaluation.bootstrap import Ranking, intervals, roc_auc
 from covid19.evaluation.cross_validation import Fold
@@ -148,7 +149,7 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return corrected.tolist()
 
 
-def assess_shortcuts(probes: Sequence[Probe], model: Floats, question: LabelledFolds) -> dict[str, Any]:
+def assess_shortcuts(probes: Sequence[Probe], model: Floats, question: LabelledFolds) -> AuditResult:
     """Weigh the probes against the model.
 
     Args:
@@ -157,9 +158,7 @@ def assess_shortcuts(probes: Sequence[Probe], model: Floats, question: LabelledF
         question: labels, patients and folds.
 
     Returns:
-        `verdict`: explained, present, none-found or too-few; `probes` [{name, auc, low, high, p_value (Holm-corrected),
-        lung_blind}]; `model_auc`, with the ends of its interval in `model`; `patients_in_smaller_class`; and
-        `margin` {probe, value, low, high}, the model's AUC less that of the best lung-blind probe, the one that decides.
+        The result without sources and lungs.
     """
     positive, groups = question.positive, question.groups
     blind = [probe for probe in probes if probe.lung_blind]
@@ -175,56 +174,51 @@ def assess_shortcuts(probes: Sequence[Probe], model: Floats, question: LabelledF
     explaining = [p for p in significant if p.name != FILES and aucs["the model"] - aucs[p.name] <= NEAR]
     best = max(explaining or significant or blind, key=lambda probe: aucs[probe.name]).name
     fewest = min(len(set(np.asarray(groups)[side])) for side in (positive, ~positive))
-    verdict = "explained" if explaining else "present" if significant else "too-few" if fewest < FEW else "none-found"
-    return {
-        "verdict": verdict,
-        "probes": [
-            {
-                "name": probe.name,
-                "auc": aucs[probe.name],
-                "low": limits[probe.name][0],
-                "high": limits[probe.name][1],
-                "p_value": corrected.get(probe.name),
-                "lung_blind": probe.lung_blind,
-            }
-            for probe in probes
-        ],
-        "model_auc": aucs["the model"],
-        "model": {"low": limits["the model"][0], "high": limits["the model"][1]},
-        "margin": {"probe": best, **_margin(rankings["the model"], rankings[best], positive, groups)},
-        "patients_in_smaller_class": fewest,
-    }
+    verdict: Verdict = "explained" if explaining else "present" if significant else "too-few" if fewest < FEW else "none-found"
+    return AuditResult(
+        verdict=verdict,
+        probes=tuple(
+            ProbeResult(p.name, aucs[p.name], *limits[p.name], p_value=corrected.get(p.name), lung_blind=p.lung_blind)
+            for p in probes
+        ),
+        model_auc=aucs["the model"],
+        model=Interval(*limits["the model"]),
+        margin=_margin(best, rankings["the model"], rankings[best], positive, groups),
+        patients_in_smaller_class=fewest,
+        images=len(positive),
+    )
 
 
-def _margin(model: Ranking, probe: Ranking, positive: Flags, groups: Sequence[int]) -> dict[str, float]:
-    """The difference of two AUCs with its 95 % interval, both of the same patients in each resample."""
+def _margin(name: str, model: Ranking, probe: Ranking, positive: Flags, groups: Sequence[int]) -> Margin:
+    """The model's AUC less that of a probe, with the 95 % interval from the same patients in each resample."""
 
     def halved(weights: Floats) -> dict[str, Floats]:  # to (0, 1), where `intervals` lives
         return {"margin": (1 + model.roc_auc(weights) - probe.roc_auc(weights)) / 2}
 
     value = float(halved(np.ones((1, len(positive))))["margin"][0])
     low, high = intervals(halved, groups, positive.tolist())["margin"]
-    return {name: 2 * share - 1 for name, share in (("value", value), ("low", low), ("high", high))}
+    return Margin(name, 2 * value - 1, 2 * low - 1, 2 * high - 1)
 
 
-def explain_verdict(audit: dict[str, Any] | None) -> str:
+def explain_verdict(audit: AuditResult | None) -> str:
     """The verdict in plain words: what was found, what it means, what to do."""
     if audit is None:
         return "Whether the score needs the lungs was not tested."
-    verdict, margin = audit["verdict"], audit["margin"]
-    probes = {probe["name"]: probe for probe in audit["probes"]}
-    best, blind = probes[margin["probe"]], [name for name, probe in probes.items() if probe["lung_blind"]]
-    if verdict == "none-found":
-        found = f"Probes that see no lung ({', '.join(blind)}) do no better than chance."
-        return f"Audit: {verdict}. {found} Other shortcuts may exist: test on another hospital's images."
-    if verdict == "too-few":
-        found = (
-            f"No probe stands out, but with {audit['patients_in_smaller_class']} patients in the smaller class nothing can be"
-        )
-        return f"Audit: {verdict}. {found} concluded about shortcuts."
-    found = f"By {best['name']} alone the AUC is {best['auc']:.2f} ({best['low']:.2f} to {best['high']:.2f}), by the model"
-    meaning = "the score needs no lungs" if verdict == "explained" else "the classes differ in more than the lungs"
-    if all(probes[name]["p_value"] >= SIGNIFICANT for name in blind if name != FILES):
+    probes = {probe.name: probe for probe in audit.probes}
+    best, blind = probes[audit.margin.probe], [probe for probe in audit.probes if probe.lung_blind]
+    if audit.verdict == "none-found":
+        found = f"Probes that see no lung ({', '.join(probe.name for probe in blind)}) do no better than chance."
+        return f"Audit: {audit.verdict}. {found} Other shortcuts may exist: test on another hospital's images."
+    if audit.verdict == "too-few":
+        found = f"No probe stands out, but with {audit.patients_in_smaller_class} patients in the smaller class nothing can be"
+        return f"Audit: {audit.verdict}. {found} concluded about shortcuts."
+    found = f"By {best.name} alone the AUC is {best.auc:.2f} ({best.low:.2f} to {best.high:.2f}), by the model"
+    meaning = "the score needs no lungs" if audit.verdict == "explained" else "the classes differ in more than the lungs"
+    if not any(_is_significant(probe) for probe in blind if probe.name != FILES):
         meaning += ", though in the files, which a network on pixels may not see"
     advice = "Take controls from the same source, crop to the lungs, and test on another hospital's images."
-    return f"Audit: {verdict}. {found} {audit['model_auc']:.2f}: {meaning}. {advice}"
+    return f"Audit: {audit.verdict}. {found} {audit.model_auc:.2f}: {meaning}. {advice}"
+
+
+def _is_significant(probe: ProbeResult) -> bool:
+    return probe.p_value is not None and probe.p_value < SIGNIFICANT

@@ -207,7 +207,7 @@ def _export(model: Path, form: str, output: Path | None) -> None:
 
 def _flag(report: Report | ExternalReport, fail_on: str | None) -> int:
     """The exit code that the verdict of a report's audit asks for."""
-    verdict = report.audit and report.audit["verdict"]
+    verdict = report.audit and report.audit.verdict
     return FLAGGED if fail_on and verdict in {"explained", fail_on} else DONE
 
 

@@ -14,6 +14,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from covid19.audit.result import AuditResult, ProbeResult
 from covid19.core.console import printable
 from covid19.evaluation.bootstrap import Flags, Floats, Ranking, curve_bands
 from covid19.evaluation.result import ReliabilityBin
@@ -87,21 +88,25 @@ def scores(score: Floats, positive: Flags, name: str, threshold: float | None) -
     return _svg(figure, axes)
 
 
-def probes(audit: dict[str, Any]) -> str:
-    """ROC AUC of each probe and of the model, with 95 % intervals; those that see no lung are filled."""
-    model = {"name": "the model", "auc": audit["model_auc"], "lung_blind": None, **audit["model"]}
-    rows = [model, *sorted(audit["probes"], key=lambda probe: (probe["lung_blind"], probe["auc"]))][::-1]
-    figure, axes = _new("ROC AUC out of fold, with 95 % interval", "", height=0.9 + 0.42 * len(rows))
-    groups = {None: ("the model", FIRST, "D", FIRST), True: ("sees no lung", SECOND, "o", SECOND),
-              False: ("may see lungs", MUTED, "o", "none")}  # fmt: skip
-    for kind, (label, colour, marker, face) in groups.items():
-        own = [(place, row) for place, row in enumerate(reversed(rows)) if row["lung_blind"] is kind]
-        for place, row in own:
-            axes.plot([row["low"], row["high"]], [place, place], color=colour, linewidth=2)
-        x, y = [row["auc"] for _, row in own], [place for place, _ in own]
-        axes.plot(x, y, color=colour, marker=marker, markerfacecolor=face, markersize=8, linestyle="none", label=label)
+def probes(audit: AuditResult) -> str:
+    """ROC AUC of each probe and of the model, with 95 % intervals; the markers of those that see no lung are filled."""
+    ranked = sorted(audit.probes, key=lambda probe: (probe.lung_blind, probe.auc))
+    names = ["the model", *(probe.name for probe in ranked)]  # from the bottom up
+    figure, axes = _new("ROC AUC out of fold, with 95 % interval", "", height=0.9 + 0.42 * len(names))
+
+    def draw(label: str, places: list[int], results: Sequence[ProbeResult], colour: str, marker: str, face: str) -> None:
+        for place, result in zip(places, results, strict=True):
+            axes.plot([result.low, result.high], [place, place], color=colour, linewidth=2)
+        x = [result.auc for result in results]
+        axes.plot(x, places, color=colour, marker=marker, markerfacecolor=face, markersize=8, linestyle="none", label=label)
+
+    model = ProbeResult("the model", audit.model_auc, audit.model.low, audit.model.high, None, lung_blind=False)
+    draw("the model", [0], [model], FIRST, "D", FIRST)
+    for blind, label, colour, face in ((True, "sees no lung", SECOND, SECOND), (False, "may see lungs", MUTED, "none")):
+        own = [probe for probe in ranked if probe.lung_blind is blind]
+        draw(label, [1 + ranked.index(probe) for probe in own], own, colour, "o", face)
     axes.axvline(0.5, color=MUTED, linestyle=":")
-    axes.set_yticks(range(len(rows)), [row["name"] for row in reversed(rows)])
+    axes.set_yticks(range(len(names)), names)
     axes.set_xlim(0, 1.02)
     return _svg(figure, axes)
 

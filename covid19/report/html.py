@@ -14,6 +14,7 @@ import cv2
 import jinja2
 import numpy as np
 
+from covid19.audit.result import Interval, ProbeResult
 from covid19.audit.verdict import explain_verdict
 from covid19.data.dataset import Dataset, Record
 from covid19.data.images import Read
@@ -154,5 +155,5 @@ def _number(value: float | None) -> str:
     return "not defined" if value is None else f"{value:.3f}"
 
 
-def _interval(metric: Metric | OptionalMetric) -> str:
+def _interval(metric: Metric | OptionalMetric | ProbeResult | Interval) -> str:
     return "" if metric.low is None or metric.high is None else f"{metric.low:.3f} to {metric.high:.3f}"

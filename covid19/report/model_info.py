@@ -45,7 +45,12 @@ def model_info(settings: Settings, outcome: Outcome) -> dict[str, Any]:
         "temperature": outcome.estimate.temperature,
         "cross_validation": msgspec.to_builtins(internal_metrics(numbers)) if numbers else None,
         "audit": outcome.audit
-        and {key: outcome.audit[key] for key in ("verdict", "margin", "model_auc")} | {"words": explain_verdict(outcome.audit)},
+        and {
+            "verdict": outcome.audit.verdict,
+            "margin": msgspec.to_builtins(outcome.audit.margin),
+            "model_auc": outcome.audit.model_auc,
+            "words": explain_verdict(outcome.audit),
+        },
     }
 
 

@@ -6,10 +6,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from msgspec import Meta, Struct, to_builtins
 
+from covid19.audit.result import AuditResult
 from covid19.core.outputs import json_text
 from covid19.evaluation.result import Count, CrossValidation, Evaluation, Fraction, Grouping, Metric, NotNegative, Prediction
 
@@ -192,7 +193,7 @@ class Report:
     training: TrainingSummary
     test: Evaluation
     cross_validation: CrossValidation | None
-    audit: dict[str, Any] | None
+    audit: AuditResult | None
     timing: dict[str, NotNegative]
     environment: Environment
     notice: str
@@ -255,7 +256,7 @@ class ExternalReport:
     predictions: list[Prediction]
     internal: InternalMetrics | None
     drop: Drop | None
-    audit: dict[str, Any] | None
+    audit: AuditResult | None
     notice: str
 
 

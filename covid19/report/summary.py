@@ -6,7 +6,7 @@ import platform
 import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import keras
 import msgspec
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from sklearn.metrics import classification_report
 
 from covid19 import NOTICE, __version__
+from covid19.audit.result import AuditResult
 from covid19.audit.verdict import explain_verdict
 from covid19.core.settings import EvaluationSettings, OutputSettings, Settings
 from covid19.data.dataset import FEW, Dataset
@@ -69,7 +70,7 @@ class Outcome(NamedTuple):
     history: History
     test: Evaluation
     estimate: Estimate
-    audit: dict[str, Any] | None
+    audit: AuditResult | None
 
 
 def make_report(settings: Settings, outcome: Outcome, timing: dict[str, float]) -> Report:

@@ -1,10 +1,12 @@
 """The shortcut audit: what probes see, whom they accuse, and the verdict."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
 import helpers.keras_start  # noqa: F401
+import msgspec
 import numpy as np
 import pytest
 from helpers.compare import assert_close
@@ -16,6 +18,7 @@ from sklearn.metrics import roc_auc_score
 
 from covid19.audit import run as audit
 from covid19.audit.probes import probe_inputs
+from covid19.audit.result import AuditResult, Interval, Margin, ProbeResult
 from covid19.audit.run import measurements_of, occlusions_of
 from covid19.audit.sources import describe_sources
 from covid19.audit.verdict import (
@@ -110,14 +113,14 @@ def test_the_best_of_several_probes_decides_and_every_interval_holds_its_value()
         for name, shift in scores.items()
     ]
     found = assess_shortcuts(probes, asked.positive * 4.0 + generator.normal(size=60), asked)
-    assert found["margin"]["probe"] == "lungs hidden"
-    for probe in found["probes"]:
-        assert 0 < probe["low"] < probe["auc"] < probe["high"] <= 1
-    assert 0 < found["model"]["low"] < found["model_auc"] <= found["model"]["high"] <= 1
+    assert found.margin.probe == "lungs hidden"
+    for probe in found.probes:
+        assert 0 < probe.low < probe.auc < probe.high <= 1
+    assert 0 < found.model.low < found.model_auc <= found.model.high <= 1
     patients = [*range(30), *[30 + n // 2 for n in range(30)]]
     for positive in (asked.positive, ~asked.positive):
         few = LabelledFolds(positive, patients, asked.divisions, 0)
-        assert assess_shortcuts(probes, probes[0].scores, few)["patients_in_smaller_class"] == 15
+        assert assess_shortcuts(probes, probes[0].scores, few).patients_in_smaller_class == 15
 
 
 def test_the_probe_that_explains_is_named_before_better_ones_that_cannot():
@@ -128,13 +131,11 @@ def test_the_probe_that_explains_is_named_before_better_ones_that_cannot():
 
     border, better, files = probe("border ring", 1.5, 0.001), probe("a crop", 2.5, 0.001), probe("file properties", 4.0, 0.001)
     chance = probe("chance", 5.0, 0.9)
-    named = [
-        assess_shortcuts([files, border, chance, *more], border.scores, asked)["margin"]["probe"] for more in ([], [better])
-    ]
+    named = [assess_shortcuts([files, border, chance, *more], border.scores, asked).margin.probe for more in ([], [better])]
     assert named == ["border ring", "a crop"]
     sure = asked.positive * 9.0 + generator.normal(size=60)
     found = assess_shortcuts([border, chance], sure, asked)  # too far from the model to explain it, but significant
-    assert (found["verdict"], found["margin"]["probe"]) == ("present", "border ring")
+    assert (found.verdict, found.margin.probe) == ("present", "border ring")
 
 
 def test_many_images_are_permuted_less_often(monkeypatch):
@@ -153,21 +154,20 @@ def test_the_labels_of_four_patients_of_both_classes_can_lie_in_16_ways_of_which
 
 
 def test_the_verdict_is_said_in_full():
-    probes = [
-        {"name": "file properties", "auc": 0.9, "low": 0.8, "high": 0.95, "p_value": 0.01, "lung_blind": True},
-        {"name": "border ring", "auc": 0.5, "low": 0.4, "high": 0.6, "p_value": 0.05, "lung_blind": True},
-    ]
-    audit = {"verdict": "present", "margin": {"probe": "file properties"}, "probes": probes, "model_auc": 0.97}
+    files = ProbeResult("file properties", 0.9, 0.8, 0.95, p_value=0.01, lung_blind=True)
+    border = ProbeResult("border ring", 0.5, 0.4, 0.6, p_value=0.05, lung_blind=True)
+    margin = Margin("file properties", 0.07, 0.01, 0.1)
+    audit = AuditResult("present", (files, border), 0.97, Interval(0.9, 0.99), margin, 20, 60)
     advice = "Take controls from the same source, crop to the lungs, and test on another hospital's images."
     found = "By file properties alone the AUC is 0.90 (0.80 to 0.95), by the model 0.97"
     assert explain_verdict(audit) == (
         f"Audit: present. {found}: the classes differ in more than the lungs, though in the files, which a network on pixels "
         f"may not see. {advice}"
     )
-    probes[1]["p_value"] = 0.01
-    assert explain_verdict(audit | {"verdict": "explained"}) == f"Audit: explained. {found}: the score needs no lungs. {advice}"
+    audit = replace(audit, verdict="explained", probes=(files, replace(border, p_value=0.01)))
+    assert explain_verdict(audit) == f"Audit: explained. {found}: the score needs no lungs. {advice}"
     none = "Probes that see no lung (file properties, border ring) do no better than chance."
-    assert none in explain_verdict(audit | {"verdict": "none-found"})
+    assert none in explain_verdict(replace(audit, verdict="none-found"))
 
 
 def test_scores_are_out_of_fold_and_their_auc_is_scikit_learns():
@@ -175,7 +175,7 @@ def test_scores_are_out_of_fold_and_their_auc_is_scikit_learns():
     inputs = np.random.default_rng(2).normal(size=(60, 3)) + asked.positive[:, None]
     scores = ridge_scores(inputs, asked.positive[:, None].astype(float), asked.divisions)[:, 0]
     found = assess_shortcuts([Probe("x", True, scores, 0.001)], scores, asked)
-    assert found["model_auc"] == pytest.approx(roc_auc_score(asked.positive, scores))
+    assert found.model_auc == pytest.approx(roc_auc_score(asked.positive, scores))
     changed = asked.positive.astype(float)[:, None].copy()
     held_out = asked.divisions[0][0].held_out
     changed[held_out] = 1 - changed[held_out]
@@ -223,11 +223,11 @@ def test_the_verdict(name, p_value, probe, model, count, verdict, words):
     found = assess_shortcuts(
         [Probe(name, True, scores[0], p_value), Probe("thumbnail", False, scores[1], None)], scores[1], asked
     )
-    assert found["verdict"] == verdict
-    assert found["margin"]["probe"] == name
+    assert found.verdict == verdict
+    assert found.margin.probe == name
     aucs = [roc_auc_score(asked.positive, score) for score in scores]
-    assert found["margin"]["value"] == pytest.approx(aucs[1] - aucs[0])
-    assert found["margin"]["low"] <= found["margin"]["value"] <= found["margin"]["high"]
+    assert found.margin.value == pytest.approx(aucs[1] - aucs[0])
+    assert found.margin.low <= found.margin.value <= found.margin.high
     assert explain_verdict(found).startswith(f"Audit: {verdict}. ")
     assert words in explain_verdict(found)
 
@@ -330,9 +330,9 @@ def test_a_source_is_recognised_and_left_out(tmp_path):
     features[:, 1:200] += 3 * positive[:, None]
     divisions = make_folds(positive.astype(int).tolist(), list(range(24)), 4, 2, 0)
     found = describe_sources(dataset.records, features, positive, divisions)
-    assert [(one["source"], one["images"], one["positive"]) for one in found["sources"]] == [("one", 12, 6), ("other", 12, 6)]
-    assert all(one["auc"] == 1 for one in found["sources"])
-    assert found["recognised"] > found["by_chance"] == 0.5
+    assert [(one.source, one.images, one.positive) for one in found.sources] == [("one", 12, 6), ("other", 12, 6)]
+    assert all(one.auc == 1 for one in found.sources)
+    assert found.recognised > found.by_chance == 0.5
 
 
 def planted(folder):
@@ -366,6 +366,7 @@ def test_the_full_audit_hides_the_lungs_and_says_where_the_model_looks(tmp_path,
     settings = run.settings_again(tmp_path, model=None, plot=None, audit="full")
     audit = train(settings)["audit"]
     assert [probe["name"] for probe in audit["probes"]] == ["file properties", "border ring", "thumbnail", "lungs hidden (box)"]
+    assert msgspec.json.decode(msgspec.json.encode(msgspec.convert(audit, AuditResult))) == audit
     assert audit["lungs"]["area"] == pytest.approx(0.76 * 0.7, abs=0.01)
     assert set(audit["lungs"]["by_class"]) == {"covid", "normal"}
     assert all(0 <= share <= 1 for share in audit["lungs"]["by_class"].values())
