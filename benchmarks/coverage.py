@@ -57,11 +57,9 @@ def main() -> None:
             truth, said, groups = simulate(seed, patients, several, apart)
             numbers = evaluate(truth, said, ("a", "b"), "a", groups)
             for name in NAMES:
-                share, value = numbers[name], expected[name]["value"]
-                covered[name] += share["value"] is None or share["low"] - 1e-9 <= value <= share["high"] + 1e-9
-        title = (
-            f"{patients}, {'one to three images each' if several else 'one image each'}, AUC {expected['roc_auc']['value']:.2f}"
-        )
+                metric, value = getattr(numbers, name), getattr(expected, name).value
+                covered[name] += metric.value is None or metric.low - 1e-9 <= value <= metric.high + 1e-9
+        title = f"{patients}, {'one to three images each' if several else 'one image each'}, AUC {expected.roc_auc.value:.2f}"
         rows.append([title, *(f"{covered[name] / SETS:.3f}" for name in NAMES)])
         print(rows[-1], flush=True)
     text = (

@@ -30,7 +30,7 @@ def peak() -> float:
 def main() -> None:
     """Fill a file, train one head for one epoch, and judge every image."""
     import_keras()
-    from covid19.core.settings import Settings
+    from covid19.core.settings import TrainingSettings
     from covid19.model.head import new_heads, probabilities_of, train_heads
 
     images = int(sys.argv[1]) if len(sys.argv) > 1 else 1_000_000
@@ -48,7 +48,7 @@ def main() -> None:
         begin = time.perf_counter()
         heads = new_heads(features, [members], 2, 0)
         ready = time.perf_counter()
-        settings = Settings(Path(name), epochs=1, batch_size=BATCH)
+        settings = TrainingSettings(epochs=1, batch_size=BATCH)
         heads, history = train_heads(heads, features, labels, [members], settings, rest)
         trained = time.perf_counter()
         said = probabilities_of(heads, features, np.arange(images))

@@ -18,7 +18,7 @@ from sklearn.metrics import roc_auc_score
 from benchmarks.record import provenance, table, write
 from covid19.core.executor.local import LocalExecutor
 from covid19.core.keras_startup import import_keras
-from covid19.core.settings import Settings
+from covid19.core.settings import ComputeSettings, TrainingSettings
 from covid19.data.dataset import choose_positive, list_classes
 from covid19.data.decoding import DecodingPool
 from covid19.data.images import read_picture
@@ -63,12 +63,12 @@ def measure(dataset: Path) -> dict[int, NDArray[np.float64]]:
     from covid19.features.backbone.vgg16 import build_base
     from covid19.features.extraction import Extractor
 
-    settings = Settings(dataset, augmentations=VIEWS[-1])
+    training = TrainingSettings(augmentations=VIEWS[-1])
     weights = get_weights("random")
-    with DecodingPool() as decoder, open_caches(True, None, settings.cache_size) as caches:
+    with DecodingPool() as decoder, open_caches(True, None, ComputeSettings.cache_size) as caches:
         executor, read = LocalExecutor(decoder.run), partial(read_picture, run=decoder.run)
         data = read_dataset(dataset, list_classes(dataset), Filter(), caches.scans, executor, read)
-        views = augmented_views(data.records, range(len(data.records)), settings)
+        views = augmented_views(data.records, range(len(data.records)), training)
         each = len(views) // len(data.records)
         features = Extractor(caches.features, executor, read).extract(views, build_base(weights), weights.digest, each).features
     labels = one_hot([record.label for record in data.records], data.classes)
@@ -76,7 +76,7 @@ def measure(dataset: Path) -> dict[int, NDArray[np.float64]]:
     divisions = make_folds(labels.argmax(axis=1).tolist(), [record.group for record in data.records], FOLDS, REPEATS, 0)
     aucs = {}
     for count in VIEWS:
-        logits = cross_validate(features[:, : 1 + count], labels, divisions, replace(settings, augmentations=count))
+        logits = cross_validate(features[:, : 1 + count], labels, divisions, replace(training, augmentations=count))
         said = softmax(logits, axis=2)[:, :, positive]
         aucs[count] = np.array([roc_auc_score(labels[:, positive], repeat) for repeat in said])
     return aucs

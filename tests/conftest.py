@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
@@ -11,7 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
-from helpers.runs import Run, settings_in
+from helpers.runs import Run, settings_in, train
 
 CallCommand = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -57,12 +56,9 @@ def run(tmp_path_factory: pytest.TempPathFactory, phantoms: Path) -> Run:
     """One training run on the phantoms; its files are not to be changed, its cache may grow."""
     import helpers.keras_start  # noqa: F401  # seconds that only tests of a model have to pay
 
-    from covid19.train import train
-
     cache = {"cache": True, "cache_dir": tmp_path_factory.mktemp("features")}
     settings = settings_in(tmp_path_factory.mktemp("run"), phantoms, **cache)
-    train(settings)
-    return Run(settings, json.loads(settings.report.read_text()))
+    return Run(settings, train(settings))
 
 
 @pytest.fixture(scope="session")

@@ -3,6 +3,7 @@
 import json
 
 import helpers.keras_start  # noqa: F401
+import jsonschema
 import numpy as np
 import pytest
 from helpers.images import write_noise
@@ -10,6 +11,7 @@ from helpers.images import write_noise
 from covid19.cli.main import main
 from covid19.data.build.phantoms import write_sample
 from covid19.model.head import Heads
+from covid19.report.json_schema import FOLDER
 
 
 @pytest.fixture(scope="module")
@@ -20,7 +22,7 @@ def other(tmp_path_factory):
 
 
 def evaluate(run, data, folder, *more):
-    arguments = ["evaluate", "-m", run.settings.model, "-d", data, "-r", folder / "e.json", "--no-cache", *more]
+    arguments = ["evaluate", "-m", run.model, "-d", data, "-r", folder / "e.json", "--no-cache", *more]
     code = main([str(argument) for argument in arguments])
     return code, json.loads((folder / "e.json").read_text()) if (folder / "e.json").exists() else None
 
@@ -28,15 +30,17 @@ def evaluate(run, data, folder, *more):
 def test_numbers_drop_and_verdict_are_written_and_said(run, other, tmp_path, capsys):
     code, report = evaluate(run, other, tmp_path)
     assert code == 0
-    said = capsys.readouterr().out
+    output = capsys.readouterr().out
     assert report["in_training"] == 0
+    schema = json.loads((FOLDER / "evaluation.schema.json").read_text())
+    jsonschema.Draft202012Validator(schema).validate(report)
     assert sum(map(sum, report["test"]["confusion_matrix"])) == 12
     internal = run.report["cross_validation"]["roc_auc"]["value"]
     assert report["drop"]["roc_auc"] == pytest.approx(internal - report["test"]["roc_auc"]["value"])
     assert report["test"]["threshold"] is None
-    assert "12 images of the other data set" in said
-    assert "Verdict on this data set: Audit: " in said
-    assert "Research only" in said.splitlines()[-1]
+    assert "12 images of the other data set" in output
+    assert "Verdict on this data set: Audit: " in output
+    assert "Research only" in output.splitlines()[-1]
 
 
 def test_a_model_that_gives_no_number_is_an_error_and_no_report(run, other, tmp_path, monkeypatch, capsys):
@@ -48,7 +52,7 @@ def test_a_model_that_gives_no_number_is_an_error_and_no_report(run, other, tmp_
 
 
 def test_images_of_the_training_are_left_out_and_counted(run, tmp_path, capsys):
-    code, report = evaluate(run, run.settings.dataset, tmp_path)
+    code, report = evaluate(run, run.dataset, tmp_path)
     trained = len(run.report["split"]["train"])
     if code == 0:
         assert report["in_training"] >= trained

@@ -87,7 +87,7 @@ def test_check_and_train_finish_and_name_every_bad_file(corpus, tmp_path, call_c
 
 def test_predict_answers_for_the_good_and_names_the_bad(corpus, run, tmp_path, call_command):
     root, expected = corpus
-    done = call_command("predict", "-m", run.settings.model, root / "covid", "--json", cwd=tmp_path)
+    done = call_command("predict", "-m", run.model, root / "covid", "--json", cwd=tmp_path)
     assert done.returncode == 1
     assert done.stderr == ""
     answers = {answer["file"].removeprefix(f"{root}/covid/"): answer for answer in json.loads(done.stdout)["answers"]}
@@ -97,7 +97,7 @@ def test_predict_answers_for_the_good_and_names_the_bad(corpus, run, tmp_path, c
 
 def test_a_name_cannot_write_on_the_terminal(corpus, run, tmp_path, call_command):
     root, _ = corpus
-    done = call_command("predict", "-m", run.settings.model, root / "covid", cwd=tmp_path)
+    done = call_command("predict", "-m", run.model, root / "covid", cwd=tmp_path)
     assert "\x1b" not in done.stdout
     assert "new\\nline.png" in done.stdout
     checked = call_command("check", root, "--no-cache", cwd=tmp_path)

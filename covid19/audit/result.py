@@ -1,52 +1,64 @@
-"""What the shortcut audit finds, as its parts pass it on and as `metrics.json` has it under `audit`."""
+"""What the audit found, as it stands in the report under `audit`."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
+
+from msgspec import Meta
 
 Verdict = Literal["explained", "present", "none-found", "too-few"]
-
-NOT_TESTED = "Whether the score needs the lungs was not tested."  # where there is no result
+Fraction = Annotated[float, Meta(ge=0, le=1)]  # also a ROC AUC or a p-value
+Difference = Annotated[float, Meta(ge=-1, le=1)]  # of two ROC AUCs
+Count = Annotated[int, Meta(ge=0)]
 
 
 @dataclass(frozen=True)
-class Limits:
+class Interval:
     """The ends of a 95 % interval."""
 
-    low: float
-    high: float
+    low: Fraction
+    high: Fraction
 
 
 @dataclass(frozen=True)
 class ProbeResult:
-    """How well one probe tells the positive class from the others, out of fold.
+    """How well one probe tells the classes apart.
 
     Attributes:
-        name: of the probe.
-        auc: ROC AUC, with the ends `low` and `high` of its 95 % interval.
-        p_value: of a permutation test, Holm-corrected; None for a probe that may see lungs.
+        name: of the probe, in words.
+        auc: ROC AUC out of fold.
+        low: end of the AUC's 95 % interval.
+        high: other end of the interval.
+        p_value: of the permutation test, Holm-corrected; None for a probe that may see lungs.
         lung_blind: whether the probe can see no lung.
-        sees_pixels: whether it is given what a network is given.
+        sees_pixels: whether the probe is given what a network is given.
     """
 
     name: str
-    auc: float
-    low: float
-    high: float
-    p_value: float | None
+    auc: Fraction
+    low: Fraction
+    high: Fraction
+    p_value: Fraction | None
     lung_blind: bool
     sees_pixels: bool
 
 
 @dataclass(frozen=True)
 class Margin:
-    """The model's AUC less that of the lung-blind probe that decides, from -1 to 1, with its 95 % interval."""
+    """By how much the model's ROC AUC is above that of the lung-blind probe that decides the verdict.
+
+    Attributes:
+        probe: name of that probe.
+        value: the difference of the AUCs.
+        low: end of the difference's 95 % interval, from paired resampling of patients.
+        high: other end of the interval.
+    """
 
     probe: str
-    value: float
-    low: float
-    high: float
+    value: Difference
+    low: Difference
+    high: Difference
 
 
 @dataclass(frozen=True)
@@ -55,70 +67,70 @@ class SourceResult:
 
     Attributes:
         source: its name.
-        images, positive: how many images it has, and how many of the positive class.
-        auc: ROC AUC on this source of a regression that was trained on all others; None where either lacks a class.
+        images: number of its images.
+        positive: number of those that are of the positive class.
+        auc: ROC AUC on this source of a ridge regression that was trained on the others; None where either lacks a class.
     """
 
     source: str
-    images: int
-    positive: int
-    auc: float | None
+    images: Count
+    positive: Count
+    auc: Fraction | None
 
 
 @dataclass(frozen=True)
-class Sources:
-    """Whether features tell where an image comes from.
+class SourcesResult:
+    """Whether the features know where an image comes from.
 
     Attributes:
-        recognised: balanced accuracy with which the features tell the source, out of fold, in [0, 1].
-        by_chance: what guessing would reach.
-        sources: each source by itself.
+        recognised: balanced accuracy of the source, predicted out of fold from the features.
+        by_chance: the balanced accuracy of a guess.
+        sources: each source that the metadata name; small ones are taken together.
     """
 
-    recognised: float
-    by_chance: float
-    sources: list[SourceResult]
+    recognised: Fraction
+    by_chance: Fraction
+    sources: tuple[SourceResult, ...]
 
 
 @dataclass(frozen=True)
-class HeatOnLungs:
-    """How much of the heat maps' weight lies on the lungs, as fractions in [0, 1].
+class LungAttention:
+    """How much of the model's Grad-CAM heat maps lies on the lungs of the held-out images.
 
     Attributes:
-        by_class: the mean over the held-out images of each class.
-        area: the fraction that would lie there by chance: the lungs' share of the picture.
-        untrained: `by_class` of a head on an untrained backbone; None if the run's backbone is that.
+        by_class: mean fraction of the heat map inside the lungs, for the images of each class.
+        area: fraction of the picture that the lungs take, which a heat map that is everywhere the same would give.
+        untrained: the same as `by_class` for a head on a backbone that was never trained; None if the run's backbone is that.
     """
 
-    by_class: dict[str, float]
-    area: float
-    untrained: dict[str, float] | None = None
+    by_class: dict[str, Fraction]
+    area: Fraction
+    untrained: dict[str, Fraction] | None
 
 
 @dataclass(frozen=True)
 class AuditResult:
-    """What the audit found.
+    """The audit of one data set and model.
 
     Attributes:
-        verdict: 'explained' (a lung-blind probe comes close to the model), 'present' (one does better than chance),
-            'none-found', or 'too-few' (too few patients to find any).
-        words: the verdict in plain words: what was found, what it means, what to do.
-        probes: every probe.
-        model_auc: ROC AUC of the model out of fold; `model` has the ends of its 95 % interval.
-        margin: between the model and the best lung-blind probe.
-        patients_in_smaller_class: the number on which the power of the tests depends.
-        images: that were audited.
-        sources: None where the metadata name fewer than two.
-        lungs: where the heat maps lie; None but in the full audit.
+        verdict: 'explained' if a lung-blind probe of the pixels is as good as the model, 'present' if a lung-blind probe is
+            better than chance, 'none-found', or 'too-few' if there are too few patients for that conclusion.
+        probes: every probe, in the order in which they were made.
+        model_auc: ROC AUC of the model out of fold.
+        model: 95 % interval of the model's AUC.
+        margin: of the model over the probe that decides the verdict.
+        patients_in_smaller_class: number of patients, positive or others, whichever are fewer.
+        images: number of images that were audited.
+        sources: None where the metadata name fewer than two sources.
+        lungs: None in the quick audit.
     """
 
     verdict: Verdict
-    words: str
-    probes: list[ProbeResult]
-    model_auc: float
-    model: Limits
+    probes: tuple[ProbeResult, ...]
+    model_auc: Fraction
+    model: Interval
     margin: Margin
-    patients_in_smaller_class: int
-    images: int
-    sources: Sources | None = None
-    lungs: HeatOnLungs | None = None
+    patients_in_smaller_class: Count
+    images: Count
+    sources: SourcesResult | None = None
+    lungs: LungAttention | None = None

@@ -14,12 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import softmax
 
-from covid19.audit.result import AuditResult, HeatOnLungs
+from covid19.audit.result import AuditResult, LungAttention
 from covid19.audit.sources import describe_sources
 from covid19.audit.verdict import LabelledFolds, assess_shortcuts, make_probe
 from covid19.core.console import shortened, warn
 from covid19.core.executor.executor import Executor
-from covid19.core.settings import Settings
+from covid19.core.settings import AuditSettings, TrainingSettings
 from covid19.data.dataset import Dataset, Record
 from covid19.data.images import Read, read_picture
 from covid19.data.lungs import Occlusion, find_masks, occlusion_of, share_inside, usable_masks
@@ -49,7 +49,7 @@ class AuditInputs(NamedTuple):
     Attributes:
         at: their positions, sorted, (m,).
         features: of the images as they are, float32 (m, 512).
-        untrained: the same of a base that was never trained, or None if the run's base is that.
+        untrained: the same of a base that was never trained, or None if the run's base is that; used by the full audit alone.
         occluded: of the images with their lungs hidden, (m, 512) by the probe's name; empty in the quick audit.
         measurements: what was measured of each image when its file was decoded.
     """
@@ -82,7 +82,7 @@ def measurements_of(records: Sequence[Record], scans: ScanCache, executor: Execu
 
 
 def audit(
-    dataset: Dataset, positive: str, labels: Array, estimate: Estimate, inputs: AuditInputs, settings: Settings
+    dataset: Dataset, positive: str, labels: Array, estimate: Estimate, inputs: AuditInputs, training: TrainingSettings
 ) -> AuditResult | None:
     """Probe the data set by the run's own folds.
 
@@ -92,30 +92,30 @@ def audit(
         labels: one-hot, float32 (n, classes).
         estimate: its probabilities are out of fold, or of a model that never saw the images.
         inputs: what the base saw.
-        settings: audit, seed, lung_box and those of the head.
+        training: of heads on what the audit alone looks at; its seed is also that of the permutations.
 
     Returns:
-        Without `lungs`; None without an audit, or without cross-validation.
+        The result without `lungs`; None without cross-validation.
     """
     index = dataset.classes.index(positive)
-    if estimate.probabilities is None or settings.audit == "none":
+    if estimate.probabilities is None:
         return None
     records = [dataset.records[i] for i in inputs.at]
     probabilities, labels = estimate.probabilities[inputs.at], labels[inputs.at]
     divisions = _within(estimate.divisions, inputs.at, len(dataset.records))
-    folds = LabelledFolds(labels.argmax(axis=1) == index, [record.group for record in records], divisions, settings.seed)
+    folds = LabelledFolds(labels.argmax(axis=1) == index, [record.group for record in records], divisions, training.seed)
     probes = []
     for measurement in MEASUREMENTS:
         numbers = measurement.as_numbers([own[measurement.name] for own in inputs.measurements])
         probes.append(make_probe(measurement.name, numbers, folds, measurement.lung_blind, measurement.sees_pixels))
 
     def retrained(features: Array) -> NDArray[np.float64]:
-        logits = cross_validate(features[:, None], labels, divisions, settings)
+        logits = cross_validate(features[:, None], labels, divisions, training)
         return np.asarray(softmax(logits, axis=2).mean(axis=0)[:, index], float)
 
     for name, features in inputs.occluded.items():
         probes.append(make_probe(name, features.astype(float), folds, scores=retrained(features)))
-    if settings.audit == "full" and inputs.untrained is not None:
+    if inputs.untrained is not None:
         scores = retrained(inputs.untrained)
         probes.append(make_probe("untrained base", inputs.untrained.astype(float), folds, lung_blind=False, scores=scores))
     sources = describe_sources(records, inputs.features, folds.positive, divisions)
@@ -130,7 +130,7 @@ def _within(divisions: Sequence[Sequence[Fold]], at: Members, count: int) -> Seq
 
 
 def occlusions_of(
-    records: Sequence[Record], settings: Settings, read: Read = read_picture, tell: bool = False
+    records: Sequence[Record], settings: AuditSettings, read: Read = read_picture, tell: bool = False
 ) -> dict[str, list[Occlusion]]:
     """What hides the lungs of each image, by the probe's name: the box, and the masks if there are any.
 
@@ -154,10 +154,10 @@ def occlusions_of(
 
 
 def occluded_features(
-    records: Sequence[Record], base: keras.Model, weights: Weights, extractor: Extractor, read: Read, settings: Settings
+    records: Sequence[Record], base: keras.Model, weights: Weights, extractor: Extractor, read: Read, settings: AuditSettings
 ) -> dict[str, Array]:
     """What the base sees with the lungs hidden, float32 (n, 512) by the probe's name; nothing in the quick audit."""
-    if settings.audit != "full":
+    if settings.level != "full":
         return {}
     occluded = {}
     for name, occlusions in occlusions_of(records, settings, read, tell=True).items():
@@ -174,28 +174,29 @@ def lungs_looked_at(
     heads: Heads,
     untrained: Features | None,
     read: Read,
-    settings: Settings,
-) -> HeatOnLungs:
+    settings: AuditSettings,
+    training: TrainingSettings,
+) -> LungAttention:
     """How much of the model's Grad-CAM lies on the lungs of the held-out images, and the same of a head on an untrained base.
 
     The second is the check of Adebayo et al. (NeurIPS 2018): where weights that were never trained look, training has not led.
     """
     tested = [dataset.records[i] for i in split.test]
-    tested = [tested[i] for i in audit_sample([record.label for record in tested], settings.seed)]
+    tested = [tested[i] for i in audit_sample([record.label for record in tested], training.seed)]
     found = _where_it_looks(tested, dataset.classes, base, heads, read, settings)
     if untrained is None:
         return found
     members = [np.array(split.train)]
-    fresh = new_heads(untrained, members, len(dataset.classes), settings.seed)
-    theirs, _ = train_heads(fresh, untrained, labels, members, settings)
+    fresh = new_heads(untrained, members, len(dataset.classes), training.seed)
+    theirs, _ = train_heads(fresh, untrained, labels, members, training)
     looked = _where_it_looks(tested, dataset.classes, build_base(get_weights("random")), theirs, read, settings)
     return replace(found, untrained=looked.by_class)
 
 
 def _where_it_looks(
-    records: Sequence[Record], classes: Sequence[str], base: keras.Model, heads: Heads, read: Read, settings: Settings
-) -> HeatOnLungs:
-    """Fraction of the Grad-CAM weight for each image's own class that lies on the lungs, the mean by class.
+    records: Sequence[Record], classes: Sequence[str], base: keras.Model, heads: Heads, read: Read, settings: AuditSettings
+) -> LungAttention:
+    """Share of the Grad-CAM mass for each image's own class that lies on the lungs, the mean by class.
 
     Args:
         records: the held-out images.
@@ -207,7 +208,7 @@ def _where_it_looks(
     """
     occlusions = list(occlusions_of(records, settings, read).values())[-1]
     flags = np.stack([occlusion.flags(read) for occlusion in occlusions])
-    fractions = np.full(len(records), np.nan)
+    shares = np.full(len(records), np.nan)
     for batch in load_batches([View(record) for record in records], read):
         if not batch.positions:
             continue
@@ -216,7 +217,7 @@ def _where_it_looks(
             own = [row for row, position in enumerate(batch.positions) if records[position].label == name]
             if own:
                 images = [batch.positions[row] for row in own]
-                fractions[images] = share_inside(gradcam(maps[own], heads, column), flags[images])
+                shares[images] = share_inside(gradcam(maps[own], heads, column), flags[images])
     labels = np.array([record.label for record in records])
-    by_class = {name: float(np.nanmean(own)) for name in classes if np.isfinite(own := fractions[labels == name]).any()}
-    return HeatOnLungs(by_class, float(flags.mean()))
+    by_class = {name: float(np.nanmean(own)) for name in classes if np.isfinite(own := shares[labels == name]).any()}
+    return LungAttention(by_class, area=float(flags.mean()), untrained=None)

@@ -7,11 +7,12 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.metrics import balanced_accuracy_score, roc_auc_score
+from sklearn.metrics import balanced_accuracy_score
 
-from covid19.audit.result import SourceResult, Sources
+from covid19.audit.result import SourceResult, SourcesResult
 from covid19.audit.verdict import ridge, ridge_scores
 from covid19.data.dataset import Record
+from covid19.evaluation.bootstrap import roc_auc
 from covid19.evaluation.cross_validation import Fold
 
 Flags = NDArray[np.bool_]
@@ -22,7 +23,7 @@ OTHERS = "all smaller sources"
 
 def describe_sources(
     records: Sequence[Record], features: NDArray[np.float32], positive: Flags, divisions: Sequence[Sequence[Fold]]
-) -> Sources | None:
+) -> SourcesResult | None:
     """How far the source of an image is known to its features, and whether the classes are told apart on a source left out.
 
     Args:
@@ -42,16 +43,19 @@ def describe_sources(
     named = source != ""
     scores = ridge_scores(x, (source[:, None] == names).astype(float), divisions)
     guess = np.array(names)[scores.argmax(axis=1)]
-    by_source = [
-        SourceResult(
-            source=name,
-            images=int((source == name).sum()),
-            positive=int((positive & (source == name)).sum()),
-            auc=_left_out(x, positive, source == name),
-        )
-        for name in names
-    ]
-    return Sources(float(balanced_accuracy_score(source[named], guess[named])), 1 / len(names), by_source)
+    return SourcesResult(
+        recognised=float(balanced_accuracy_score(source[named], guess[named])),
+        by_chance=1 / len(names),
+        sources=tuple(
+            SourceResult(
+                source=name,
+                images=int((source == name).sum()),
+                positive=int((positive & (source == name)).sum()),
+                auc=_left_out(x, positive, source == name),
+            )
+            for name in names
+        ),
+    )
 
 
 def _sources(records: Sequence[Record]) -> list[str]:
@@ -67,4 +71,4 @@ def _left_out(features: NDArray[np.float64], positive: Flags, held_out: Flags) -
     if len(set(positive[held_out])) < 2 or len(set(positive[~held_out])) < 2:
         return None
     scores = ridge(features[~held_out], positive[~held_out].astype(float)[:, None], features[held_out])
-    return float(roc_auc_score(positive[held_out], scores[:, 0]))
+    return roc_auc(scores[:, 0], positive[held_out])

@@ -1,24 +1,22 @@
 """The shortcut audit: can the classes be told apart without the lungs, and does the model do better than that?
 
-The probes' inputs and the model's scores out of fold go in; an `AuditResult`, with a verdict in one word, comes out.
+The probes' and the model's scores out of fold go in; an `AuditResult`, with a verdict in one word, comes out.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import rankdata
 from sklearn.linear_model import Ridge
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from covid19.audit.result import AuditResult, Limits, Margin, ProbeResult
+from covid19.audit.result import AuditResult, Interval, Margin, ProbeResult, Verdict
 from covid19.data.dataset import FEW
-from covid19.evaluation.bootstrap import Ranking, intervals
+from covid19.evaluation.bootstrap import Ranking, intervals, roc_auc
 from covid19.evaluation.cross_validation import Fold
 
 Floats = NDArray[np.float64]
@@ -85,12 +83,12 @@ def make_probe(
         scores: out of fold by another classifier, for the AUC; None takes the ridge regression's.
     """
     labels = _permuted(folds) if lung_blind else folds.positive[:, None].astype(float)
-    ridge_out_of_fold = ridge_scores(inputs, labels, folds.divisions)
+    out_of_fold = ridge_scores(inputs, labels, folds.divisions)
     p_value = None
     if lung_blind:
-        aucs = aucs_of(ridge_out_of_fold, labels)
+        aucs = aucs_of(out_of_fold, labels)
         p_value = float((aucs >= aucs[0] - 1e-12).mean())
-    return Probe(name, lung_blind, sees_pixels, ridge_out_of_fold[:, 0] if scores is None else scores, p_value)
+    return Probe(name, lung_blind, sees_pixels, out_of_fold[:, 0] if scores is None else scores, p_value)
 
 
 def ridge(inputs: Floats, targets: Floats, held_out: Floats) -> Floats:
@@ -140,13 +138,8 @@ def _permuted(folds: LabelledFolds) -> Floats:
 
 
 def aucs_of(scores: Floats, labels: Floats) -> Floats:
-    """ROC AUC of each column of scores (n, k) by its own labels (n, k), 0 or 1: (k,).
-
-    From ranks (Hanley and McNeil, Radiology 143:29, 1982).
-    """
-    positives = labels.sum(axis=0)
-    above = (rankdata(scores, axis=0) * labels).sum(axis=0) - positives * (positives + 1) / 2
-    return np.asarray(above / (positives * (len(labels) - positives)))
+    """ROC AUC of each column of scores (n, k) by its own labels (n, k), 0 or 1: (k,)."""
+    return np.array([roc_auc(*columns) for columns in zip(scores.T, labels.T == 1, strict=True)])
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
@@ -165,6 +158,9 @@ def assess_shortcuts(probes: Sequence[Probe], model: Floats, folds: LabelledFold
         probes: from `make_probe`, some of them lung-blind.
         model: the model's scores out of fold, (n,).
         folds: labels, patients and folds.
+
+    Returns:
+        The result without sources and lungs.
     """
     positive, groups = folds.positive, folds.groups
     blind = [probe for probe in probes if probe.lung_blind]
@@ -180,54 +176,51 @@ def assess_shortcuts(probes: Sequence[Probe], model: Floats, folds: LabelledFold
     explaining = [p for p in significant if p.sees_pixels and aucs["the model"] - aucs[p.name] <= EXPLAINING_MARGIN]
     best = max(explaining or significant or blind, key=lambda probe: aucs[probe.name]).name
     fewest = min(len(set(np.asarray(groups)[side])) for side in (positive, ~positive))
-    result = AuditResult(
-        verdict="explained" if explaining else "present" if significant else "too-few" if fewest < FEW else "none-found",
-        probes=[
-            ProbeResult(
-                name=probe.name,
-                auc=aucs[probe.name],
-                low=limits[probe.name][0],
-                high=limits[probe.name][1],
-                p_value=corrected.get(probe.name),
-                lung_blind=probe.lung_blind,
-                sees_pixels=probe.sees_pixels,
-            )
-            for probe in probes
-        ],
+    verdict: Verdict = "explained" if explaining else "present" if significant else "too-few" if fewest < FEW else "none-found"
+    return AuditResult(
+        verdict=verdict,
+        probes=tuple(
+            ProbeResult(p.name, aucs[p.name], *limits[p.name], corrected.get(p.name), p.lung_blind, p.sees_pixels)
+            for p in probes
+        ),
         model_auc=aucs["the model"],
-        model=Limits(*limits["the model"]),
+        model=Interval(*limits["the model"]),
         margin=_margin(best, rankings["the model"], rankings[best], positive, groups),
         patients_in_smaller_class=fewest,
         images=len(positive),
-        words="",
     )
-    return replace(result, words=explain(result))
 
 
 def _margin(name: str, model: Ranking, probe: Ranking, positive: Flags, groups: Sequence[int]) -> Margin:
-    """The difference of two AUCs with its 95 % interval, both of the same patients in each resample."""
+    """The model's AUC less that of a probe, with the 95 % interval from the same patients in each resample."""
 
-    def halved(weights: Floats) -> dict[str, Floats]:  # to (0, 1), in which `intervals` works
+    def halved(weights: Floats) -> dict[str, Floats]:  # to (0, 1), where `intervals` lives
         return {"margin": (1 + model.roc_auc(weights) - probe.roc_auc(weights)) / 2}
 
     value = float(halved(np.ones((1, len(positive))))["margin"][0])
     low, high = intervals(halved, groups, positive.tolist())["margin"]
-    return Margin(name, *(2 * half - 1 for half in (value, low, high)))
+    return Margin(name, 2 * value - 1, 2 * low - 1, 2 * high - 1)
 
 
-def explain(audit: AuditResult) -> str:
+def explain_verdict(audit: AuditResult | None) -> str:
     """The verdict in plain words: what was found, what it means, what to do."""
-    verdict, blind = audit.verdict, [probe for probe in audit.probes if probe.lung_blind]
-    if verdict == "none-found":
+    if audit is None:
+        return "Whether the score needs the lungs was not tested."
+    probes = {probe.name: probe for probe in audit.probes}
+    best, blind = probes[audit.margin.probe], [probe for probe in audit.probes if probe.lung_blind]
+    if audit.verdict == "none-found":
         found = f"Probes that see no lung ({', '.join(probe.name for probe in blind)}) do no better than chance."
-        return f"Audit: {verdict}. {found} Other shortcuts may exist: test on another hospital's images."
-    if verdict == "too-few":
+        return f"Audit: {audit.verdict}. {found} Other shortcuts may exist: test on another hospital's images."
+    if audit.verdict == "too-few":
         found = f"No probe stands out, but with {audit.patients_in_smaller_class} patients in the smaller class nothing can be"
-        return f"Audit: {verdict}. {found} concluded about shortcuts."
-    best = next(probe for probe in audit.probes if probe.name == audit.margin.probe)
+        return f"Audit: {audit.verdict}. {found} concluded about shortcuts."
     found = f"By {best.name} alone the AUC is {best.auc:.2f} ({best.low:.2f} to {best.high:.2f}), by the model"
-    meaning = "the score needs no lungs" if verdict == "explained" else "the classes differ in more than the lungs"
-    if not any(probe.sees_pixels and probe.p_value is not None and probe.p_value < SIGNIFICANT for probe in blind):
+    meaning = "the score needs no lungs" if audit.verdict == "explained" else "the classes differ in more than the lungs"
+    if not any(_is_significant(probe) for probe in blind if probe.sees_pixels):
         meaning += ", though in the files, which a network on pixels may not see"
     advice = "Take controls from the same source, crop to the lungs, and test on another hospital's images."
-    return f"Audit: {verdict}. {found} {audit.model_auc:.2f}: {meaning}. {advice}"
+    return f"Audit: {audit.verdict}. {found} {audit.model_auc:.2f}: {meaning}. {advice}"
+
+
+def _is_significant(probe: ProbeResult) -> bool:
+    return probe.p_value is not None and probe.p_value < SIGNIFICANT

@@ -1,4 +1,4 @@
-"""The flags of the commands that train, train and audit, and their help texts. Defaults come from `Settings`."""
+"""The flags of the commands that train, train and audit, and their help texts. Defaults come from the groups of `Settings`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 from covid19.cli.flags_data import add_cluster_flag, add_data_flags, add_fail_flag
 from covid19.cli.values import address, box, degrees, folds, rate, share, threshold_rule, whole
-from covid19.core.settings import Settings
+from covid19.core.settings import AuditSettings, EvaluationSettings, OutputSettings, TrainingSettings
 
 DATASET = "folder with one folder of images for each class, or an address of one that fsspec knows, such as s3://bucket/xrays"
 
@@ -20,7 +20,7 @@ def add_train_flags(parser: argparse.ArgumentParser) -> None:
         "-m",
         "--model",
         type=Path,
-        default=Settings.model,
+        default=OutputSettings.model,
         metavar="FILE",
         help="model to write; HDF5 if it ends in .h5 or .hdf5, else a Keras archive (default %(default)s)",
     )
@@ -28,7 +28,7 @@ def add_train_flags(parser: argparse.ArgumentParser) -> None:
         "-p",
         "--plot",
         type=Path,
-        default=Settings.plot,
+        default=OutputSettings.plot,
         metavar="FILE",
         help="plot of loss and accuracy by epoch to write, PNG (default %(default)s)",
     )
@@ -36,7 +36,7 @@ def add_train_flags(parser: argparse.ArgumentParser) -> None:
         "-r",
         "--report",
         type=Path,
-        default=Settings.report,
+        default=OutputSettings.report,
         metavar="FILE",
         help="metrics report to write, JSON (default %(default)s)",
     )
@@ -46,7 +46,7 @@ def add_train_flags(parser: argparse.ArgumentParser) -> None:
         dest="audit",
         action="store_const",
         const="none",
-        default=Settings.audit,
+        default=AuditSettings.level,
         help="leave out the probes that look for shortcuts",
     )
 
@@ -66,7 +66,7 @@ def add_audit_flags(parser: argparse.ArgumentParser) -> None:
     add(
         "--lung-box",
         type=box,
-        default=Settings.lung_box,
+        default=AuditSettings.lung_box,
         metavar="L,T,R,B",
         help="left, top, right and bottom of the box that hides the lungs, as shares of the picture "
         "(default 0.12,0.15,0.88,0.85)",
@@ -84,7 +84,7 @@ def _add_run_flags(parser: argparse.ArgumentParser) -> None:
         "--learning-rate",
         "--learning",
         type=rate,
-        default=Settings.learning_rate,
+        default=TrainingSettings.learning_rate,
         metavar="RATE",
         help="Adam's first learning rate; it decays to 0 over the epochs (default %(default)s)",
     )
@@ -93,7 +93,7 @@ def _add_run_flags(parser: argparse.ArgumentParser) -> None:
         "--epochs",
         "--epoch",
         type=whole(1),
-        default=Settings.epochs,
+        default=TrainingSettings.epochs,
         metavar="N",
         help="passes over the training images (default %(default)s)",
     )
@@ -102,21 +102,21 @@ def _add_run_flags(parser: argparse.ArgumentParser) -> None:
         "--batch-size",
         "--batchsize",
         type=whole(1),
-        default=Settings.batch_size,
+        default=TrainingSettings.batch_size,
         metavar="N",
         help="images in one training step of the head (default %(default)s)",
     )
     add(
         "--test-size",
         type=share,
-        default=Settings.test_size,
+        default=EvaluationSettings.test_size,
         metavar="SHARE",
         help="share of each class held out for the test, between 0 and 1 (default %(default)s)",
     )
     add(
         "--seed",
         type=whole(0, 2**32 - 2),
-        default=Settings.seed,
+        default=TrainingSettings.seed,
         metavar="N",
         help="seed of the split, the rotations and the training (default %(default)s)",
     )
@@ -124,7 +124,7 @@ def _add_run_flags(parser: argparse.ArgumentParser) -> None:
         "--augmentations",
         "--views",
         type=whole(0, 1000),
-        default=Settings.augmentations,
+        default=TrainingSettings.augmentations,
         metavar="N",
         help="rotated copies of each training image beside the image itself; "
         "each costs one forward pass of the backbone (default %(default)s)",
@@ -132,13 +132,13 @@ def _add_run_flags(parser: argparse.ArgumentParser) -> None:
     add(
         "--rotation",
         type=degrees,
-        default=Settings.rotation,
+        default=TrainingSettings.rotation,
         metavar="DEG",
         help="largest rotation of a copy, degrees either way (default %(default)s)",
     )
     add(
         "--weights",
-        default=Settings.weights,
+        default=TrainingSettings.weights,
         metavar="auto|imagenet|random|FILE",
         help="weights of the base: auto = ImageNet, or untrained with a warning where it cannot be had; "
         "imagenet = that or fail; random = untrained; or a file in the official VGG16 layout without top "
@@ -156,12 +156,24 @@ def _add_run_flags(parser: argparse.ArgumentParser) -> None:
         metavar="MODEL",
         help="start from the head of an earlier model of the same classes and base",
     )
-    add("--folds", type=folds, default=Settings.folds, metavar="N", help="parts of the cross-validation; 0 does without it")
-    add("--repeats", type=whole(1, 1000), default=Settings.repeats, metavar="N", help="cross-validations, each divided anew")
+    add(
+        "--folds",
+        type=folds,
+        default=EvaluationSettings.folds,
+        metavar="N",
+        help="parts of the cross-validation; 0 does without it",
+    )
+    add(
+        "--repeats",
+        type=whole(1, 1000),
+        default=EvaluationSettings.repeats,
+        metavar="N",
+        help="cross-validations, each divided anew",
+    )
     add(
         "--threshold",
         type=threshold_rule,
-        default=Settings.threshold,
+        default=EvaluationSettings.threshold,
         metavar="RULE",
         help="when the positive class is called: argmax (it is the likeliest), youden, or the threshold that reaches a wanted "
         "sensitivity or specificity out of fold, such as sens=0.95 or spec=0.95 (default %(default)s)",

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from covid19.cli.values import address, cluster, gigabytes, seconds, whole
-from covid19.core.settings import Settings
+from covid19.core.settings import ComputeSettings, DataSettings
 
 
 def add_check_flags(parser: argparse.ArgumentParser) -> None:
@@ -56,7 +56,7 @@ def add_data_flags(parser: argparse.ArgumentParser) -> None:
         "--projection",
         "--view",
         choices=("PA", "any"),
-        default=Settings.projection,
+        default=DataSettings.projection,
         help="PA leaves out images of another known projection (DICOM View Position); any keeps them (default %(default)s)",
     )
     add_file_timeout_flag(parser)
@@ -69,7 +69,7 @@ def add_data_flags(parser: argparse.ArgumentParser) -> None:
     add(
         "--cache-size",
         type=gigabytes,
-        default=Settings.cache_size,
+        default=ComputeSettings.cache_size,
         metavar="GB",
         help="size of both caches together; the features used longest ago go first (default 2)",
     )
@@ -81,7 +81,7 @@ def add_file_timeout_flag(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--file-timeout",
         type=seconds,
-        default=Settings.file_timeout,
+        default=DataSettings.file_timeout,
         metavar="S",
         help="seconds that reading one image may take; one that takes longer is skipped and named (default %(default)g)",
     )

@@ -14,14 +14,17 @@ import warnings
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from covid19 import NOTICE, __version__
 from covid19.cli.flags import add_audit_flags, add_train_flags
 from covid19.cli.flags_data import add_check_flags, add_evaluate_flags, add_prepare_flags, add_sample_flags
 from covid19.cli.flags_model import add_export_flags, add_predict_flags, add_serve_flags
 from covid19.core.errors import InputError
-from covid19.core.settings import Settings
+from covid19.core.settings import ComputeSettings, DataSettings, Settings, take
+
+if TYPE_CHECKING:
+    from covid19.report.result import ExternalReport, Report
 
 DONE, FAILED, BAD_INPUT, FLAGGED, INTERRUPTED = 0, 1, 2, 3, 130
 STOPPED_BY = 128  # and the signal's number, as shells say it
@@ -165,16 +168,17 @@ def _say_error(text: str, code: int) -> int:
     return code
 
 
-def _train(fail_on: str | None, **given: object) -> int:
+def _train(fail_on: str | None, **given: Any) -> int:
     from covid19.train import train  # NumPy, OpenCV and scikit-learn: a second that --help need not pay
 
-    return _flag(train(Settings(**given)), fail_on)  # type: ignore[arg-type]  # argparse's types are those of the fields
+    return _flag(train(Settings.from_flags(**given)), fail_on)
 
 
 def _evaluate(fail_on: str | None, **given: Any) -> int:
     from covid19.evaluate import evaluate_model
 
-    return _flag(evaluate_model(**given), fail_on)
+    data, compute = take(DataSettings, given), take(ComputeSettings, given)
+    return _flag(evaluate_model(data=data, compute=compute, **given), fail_on)
 
 
 def _predict(**given: Any) -> int:
@@ -201,9 +205,9 @@ def _export(model: Path, form: str, output: Path | None) -> None:
     export(model, form, output)
 
 
-def _flag(report: dict[str, Any], fail_on: str | None) -> int:
+def _flag(report: Report | ExternalReport, fail_on: str | None) -> int:
     """The exit code that the verdict of a report's audit asks for."""
-    verdict = report["audit"] and report["audit"]["verdict"]
+    verdict = report.audit and report.audit.verdict
     return FLAGGED if fail_on and verdict in {"explained", fail_on} else DONE
 
 

@@ -1,12 +1,14 @@
 """Intervals by resampling patients: images and their groups in, percentiles of any weighted number out.
 
-A resample gives each image a weight, how many times its patient was drawn. Numbers are computed for many resamples at once:
-scikit-learn's take about a millisecond a call, and a report needs tens of thousands.
+A resample gives each image a weight, how many times its patient was drawn. ROC AUC, average precision and the curves are
+computed here for many resamples at once, and everywhere else by the same code: scikit-learn's `roc_auc_score` takes about a
+millisecond a call, and a report with its permutation tests needs tens of thousands; the tests compare the two.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,18 +18,19 @@ from scipy.stats import t as student
 
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
-Statistics = Callable[[Floats], Mapping[str, Floats]]
+Name = TypeVar("Name", bound=Hashable)
+Statistics = Callable[[Floats], Mapping[Name, Floats]]
 
 RESAMPLES = 2000
-BLOCK = 2_000_000  # weights held at once, 16 MB
+MAX_WEIGHTS = 2_000_000  # held at once, 16 MB
 BINS = 10  # of the reliability diagram and the calibration error
-LEVEL = (0.025, 0.975)
-NULLS = 400  # data sets drawn from the probabilities themselves
+INTERVAL_ENDS = (0.025, 0.975)  # quantiles
+CALIBRATED_DATA_SETS = 400  # drawn from the probabilities themselves
 
 
 def intervals(
-    statistics: Statistics, groups: Sequence[int], strata: Sequence[int], seed: int = 0
-) -> dict[str, tuple[float, float]]:
+    statistics: Statistics[Name], groups: Sequence[int], strata: Sequence[int], seed: int = 0
+) -> dict[Name, tuple[float, float]]:
     """95 % intervals of numbers in (0, 1) by a bootstrap of whole groups (Davison and Hinkley, Bootstrap Methods, 1997, ch. 5).
 
     Symmetric on the logit's scale, where such numbers are nearer to normal: the logit interval of Boyd, Eng and Page (ECML
@@ -41,17 +44,17 @@ def intervals(
         seed: of the draws.
 
     Returns:
-        Low and high end by name. A number that is 0 or 1 is so in every resample, which knows no doubt: then Wilson's limits
-        for the smaller class's groups, all right or all wrong.
+        Low and high end by name. A number that is 0 or 1 is so in every resample, whose spread is 0: then Wilson's limits for
+        the smallest class's groups, all right or all wrong.
     """
     group, stratum = np.asarray(groups), np.asarray(strata)
-    whole = statistics(np.ones((1, len(group))))
+    measured = statistics(np.ones((1, len(group))))
     drawn = [statistics(weights) for weights in _resamples(group, stratum, seed)]
     smallest = smallest_class(groups, strata)
-    quantile = student.ppf(LEVEL[1], max(len(set(groups)) - len(set(strata)), 1))
+    quantile = student.ppf(INTERVAL_ENDS[1], max(len(set(groups)) - len(set(strata)), 1))
     return {
-        name: _logit_interval(float(whole[name][0]), np.concatenate([block[name] for block in drawn]), smallest, quantile)
-        for name in whole
+        name: _logit_interval(float(measured[name][0]), np.concatenate([block[name] for block in drawn]), smallest, quantile)
+        for name in measured
     }
 
 
@@ -81,7 +84,7 @@ def curve_bands(
         Low and high end, (points,) each.
     """
     heights = np.concatenate([curve(weights) for weights in _resamples(np.asarray(groups), np.asarray(strata), seed)])
-    low, high = np.quantile(heights, LEVEL, axis=0)
+    low, high = np.quantile(heights, INTERVAL_ENDS, axis=0)
     return low, high
 
 
@@ -89,7 +92,7 @@ def _resamples(groups: NDArray[np.intp], strata: NDArray[np.intp], seed: int) ->
     """Weights (up to RESAMPLES, n), in blocks."""
     _, first, member = np.unique(groups, return_index=True, return_inverse=True)
     generator = np.random.default_rng(seed)
-    block = max(1, BLOCK // len(groups))
+    block = max(1, MAX_WEIGHTS // len(groups))
     for start in range(0, RESAMPLES, block):
         size = min(block, RESAMPLES - start)
         counts = np.empty((size, len(first)))
@@ -101,7 +104,7 @@ def _resamples(groups: NDArray[np.intp], strata: NDArray[np.intp], seed: int) ->
 
 
 class Ranking:
-    """Scores in order, for numbers that depend on nothing else.
+    """Scores in order, for numbers that depend on nothing but the order.
 
     Args:
         scores: (n,), higher for the positive class.
@@ -118,7 +121,7 @@ class Ranking:
         """Weight of the positives and of the negatives at each distinct score, ascending."""
         ordered = weights[:, self._order]
         positive, negative = (
-            np.add.reduceat(ordered * side, self._starts, axis=1) for side in (self._positive, ~self._positive)
+            np.add.reduceat(ordered * flags, self._starts, axis=1) for flags in (self._positive, ~self._positive)
         )
         return positive, negative
 
@@ -130,10 +133,10 @@ class Ranking:
 
     def average_precision(self, weights: Floats) -> Floats:
         """Precision at each positive's score, averaged; as scikit-learn defines it."""
-        positive, negative = (side[:, ::-1] for side in self._by_score(weights))
-        found = positive.cumsum(axis=1)
-        called = found + negative.cumsum(axis=1)
-        return np.asarray((positive * found / np.where(called > 0, called, 1)).sum(axis=1) / positive.sum(axis=1))
+        positive, negative = (weight[:, ::-1] for weight in self._by_score(weights))
+        hits = positive.cumsum(axis=1)
+        predicted = hits + negative.cumsum(axis=1)
+        return np.asarray((positive * hits / np.where(predicted > 0, predicted, 1)).sum(axis=1) / positive.sum(axis=1))
 
     def roc_curve(self, weights: Floats, at: Floats) -> Floats:
         """True positive rate at given false positive rates, (resamples, len(at)), between the steps on straight lines."""
@@ -144,7 +147,7 @@ class Ranking:
         return self._curves(weights, at, precision=True)
 
     def _curves(self, weights: Floats, at: Floats, precision: bool) -> Floats:
-        positive, negative = (np.cumsum(side[:, ::-1], axis=1) for side in self._by_score(weights))
+        positive, negative = (np.cumsum(weight[:, ::-1], axis=1) for weight in self._by_score(weights))
         rows = []
         for hits, misses in zip(positive, negative, strict=True):
             if precision:
@@ -153,6 +156,11 @@ class Ranking:
             else:
                 rows.append(np.interp(at, np.r_[0, misses / misses[-1]], np.r_[0, hits / hits[-1]]))
         return np.array(rows)
+
+
+def roc_auc(scores: Floats, positive: Flags) -> float:
+    """ROC AUC of scores (n,), higher for the positive class, by labels (n,); both classes occur."""
+    return float(Ranking(scores, positive).roc_auc(np.ones((1, len(scores))))[0])
 
 
 def calibration_error(weights: Floats, probability: Floats, positive: Flags) -> Floats:
@@ -168,7 +176,7 @@ def calibration_error(weights: Floats, probability: Floats, positive: Flags) -> 
 
 
 def calibration_interval(probability: Floats, positive: Flags, groups: Sequence[int], seed: int = 0) -> tuple[float, float]:
-    """95 % interval of the calibration error, which is never 0 on few images, however well the probabilities are meant.
+    """95 % interval of the calibration error, which is above 0 on few images even if the probabilities are right.
 
     The upper end is the measured error, or the basic bootstrap's end if that is higher; the lower end takes off what a
     perfectly calibrated model would show by chance. Simulated, it covers in 92 to 100 %; percentiles cover in 0 to 50.
@@ -176,19 +184,19 @@ def calibration_interval(probability: Floats, positive: Flags, groups: Sequence[
     value = float(calibration_error(np.ones((1, len(positive))), probability, positive)[0])
     blocks = _resamples(np.asarray(groups), positive.astype(int), seed)
     drawn = np.concatenate([calibration_error(weights, probability, positive) for weights in blocks])
-    by_chance = _by_chance(probability, np.random.default_rng(seed))
-    low, high = 2 * value - np.quantile(drawn, LEVEL[::-1])
+    by_chance = _error_by_chance(probability, np.random.default_rng(seed))
+    low, high = 2 * value - np.quantile(drawn, INTERVAL_ENDS[::-1])
     return max(0.0, min(float(low), value - by_chance)), min(1.0, max(value, float(high)))
 
 
-def _by_chance(probability: Floats, generator: np.random.Generator) -> float:
+def _error_by_chance(probability: Floats, generator: np.random.Generator) -> float:
     """The calibration error that a model whose probabilities are right stays below in 97.5 % of data sets of this size."""
     bins = _in_bins(probability)
     errors = []
-    for _ in range(NULLS):
+    for _ in range(CALIBRATED_DATA_SETS):
         truth = generator.random(len(probability)) < probability
         errors.append(np.abs((truth - probability) @ bins).sum() / len(probability))
-    return float(np.quantile(errors, LEVEL[1]))
+    return float(np.quantile(errors, INTERVAL_ENDS[1]))
 
 
 def _in_bins(probability: Floats) -> Floats:

@@ -1,6 +1,6 @@
-"""Cross-validation on stored features: a head for each fold, all trained side by side, so the honest estimate costs a second.
+"""Cross-validation on stored features: a head for each fold, all trained side by side, which takes about a second.
 
-Features, labels and groups go in; what was said of each image by heads that never saw it, nor its patient, comes out.
+Features, labels and groups go in; logits of each image come out, by heads that were trained on neither it nor its patient.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ from numpy.typing import NDArray
 from sklearn.model_selection import StratifiedGroupKFold
 
 from covid19.core.console import warn
-from covid19.core.settings import Settings
+from covid19.core.settings import TrainingSettings
 from covid19.model.head import Features, logits_of, new_heads, train_heads
 
 Array = NDArray[np.float32]
 Members = NDArray[np.intp]
 
-TRIES = 20  # divisions drawn for each repeat until every class is in each training part
+MAX_DIVISIONS = 20  # drawn for each repeat until every class is in each training part
 
 
 class Fold(NamedTuple):
@@ -30,7 +30,7 @@ class Fold(NamedTuple):
 
 
 def make_folds(labels: Sequence[int], groups: Sequence[int], folds: int, repeats: int, seed: int) -> list[list[Fold]]:
-    """Divide the images, several times anew: stratified by class, no group on both sides.
+    """Divide the images into folds, several times: stratified by class, no group in both parts of a fold.
 
     Args:
         labels: class of each image.
@@ -48,36 +48,36 @@ def make_folds(labels: Sequence[int], groups: Sequence[int], folds: int, repeats
         warn(f"cross-validation with {fewest} folds, not {folds}: a class has {fewest} patients")
     if fewest < 2:
         return []
-    found = []
+    divisions = []
     for repeat in range(repeats):
-        for attempt in range(TRIES):
+        for attempt in range(MAX_DIVISIONS):
             state = int(np.random.default_rng((seed, repeat, attempt)).integers(2**31))
             divider = StratifiedGroupKFold(min(folds, fewest), shuffle=True, random_state=state)
             division = [Fold(*fold) for fold in divider.split(label, label, group)]
             if all(len(np.unique(label[fold.train])) == len(np.unique(label)) and len(fold.held_out) for fold in division):
-                found.append(division)
+                divisions.append(division)
                 break
-    return found
+    return divisions
 
 
-def cross_validate(features: Features, labels: Array, divisions: Sequence[Sequence[Fold]], settings: Settings) -> Array:
-    """Train a head for each fold and let it judge the images it never saw.
+def cross_validate(features: Features, labels: Array, divisions: Sequence[Sequence[Fold]], training: TrainingSettings) -> Array:
+    """Train a head for each fold and apply it to the fold's held-out images.
 
     Standardisation is adapted to each fold's training images alone.
 
     Args:
-        features: of all images, float32 (n, views, 512); held-out images are judged by view 0, the image itself. The run's
-            test images have no other: in the folds where they train, they train unrotated.
+        features: of all images, float32 (n, views, 512). Held-out images are represented by view 0, the unrotated image. The
+            run's test images have no other views: in the folds where they train, they train unrotated.
         labels: one-hot, float32 (n, classes).
         divisions: from `make_folds`.
-        settings: epochs, batch_size, learning_rate, seed.
+        training: epochs, batch_size, learning_rate and seed are used.
 
     Returns:
         Out-of-fold logits, float32 (divisions, n, classes).
     """
     folds = [fold for division in divisions for fold in division]
     members = [fold.train for fold in folds]
-    heads, _ = train_heads(new_heads(features, members, labels.shape[1], settings.seed), features, labels, members, settings)
+    heads, _ = train_heads(new_heads(features, members, labels.shape[1], training.seed), features, labels, members, training)
     logits = np.empty((len(divisions), len(labels), labels.shape[1]), np.float32)
     numbers = [repeat for repeat, division in enumerate(divisions) for _ in division]
     for head, (repeat, fold) in enumerate(zip(numbers, folds, strict=True)):

@@ -1,4 +1,4 @@
-"""The honest estimate of a run: cross-validated numbers with intervals, calibration, thresholds, and what the base adds.
+"""Cross-validated numbers of a run with intervals, calibration, thresholds, and what the backbone adds.
 
 Stored features go in; a temperature and a threshold for the model, and the report's `cross_validation`, come out.
 """
@@ -7,19 +7,26 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import softmax
-from sklearn.metrics import roc_auc_score
 
-from covid19.core.settings import Settings
+from covid19.core.settings import EvaluationSettings, TrainingSettings
 from covid19.data.dataset import Dataset
-from covid19.evaluation.bootstrap import calibration_error
+from covid19.evaluation.bootstrap import calibration_error, roc_auc
 from covid19.evaluation.calibration import choose_threshold, fit_temperature, log_loss, operating_points, reliability
 from covid19.evaluation.cross_validation import Fold, cross_validate, make_folds
 from covid19.evaluation.metrics import evaluate, predict_labels, predictive_values, proportion
+from covid19.evaluation.result import (
+    AccuracyAndAuc,
+    Baselines,
+    Calibration,
+    CalibrationQuality,
+    CrossValidation,
+    MajorityBaseline,
+    list_predictions,
+)
 from covid19.model.head import Features
 
 Array = NDArray[np.float32]
@@ -27,21 +34,20 @@ Array = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Estimate:
-    """What cross-validation found.
+    """What cross-validation gives.
 
     Attributes:
-        probabilities: of each image by heads that never saw it nor its patient, calibrated, the mean over the repeats,
-            float32 (n, classes); None without cross-validation.
+        probabilities: out of fold, calibrated, the mean over the repeats, float32 (n, classes); None without cross-validation.
         temperature: that the model's logits are to be divided by.
-        threshold: from which the model calls the positive class, or None for the likeliest class.
-        numbers: the report's `cross_validation`, JSON values; None without it.
+        threshold: from which the model predicts the positive class, or None for the most probable class.
+        numbers: the report's `cross_validation`; None without it.
         divisions: the repeats' folds.
     """
 
     probabilities: Array | None
     temperature: float
     threshold: float | None
-    numbers: dict[str, Any] | None
+    numbers: CrossValidation | None
     divisions: Sequence[Sequence[Fold]]
 
 
@@ -52,7 +58,8 @@ def estimate(
     labels: Array,
     train: Sequence[int],
     positive: str,
-    settings: Settings,
+    training: TrainingSettings,
+    evaluation: EvaluationSettings,
 ) -> Estimate:
     """Cross-validate, calibrate, choose the threshold.
 
@@ -60,84 +67,83 @@ def estimate(
 
     Args:
         dataset: its records say which images are of one patient.
-        features: float32 (n, views, 512) of the run's base.
-        untrained: the same of an untrained base, or None if the run's base is untrained.
+        features: float32 (n, views, 512) of the run's backbone.
+        untrained: the same of an untrained backbone, or None if the run's own is untrained.
         labels: one-hot, float32 (n, classes).
         train: positions of the training part.
         positive: the positive class.
-        settings: folds, repeats, threshold, prevalence, groups and those of training.
+        training: of the heads.
+        evaluation: groups, folds, repeats, threshold and prevalence are used.
 
     Returns:
-        The estimate; without numbers if `settings.folds` is 0, or a class has too few patients to cross-validate.
+        The estimate; without numbers if `evaluation.folds` is 0, or a class has too few patients to cross-validate.
     """
     index, truth = dataset.classes.index(positive), labels.argmax(axis=1)
-    patients = [record.group for record in dataset.records]
-    groups = patients if settings.groups else list(range(len(labels)))
-    divide = (settings.folds, settings.repeats, settings.seed)
-    divisions = make_folds(truth.tolist(), groups, *divide) if settings.folds else []
+    is_positive = truth == index
+    groups = [record.group for record in dataset.records] if evaluation.groups else list(range(len(labels)))
+    divide = (evaluation.folds, evaluation.repeats, training.seed)
+    divisions = make_folds(truth.tolist(), groups, *divide) if evaluation.folds else []
     if not divisions:
         return Estimate(None, 1.0, None, None, ())
     alone = len(set(groups)) == len(groups)
     by_image = [] if alone else make_folds(truth.tolist(), range(len(labels)), *divide)
-    said = cross_validate(features, labels, [*divisions, *by_image], settings)
-    logits, leaky = said[: len(divisions)], said[len(divisions) :]
+    all_logits = cross_validate(features, labels, [*divisions, *by_image], training)
+    logits, logits_by_image = all_logits[: len(divisions)], all_logits[len(divisions) :]
     temperature = fit_temperature(logits[:, train], labels[train])
-    raw, probabilities = _mean(logits), _mean(logits / np.float32(temperature))
-    threshold = choose_threshold(settings.threshold, probabilities[train, index].astype(float), truth[train] == index)
-    numbers = evaluate(labels, probabilities, dataset.classes, positive, groups, threshold)
-    score, is_positive = probabilities[:, index].astype(float), truth == index
-    prevalence = settings.prevalence or float(np.delete(is_positive, train).mean())
-    values = predictive_values(is_positive, predict_labels(probabilities, index, threshold) == index, prevalence)
-    return Estimate(probabilities, temperature, threshold, {
-        "folds": len(divisions[0]),
-        "repeats": len(divisions),
-        "grouped_by": ["patient", "duplicates"] if settings.groups else [],
-        **numbers,
-        "each_repeat": [_short(one, truth, index) for one in softmax(logits, axis=2)],
-        "by_image": _short(_mean(leaky), truth, index) if by_image else None,
-        "operating_points": operating_points(score, is_positive),
-        "predictive_values": {"given": settings.prevalence is not None, **values},
-        "calibration": {
-            "temperature": temperature,
-            "before": _calibration(raw, logits, labels, index, 1.0),
-            "after": _calibration(probabilities, logits, labels, index, temperature),
-            "reliability": reliability(score, is_positive),
-        },
-        "baselines": _baselines(untrained, labels, divisions, index, settings),
-        "predictions": [
-            {"path": record.name, "probabilities": dict(zip(dataset.classes, map(float, row), strict=True))}
-            for record, row in zip(dataset.records, probabilities, strict=True)
-        ],
-    }, divisions)  # fmt: skip
+    uncalibrated, probabilities = _mean(logits), _mean(logits / np.float32(temperature))
+    score = probabilities[:, index].astype(float)
+    rule = evaluation.threshold
+    threshold = None if rule == "argmax" else choose_threshold(rule, score[train], is_positive[train])
+    predicted = predict_labels(probabilities, index, threshold) == index
+    given = evaluation.prevalence is not None
+    prevalence = evaluation.prevalence or float(np.delete(is_positive, train).mean())
+    numbers = CrossValidation(
+        folds=len(divisions[0]),
+        repeats=len(divisions),
+        grouped_by=["patient", "duplicates"] if evaluation.groups else [],
+        **vars(evaluate(labels, probabilities, dataset.classes, positive, groups, threshold)),
+        each_repeat=[_accuracy_and_auc(one, truth, index) for one in softmax(logits, axis=2)],
+        by_image=_accuracy_and_auc(_mean(logits_by_image), truth, index) if by_image else None,
+        operating_points=operating_points(score, is_positive),
+        predictive_values=predictive_values(is_positive, predicted, prevalence, given),
+        calibration=Calibration(
+            temperature,
+            _quality(uncalibrated, logits, labels, index),
+            _quality(probabilities, logits / np.float32(temperature), labels, index),
+            reliability(score, is_positive),
+        ),
+        baselines=_baselines(untrained, labels, divisions, index, training),
+        predictions=list_predictions([record.name for record in dataset.records], dataset.classes, probabilities),
+    )
+    return Estimate(probabilities, temperature, threshold, numbers, divisions)
 
 
 def _mean(logits: Array) -> Array:
-    """Probabilities of each image, the mean over the repeats."""
+    """Probabilities of each image, the mean over the repeats: from (repeats, n, classes) to (n, classes)."""
     return np.asarray(softmax(logits, axis=2).mean(axis=0), np.float32)
 
 
-def _short(probabilities: Array, truth: NDArray[np.intp], index: int) -> dict[str, float]:
-    """Accuracy and AUC alone."""
-    return {
-        "accuracy": float((probabilities.argmax(axis=1) == truth).mean()),
-        "roc_auc": float(roc_auc_score(truth == index, probabilities[:, index])),
-    }
+def _accuracy_and_auc(probabilities: Array, truth: NDArray[np.intp], index: int) -> AccuracyAndAuc:
+    accuracy = float((probabilities.argmax(axis=1) == truth).mean())
+    return AccuracyAndAuc(accuracy, roc_auc(probabilities[:, index].astype(float), truth == index))
 
 
-def _calibration(probabilities: Array, logits: Array, labels: Array, index: int, temperature: float) -> dict[str, float]:
-    truth, score = labels.argmax(axis=1) == index, probabilities[:, index].astype(float)
-    return {
-        "log_loss": log_loss(logits, labels, temperature),
-        "brier": float(((score - truth) ** 2).mean()),
-        "calibration_error": float(calibration_error(np.ones((1, len(truth))), score, truth)[0]),
-    }
+def _quality(probabilities: Array, logits: Array, labels: Array, index: int) -> CalibrationQuality:
+    """Of probabilities (n, classes), the mean over the repeats, and of the logits (repeats, n, classes) they come from."""
+    positive, score = labels.argmax(axis=1) == index, probabilities[:, index].astype(float)
+    return CalibrationQuality(
+        log_loss(logits, labels),
+        float(((score - positive) ** 2).mean()),
+        float(calibration_error(np.ones((1, len(positive))), score, positive)[0]),
+    )
 
 
-def _baselines(untrained: Features | None, labels: Array, divisions: Any, index: int, settings: Settings) -> dict[str, Any]:
-    """What no model, and what a base that was never trained, get by the same folds; None if the run's base is that."""
-    counts = labels.sum(axis=0)
-    majority = {"accuracy": proportion(int(counts.max()), len(labels)), "roc_auc": 0.5}
+def _baselines(
+    untrained: Features | None, labels: Array, divisions: Sequence[Sequence[Fold]], index: int, training: TrainingSettings
+) -> Baselines:
+    """What no model, and what a backbone that was never trained, get by the same folds."""
+    majority = MajorityBaseline(proportion(int(labels.sum(axis=0).max()), len(labels)))
     if untrained is None:
-        return {"majority": majority, "untrained_base": None}
-    logits = cross_validate(untrained, labels, divisions, settings)
-    return {"majority": majority, "untrained_base": _short(_mean(logits), labels.argmax(axis=1), index)}
+        return Baselines(majority, None)
+    logits = cross_validate(untrained, labels, divisions, training)
+    return Baselines(majority, _accuracy_and_auc(_mean(logits), labels.argmax(axis=1), index))

@@ -1,19 +1,41 @@
-"""Numbers from predictions, each with its 95 % interval: labels and probabilities in, JSON values out."""
+"""Numbers from predictions, each with its 95 % interval: labels and probabilities in, `result.Evaluation` out."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import binomtest
 from sklearn.metrics import classification_report, confusion_matrix
 
-from covid19.evaluation.bootstrap import Floats, Ranking, Statistics, calibration_error, calibration_interval, intervals
+from covid19.evaluation.bootstrap import (
+    Flags,
+    Floats,
+    Ranking,
+    Statistics,
+    calibration_error,
+    calibration_interval,
+    intervals,
+)
+from covid19.evaluation.result import (
+    ClassMetrics,
+    Evaluation,
+    MacroMetrics,
+    Metric,
+    OptionalMetric,
+    PredictiveValues,
+)
 
-Numbers = dict[str, Any]
 Whole = NDArray[np.intp]
+
+
+class Quantity(NamedTuple):
+    """The name of a bootstrapped number: of one class (its column) against all others, or of all classes together."""
+
+    name: str
+    column: int | None = None
 
 
 def one_hot(labels: Sequence[str], classes: Sequence[str]) -> NDArray[np.float32]:
@@ -26,30 +48,43 @@ def one_hot(labels: Sequence[str], classes: Sequence[str]) -> NDArray[np.float32
     return np.eye(len(classes), dtype=np.float32)[positions]
 
 
-def proportion(hits: int, total: int, level: float = 0.95) -> dict[str, float | None]:
+def proportion(hits: int, total: int, level: float = 0.95) -> Metric:
     """A proportion with its Wilson score interval (Wilson, J. Am. Stat. Assoc. 22:209, 1927).
 
     Args:
         hits: number of successes, at most total.
-        total: number of trials.
+        total: number of trials, at least one.
         level: of the interval.
-
-    Returns:
-        `value`, `low` and `high`, all in [0, 1]; all None where there were no trials.
     """
-    if not total:
-        return {"value": None, "low": None, "high": None}
     interval = binomtest(hits, total).proportion_ci(level, method="wilson")
-    return {"value": hits / total, "low": float(interval.low), "high": float(interval.high)}
+    return Metric(hits / total, float(interval.low), float(interval.high))
+
+
+def sensitivity(truth: Flags, predicted: Flags, level: float = 0.95) -> Metric:
+    """Fraction of the positives that are predicted positive, with its Wilson interval; both flags bool (n,)."""
+    return proportion(int((truth & predicted).sum()), int(truth.sum()), level)
+
+
+def specificity(truth: Flags, predicted: Flags, level: float = 0.95) -> Metric:
+    """Fraction of the negatives that are predicted negative, with its Wilson interval; both flags bool (n,)."""
+    return sensitivity(~truth, ~predicted, level)
+
+
+def precision(truth: Flags, predicted: Flags) -> OptionalMetric:
+    """Fraction of those predicted positive that are positive, with its Wilson interval; both flags bool (n,)."""
+    if not predicted.any():
+        return OptionalMetric()
+    return OptionalMetric(**vars(sensitivity(predicted, truth)))
 
 
 def predict_labels(probabilities: NDArray[np.float32], positive: int, threshold: float | None) -> Whole:
-    """The class called for each row of probabilities, intp (n,).
+    """The predicted class for each row of probabilities, intp (n,).
 
     Args:
         probabilities: (n, classes).
         positive: column of the positive class.
-        threshold: the positive class is called from this probability on, else the likeliest other; None calls the likeliest.
+        threshold: the positive class is predicted from this probability on, else the most probable other; None predicts the
+            most probable.
     """
     if threshold is None:
         return np.asarray(probabilities.argmax(axis=1), np.intp)
@@ -65,7 +100,7 @@ def evaluate(
     positive: str,
     groups: Sequence[int] | None = None,
     threshold: float | None = None,
-) -> Numbers:
+) -> Evaluation:
     """Compare predictions with the truth.
 
     Args:
@@ -75,106 +110,87 @@ def evaluate(
         positive: the class whose recall is the sensitivity; the recall of all others together is the specificity.
         groups: of each image, the same for images of one patient; None takes each for its own.
         threshold: as `predict_labels` takes it.
-
-    Returns:
-        `positive`, `threshold`, `confusion_matrix` (rows true, columns called), `report` (precision, recall, F1 and support by
-        class), and {value, low, high} of `accuracy`, `sensitivity`, `specificity`, `precision` (Wilson), `balanced_accuracy`,
-        `f1`, `roc_auc`, `average_precision`, `brier`, `calibration_error` (bootstrap by group). With more than two classes also
-        `by_class`, each against the rest, and the `macro` means of `roc_auc`, `average_precision` and `f1`.
     """
     true, index = truth.argmax(axis=1), list(classes).index(positive)
-    called = predict_labels(probabilities, index, threshold)
+    predicted = predict_labels(probabilities, index, threshold)
     together = list(range(len(true)) if groups is None else groups)
-    statistics = _statistics(true, called, probabilities.astype(np.float64), index)
-    values = {name: float(value[0]) for name, value in statistics(np.ones((1, len(true)))).items()}
+    statistics = _statistics(true, predicted, probabilities.astype(np.float64), index)
+    values = {quantity: float(value[0]) for quantity, value in statistics(np.ones((1, len(true)))).items()}
     limits = intervals(statistics, together, true.tolist())
-    measured = {name: {"value": value, "low": limits[name][0], "high": limits[name][1]} for name, value in values.items()}
+    measured = {quantity: Metric(value, *limits[quantity]) for quantity, value in values.items()}
     probability = probabilities[:, index].astype(np.float64)
-    low, high = calibration_interval(probability, true == index, together)
     error = float(calibration_error(np.ones((1, len(true))), probability, true == index)[0])
-    numbers: Numbers = {
-        "positive": positive,
-        "threshold": threshold,
-        "confusion_matrix": confusion_matrix(true, called, labels=range(len(classes))).tolist(),
-        "accuracy": proportion(int((true == called).sum()), len(true)),
-        **_shares(true == index, called == index),
-        **{name: number for name, number in measured.items() if " " not in name},
-        "calibration_error": {"value": error, "low": low, "high": high},
-        "report": classification_report(
-            true, called, labels=range(len(classes)), target_names=list(classes), output_dict=True, zero_division=0.0
+
+    def against_rest(column: int) -> ClassMetrics:
+        own, named = true == column, predicted == column
+        bootstrapped = {name: measured[Quantity(name, column)] for name in ("f1", "roc_auc", "average_precision")}
+        return ClassMetrics(sensitivity(own, named), specificity(own, named), precision(own, named), **bootstrapped)
+
+    several = len(classes) > 2
+    return Evaluation(
+        positive=positive,
+        threshold=threshold,
+        confusion_matrix=confusion_matrix(true, predicted, labels=range(len(classes))).tolist(),
+        accuracy=proportion(int((true == predicted).sum()), len(true)),
+        **vars(against_rest(index)),
+        balanced_accuracy=measured[Quantity("balanced_accuracy")],
+        brier=measured[Quantity("brier")],
+        calibration_error=Metric(error, *calibration_interval(probability, true == index, together)),
+        report=classification_report(
+            true, predicted, labels=range(len(classes)), target_names=list(classes), output_dict=True, zero_division=0.0
         ),
-    }
-    if len(classes) > 2:
-        numbers["macro"] = _part(measured, "macro ")
-        numbers["by_class"] = {
-            name: _shares(true == column, called == column) | _part(measured, f"{column} ")
-            for column, name in enumerate(classes)
-        }
-    return numbers
+        macro=MacroMetrics(*(measured[Quantity(name)] for name in ("roc_auc", "average_precision", "f1"))) if several else None,
+        by_class={name: against_rest(column) for column, name in enumerate(classes)} if several else None,
+    )
 
 
-def _statistics(true: Whole, called: Whole, scores: Floats, index: int) -> Statistics:
-    """What is bootstrapped, from weights (resamples, n): 'f1' of the positive class, '2 f1' of class 2, 'macro f1' of all."""
+def _statistics(true: Whole, predicted: Whole, scores: Floats, index: int) -> Statistics[Quantity]:
+    """What is bootstrapped, from weights (resamples, n): numbers of all classes, and of each; of two only of the positive."""
     classes = scores.shape[1]
     columns = range(classes) if classes > 2 else (index,)
     ranks = {column: Ranking(scores[:, column], true == column) for column in columns}
 
-    def statistics(weights: Floats) -> Mapping[str, Floats]:
-        recalls = [weights @ ((true == c) & (called == c)) / (weights @ (true == c)) for c in range(classes)]
-        found = {"balanced_accuracy": np.mean(recalls, axis=0)}
-        for column in columns:
-            found |= {
-                f"{column} roc_auc": ranks[column].roc_auc(weights),
-                f"{column} average_precision": ranks[column].average_precision(weights),
-                f"{column} f1": _f1(weights, true == column, called == column),
-            }
-        for name in ("roc_auc", "average_precision", "f1"):
-            found[name] = found[f"{index} {name}"]
-            found[f"macro {name}"] = np.mean([found[f"{column} {name}"] for column in columns], axis=0)
-        found["brier"] = weights @ (scores[:, index] - (true == index)) ** 2 / weights.sum(axis=1)
-        return found
+    def statistics(weights: Floats) -> Mapping[Quantity, Floats]:
+        recalls = [weights @ ((true == c) & (predicted == c)) / (weights @ (true == c)) for c in range(classes)]
+        errors = weights @ (scores[:, index] - (true == index)) ** 2 / weights.sum(axis=1)
+        computed = {Quantity("balanced_accuracy"): np.mean(recalls, axis=0), Quantity("brier"): errors}
+        of_class: dict[str, Callable[[int], Floats]] = {
+            "roc_auc": lambda column: ranks[column].roc_auc(weights),
+            "average_precision": lambda column: ranks[column].average_precision(weights),
+            "f1": lambda column: _f1(weights, true == column, predicted == column),
+        }
+        for name, compute in of_class.items():
+            by_column = {Quantity(name, column): compute(column) for column in columns}
+            computed |= by_column | {Quantity(name): np.mean(list(by_column.values()), axis=0)}
+        return computed
 
     return statistics
 
 
-def predictive_values(truth: NDArray[np.bool_], called: NDArray[np.bool_], prevalence: float) -> Numbers:
-    """What a call is worth where a given share of patients has the disease (Bayes).
+def predictive_values(truth: Flags, predicted: Flags, prevalence: float, given: bool = True) -> PredictiveValues:
+    """What a prediction is worth where a given fraction of the patients has the disease (Bayes).
 
     The interval joins the 97.5 % Wilson limits of sensitivity and specificity: at least 95 % by Bonferroni.
 
     Args:
         truth: bool (n,), whether the positive class is true; both occur.
-        called: bool (n,), whether it was called.
-        prevalence: share of the positive class, in (0, 1).
-
-    Returns:
-        `prevalence`, and `ppv` and `npv`, each {value, low, high}; None where nobody would be called so.
+        predicted: bool (n,), whether it is predicted.
+        prevalence: fraction of the positive class, in (0, 1).
+        given: whether the prevalence was asked for.
     """
-    shares = _shares(truth, called, 0.975)
-    found: Numbers = {"prevalence": prevalence, "ppv": {}, "npv": {}}
-    for end in ("value", "low", "high"):
-        sensitivity, specificity = shares["sensitivity"][end], shares["specificity"][end]
-        hits, alarms = sensitivity * prevalence, (1 - specificity) * (1 - prevalence)
-        clear, missed = specificity * (1 - prevalence), (1 - sensitivity) * prevalence
-        found["ppv"][end] = hits / (hits + alarms) if hits + alarms else None
-        found["npv"][end] = clear / (clear + missed) if clear + missed else None
-    return found
+    hit_rates, clear_rates = sensitivity(truth, predicted, 0.975), specificity(truth, predicted, 0.975)
+    ends = [(hit_rates.value, clear_rates.value), (hit_rates.low, clear_rates.low), (hit_rates.high, clear_rates.high)]
+    ppv = [_bayes(hit_rate, 1 - clear_rate, prevalence) for hit_rate, clear_rate in ends]
+    npv = [_bayes(clear_rate, 1 - hit_rate, 1 - prevalence) for hit_rate, clear_rate in ends]
+    return PredictiveValues(given, prevalence, OptionalMetric(*ppv), OptionalMetric(*npv))
 
 
-def _shares(truth: NDArray[np.bool_], called: NDArray[np.bool_], level: float = 0.95) -> Numbers:
-    """Sensitivity, specificity and precision of one class against the rest, each with its Wilson interval."""
-    hits = int((truth & called).sum())
-    return {
-        "sensitivity": proportion(hits, int(truth.sum()), level),
-        "specificity": proportion(int((~truth & ~called).sum()), int((~truth).sum()), level),
-        "precision": proportion(hits, int(called.sum()), level),
-    }
+def _bayes(hit_rate: float, false_alarm_rate: float, prior: float) -> float | None:
+    """Probability of a condition given its sign; None where the sign is never seen."""
+    hits, alarms = hit_rate * prior, false_alarm_rate * (1 - prior)
+    return hits / (hits + alarms) if hits + alarms else None
 
 
-def _f1(weights: Floats, truth: NDArray[np.bool_], called: NDArray[np.bool_]) -> Floats:
-    """Twice the hits over all that are or were called so; 0 if there are none."""
-    return np.asarray(2 * (weights @ (truth & called)) / np.maximum(weights @ truth + weights @ called, 1e-12))
-
-
-def _part(numbers: Mapping[str, Any], prefix: str) -> Numbers:
-    return {name.removeprefix(prefix): number for name, number in numbers.items() if name.startswith(prefix)}
+def _f1(weights: Floats, truth: Flags, predicted: Flags) -> Floats:
+    """Twice the hits over all that are true or predicted; 0 if there are none."""
+    return np.asarray(2 * (weights @ (truth & predicted)) / np.maximum(weights @ truth + weights @ predicted, 1e-12))

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from covid19.core.settings import Settings
+from covid19.core.settings import TrainingSettings
 from covid19.data.dataset import Record
 from covid19.data.lungs import Occlusion
 
@@ -42,19 +42,19 @@ class View(NamedTuple):
         return ViewSpec(self.record.path, self.angle, self.occlusion)
 
 
-def augmented_views(records: Sequence[Record], turned: Collection[int], settings: Settings) -> list[View]:
-    """The views of each record, 1 + `settings.augmentations` side by side: the image itself, then rotated ones.
+def augmented_views(records: Sequence[Record], turned: Collection[int], training: TrainingSettings) -> list[View]:
+    """The views of each record, 1 + `training.augmentations` side by side: the image itself, then rotated ones.
 
     Args:
         records: of the whole data set.
         turned: positions of the records to rotate; the others' views are all the image itself.
-        settings: views, rotation, seed.
+        training: augmentations, rotation and seed are used.
     """
     turned = set(turned)
     return [
-        View(record, rotation_angle(record.digest, view, settings.seed, settings.rotation) if position in turned else 0.0)
+        View(record, rotation_angle(record.digest, view, training.seed, training.rotation) if position in turned else 0.0)
         for position, record in enumerate(records)
-        for view in range(1 + settings.augmentations)
+        for view in range(1 + training.augmentations)
     ]
 
 

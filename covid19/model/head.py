@@ -17,7 +17,7 @@ from sklearn.utils.class_weight import compute_class_weight
 
 from covid19.core.console import Progress
 from covid19.core.errors import InputError
-from covid19.core.settings import Settings
+from covid19.core.settings import TrainingSettings
 from covid19.features.array_file import FeatureFile, in_chunks
 
 Array = NDArray[np.float32]
@@ -117,7 +117,7 @@ def train_heads(
     features: Features,
     labels: Array,
     members: Sequence[Members],
-    settings: Settings,
+    training: TrainingSettings,
     test: Members | None = None,
 ) -> tuple[Heads, History]:
     """Train each head on its own images; each epoch draws one view of each image and balances the classes.
@@ -130,7 +130,7 @@ def train_heads(
         features: of all images, float32 (n, views, 512); view 0 is the image itself.
         labels: one-hot, float32 (n, classes).
         members: for each head the positions of its training images.
-        settings: epochs, batch_size, learning_rate, seed.
+        training: epochs, batch_size, learning_rate and seed are used.
         test: positions of held-out images; only watched, nothing is chosen by them.
 
     Returns:
@@ -140,18 +140,18 @@ def train_heads(
     Raises:
         InputError: the learning rate is so high that the loss is no number.
     """
-    steps = -(-max(len(own) for own in members) // settings.batch_size)
+    steps = -(-max(len(own) for own in members) // training.batch_size)
     truth = labels.argmax(axis=1)
     every = np.arange(labels.shape[1])
     balance = np.stack([compute_class_weight("balanced", classes=every, y=truth[own]) for own in members]).astype(np.float32)
     columns = np.arange(len(members))
-    stack = _stack(heads, settings, steps)
-    generator = np.random.default_rng(settings.seed)
+    stack = _stack(heads, training, steps)
+    generator = np.random.default_rng(training.seed)
     history: History = {}
     name = "Training the head" if len(members) == 1 else f"Training {len(members)} heads for cross-validation"
-    with Progress(name, settings.epochs, "epochs") as progress:
-        for _ in range(settings.epochs):
-            order = np.stack([_order(own, steps * settings.batch_size, generator) for own in members], axis=1)
+    with Progress(name, training.epochs, "epochs") as progress:
+        for _ in range(training.epochs):
+            order = np.stack([_order(own, steps * training.batch_size, generator) for own in members], axis=1)
             logs = []
             # Batch by batch, not `fit`: its data pipeline costs 3 times as long as these small steps themselves.
             for images in np.split(order, steps):
@@ -168,7 +168,7 @@ def train_heads(
                 history.setdefault(name, []).append(float(value))
             if not np.isfinite(loss):
                 raise InputError(
-                    f"training diverged at --learning-rate {settings.learning_rate:g}; expected a loss: lower the rate"
+                    f"training diverged at --learning-rate {training.learning_rate:g}; expected a loss: lower the rate"
                 )
             progress.advance(1, "  ".join(f"{name} {value:.3f}" for name, value in numbers.items()))
     return _trained(heads, stack), history
@@ -210,16 +210,16 @@ def heads_of(model: keras.Model) -> Heads:
     return Heads(*(np.asarray(array, np.float32)[None] for array in (mean, variance, *weights)))
 
 
-def _stack(heads: Heads, settings: Settings, steps: int) -> keras.Model:
+def _stack(heads: Heads, training: TrainingSettings, steps: int) -> keras.Model:
     """The heads as one Keras model from standardised features (n, K, 512) to probabilities (n, K, classes)."""
     count, width = heads.mean.shape
     each = {"bias_axes": "ko"}
     hidden = keras.layers.EinsumDense("bki,kio->bko", (count, HIDDEN), activation="relu", **each)
     output = keras.layers.EinsumDense("bki,kio->bko", (count, heads.output.shape[2]), activation="softmax", **each)
-    stack = keras.Sequential([keras.Input((count, width)), hidden, keras.layers.Dropout(DROPOUT, seed=settings.seed), output])
+    stack = keras.Sequential([keras.Input((count, width)), hidden, keras.layers.Dropout(DROPOUT, seed=training.seed), output])
     hidden.set_weights([heads.hidden, heads.hidden_bias])
     output.set_weights([heads.output, heads.output_bias])
-    decay = keras.optimizers.schedules.CosineDecay(settings.learning_rate, settings.epochs * steps)
+    decay = keras.optimizers.schedules.CosineDecay(training.learning_rate, training.epochs * steps)
     loss = keras.losses.CategoricalCrossentropy(reduction="sum")
     stack.compile(keras.optimizers.Adam(decay), loss, metrics=["accuracy"])
     return stack

@@ -1,4 +1,4 @@
-"""The pictures of the page, as SVG that takes its colours from the page: curves, ROC, precision-recall, reliability, scores."""
+"""The figures of the HTML report, as SVG that takes its colours from the page: curves, ROC, calibration, scores."""
 
 from __future__ import annotations
 
@@ -13,22 +13,20 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
-from numpy.typing import NDArray
 
+from covid19.audit.result import AuditResult, ProbeResult
 from covid19.core.console import printable
-from covid19.evaluation.bootstrap import Ranking, curve_bands
+from covid19.evaluation.bootstrap import Flags, Floats, Ranking, curve_bands
+from covid19.evaluation.result import ReliabilityBin
 
-Floats = NDArray[np.float64]
-Flags = NDArray[np.bool_]
-
-# Colours that stand for the page's: light and dark differ, the picture is the same.
+# Placeholders for the page's colours, which differ between light and dark mode.
 INK, MUTED, FIRST, SECOND = "#010101", "#020202", "#030303", "#040404"
 VARIABLES = {INK: "var(--ink)", MUTED: "var(--muted)", FIRST: "var(--first)", SECOND: "var(--second)"}
 GRID = np.linspace(0, 1, 101)
 
 
 def curves(history: dict[str, list[float]], name: str, label: str) -> str:
-    """One measure by epoch, for the training and the held-out images."""
+    """Loss or accuracy by epoch, for the training and the held-out images."""
     figure, axes = _new("Epoch", label)
     epochs = range(1, len(history[name]) + 1)
     marker = "s" if len(epochs) == 1 else ""
@@ -64,12 +62,12 @@ def precision_recall(score: Floats, positive: Flags, groups: Sequence[int]) -> s
     return _svg(figure, axes, "lower left")
 
 
-def reliability(bins: Sequence[dict[str, Any]]) -> str:
-    """Share of positives by what the model said, with Wilson intervals."""
-    figure, axes = _new("Probability given", "Share that is positive")
-    x = np.array([point["probability"] for point in bins])
-    y, low, high = (np.array([point["observed"][end] for point in bins]) for end in ("value", "low", "high"))
-    axes.plot([0, 1], [0, 1], color=MUTED, linestyle=":", label="what it says is so")
+def reliability(bins: Sequence[ReliabilityBin]) -> str:
+    """Fraction of positives by predicted probability, with Wilson intervals."""
+    figure, axes = _new("Predicted probability", "Fraction that is positive")
+    x = np.array([point.probability for point in bins])
+    y, low, high = np.array([(point.observed.value, point.observed.low, point.observed.high) for point in bins]).T
+    axes.plot([0, 1], [0, 1], color=MUTED, linestyle=":", label="perfect calibration")
     errors = np.clip([y - low, high - y], 0, None)
     axes.errorbar(x, y, errors, color=FIRST, fmt="o", markersize=5, capsize=3, label="out of fold")
     _square(axes)
@@ -77,7 +75,7 @@ def reliability(bins: Sequence[dict[str, Any]]) -> str:
 
 
 def scores(score: Floats, positive: Flags, name: str, threshold: float | None) -> str:
-    """How the probability of the positive class is spread, for the positive images and the others."""
+    """Histograms of the positive class's probability, for the positive images and the others."""
     name = printable(name).replace("$", r"\$")  # else Matplotlib takes it for a formula
     figure, axes = _new(f"Probability of {name}", "Images")
     bins = np.linspace(0, 1, 21).tolist()
@@ -90,21 +88,27 @@ def scores(score: Floats, positive: Flags, name: str, threshold: float | None) -
     return _svg(figure, axes)
 
 
-def probes(audit: dict[str, Any]) -> str:
-    """ROC AUC of each probe and of the model, with 95 % intervals; those that see no lung are filled."""
-    model = {"name": "the model", "auc": audit["model_auc"], "lung_blind": None, **audit["model"]}
-    rows = [model, *sorted(audit["probes"], key=lambda probe: (probe["lung_blind"], probe["auc"]))][::-1]
-    figure, axes = _new("ROC AUC out of fold, with 95 % interval", "", height=0.9 + 0.42 * len(rows))
-    groups = {None: ("the model", FIRST, "D", FIRST), True: ("sees no lung", SECOND, "o", SECOND),
-              False: ("may see lungs", MUTED, "o", "none")}  # fmt: skip
-    for kind, (label, colour, marker, face) in groups.items():
-        own = [(place, row) for place, row in enumerate(reversed(rows)) if row["lung_blind"] is kind]
-        for place, row in own:
-            axes.plot([row["low"], row["high"]], [place, place], color=colour, linewidth=2)
-        x, y = [row["auc"] for _, row in own], [place for place, _ in own]
-        axes.plot(x, y, color=colour, marker=marker, markerfacecolor=face, markersize=8, linestyle="none", label=label)
+def probes(audit: AuditResult) -> str:
+    """ROC AUC of each probe and of the model, with 95 % intervals; the markers of those that see no lung are filled."""
+    ranked = sorted(audit.probes, key=lambda probe: (probe.lung_blind, probe.auc))
+    names = ["the model", *(probe.name for probe in ranked)]  # from the bottom up
+    figure, axes = _new("ROC AUC out of fold, with 95 % interval", "", height=0.9 + 0.42 * len(names))
+
+    def draw(label: str, places: list[int], results: Sequence[ProbeResult], colour: str, marker: str, face: str) -> None:
+        for place, result in zip(places, results, strict=True):
+            axes.plot([result.low, result.high], [place, place], color=colour, linewidth=2)
+        x = [result.auc for result in results]
+        axes.plot(x, places, color=colour, marker=marker, markerfacecolor=face, markersize=8, linestyle="none", label=label)
+
+    model = ProbeResult(
+        "the model", audit.model_auc, audit.model.low, audit.model.high, None, lung_blind=False, sees_pixels=True
+    )
+    draw("the model", [0], [model], FIRST, "D", FIRST)
+    for blind, label, colour, face in ((True, "sees no lung", SECOND, SECOND), (False, "may see lungs", MUTED, "none")):
+        own = [probe for probe in ranked if probe.lung_blind is blind]
+        draw(label, [1 + ranked.index(probe) for probe in own], own, colour, "o", face)
     axes.axvline(0.5, color=MUTED, linestyle=":")
-    axes.set_yticks(range(len(rows)), [row["name"] for row in reversed(rows)])
+    axes.set_yticks(range(len(names)), names)
     axes.set_xlim(0, 1.02)
     return _svg(figure, axes)
 

@@ -1,4 +1,4 @@
-"""What a run says of itself in its model's file, as JSON values; `model.info` checks them when a file is read."""
+"""What a model's file says of the run that made it, as JSON values; `model.info` checks them when a file is read."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ from typing import Any
 import msgspec
 
 from covid19 import NOTICE, __version__
+from covid19.audit.verdict import explain_verdict
 from covid19.core.settings import Settings
-from covid19.model.info import MEASURES
+from covid19.evaluation.result import CrossValidation
+from covid19.report.result import InternalMetrics
 from covid19.report.summary import Outcome, environment
 
 PREPROCESSING = (
@@ -17,37 +19,42 @@ PREPROCESSING = (
 )
 
 
-def model_info(settings: Settings, found: Outcome) -> dict[str, Any]:
+def model_info(settings: Settings, outcome: Outcome) -> dict[str, Any]:
     """What the file of a run's model says.
 
     Returns:
         JSON values: `classes` in the order of the outputs, `positive`, `preprocessing`, `base` {name, weights, digest},
         `settings`, `versions`, `trained_on` and `trained_hashes` (of the training images), `notice`, `threshold` (the
-        probability from which the positive class is called, None for the likeliest class), `temperature` (folded into the last
-        layer already), `cross_validation` (accuracy, sensitivity, specificity and AUC with intervals, or None), `audit`
-        (verdict, margin, model_auc, words, or None).
+        probability from which the positive class is predicted, None for the most probable class), `temperature` (folded into
+        the last layer already), `cross_validation` (see `InternalMetrics`, or None), `audit` (verdict, margin, model_auc,
+        words, or None).
     """
-    numbers = found.estimate.numbers
-    kept = ("folds", "repeats", "grouped_by", *MEASURES)
+    numbers = outcome.estimate.numbers
     return {
         "program": "covid19",
         "notice": NOTICE,
-        "classes": list(found.dataset.classes),
-        "positive": found.test["positive"],
+        "classes": list(outcome.dataset.classes),
+        "positive": outcome.test.positive,
         "preprocessing": PREPROCESSING,
-        "base": found.weights.as_json(),
+        "base": outcome.weights.as_json(),
         "settings": settings.as_json(),
-        "versions": {"covid19": __version__, **environment()},
-        "trained_on": [found.dataset.records[i].digest for i in found.split.train],
-        "trained_hashes": [found.dataset.records[i].stats.hash for i in found.split.train],
-        "threshold": found.estimate.threshold,
-        "temperature": found.estimate.temperature,
-        "cross_validation": {key: numbers[key] for key in kept} if numbers else None,
-        "audit": found.audit
+        "versions": {"covid19": __version__, **vars(environment())},
+        "trained_on": [outcome.dataset.records[i].digest for i in outcome.split.train],
+        "trained_hashes": [outcome.dataset.records[i].stats.hash for i in outcome.split.train],
+        "threshold": outcome.estimate.threshold,
+        "temperature": outcome.estimate.temperature,
+        "cross_validation": msgspec.to_builtins(internal_metrics(numbers)) if numbers else None,
+        "audit": outcome.audit
         and {
-            "verdict": found.audit.verdict,
-            "margin": msgspec.to_builtins(found.audit.margin),
-            "model_auc": found.audit.model_auc,
-            "words": found.audit.words,
+            "verdict": outcome.audit.verdict,
+            "margin": msgspec.to_builtins(outcome.audit.margin),
+            "model_auc": outcome.audit.model_auc,
+            "words": explain_verdict(outcome.audit),
         },
     }
+
+
+def internal_metrics(numbers: CrossValidation) -> InternalMetrics:
+    """The cross-validated metrics that go with the model, to be compared with those on other data sets."""
+    names = InternalMetrics.__dataclass_fields__
+    return InternalMetrics(**{name: getattr(numbers, name) for name in names})

@@ -39,7 +39,7 @@ def plot_history(path: Path, history: dict[str, list[float]], weights: str) -> N
     upper.set_ylabel("Loss (cross-entropy, nats)")
     upper.set_ylim(bottom=0)
     upper.legend(frameon=False)
-    lower.set_ylabel("Accuracy (share of images)")
+    lower.set_ylabel("Accuracy (fraction of images)")
     lower.set_ylim(-0.02, 1.02)
     lower.set_xlabel("Epoch")
     lower.set_xlim(epochs[0] - 0.5, epochs[-1] + 0.5)

@@ -1,4 +1,4 @@
-"""The results in words and in JSON: what the run prints at its end, and metrics.json."""
+"""The results of a run in words and as a `Report`: what the run prints at its end, and metrics.json."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import platform
 import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import keras
 import msgspec
@@ -15,36 +15,48 @@ from numpy.typing import NDArray
 from sklearn.metrics import classification_report
 
 from covid19 import NOTICE, __version__
-from covid19.audit.result import NOT_TESTED, AuditResult
-from covid19.core.settings import Settings
+from covid19.audit.result import AuditResult
+from covid19.audit.verdict import explain_verdict
+from covid19.core.settings import EvaluationSettings, OutputSettings, Settings
 from covid19.data.dataset import FEW, Dataset
 from covid19.data.split import Split
 from covid19.evaluation.estimate import Estimate
+from covid19.evaluation.result import Evaluation, Metric
 from covid19.features.backbone.weights import Weights
 from covid19.features.extraction import Extracted
+from covid19.model.head import History
+from covid19.report.result import (
+    SCHEMA_VERSION,
+    BaseSummary,
+    DatasetSummary,
+    Environment,
+    FeaturesSummary,
+    PatientCounts,
+    Report,
+    SplitSummary,
+    TrainingSummary,
+)
 
 Array = NDArray[np.float32]
 Whole = NDArray[np.intp]
 
+SHORT_NAMES = {"accuracy": "acc", "sensitivity": "sens", "specificity": "spec", "roc_auc": "AUC"}
 
-def environment() -> dict[str, str]:
-    """Versions of what the run stood on."""
+
+def environment() -> Environment:
+    """Versions of what the run stands on."""
     backend = keras.backend.backend()
-    return {
-        "python": platform.python_version(),
-        "keras": keras.__version__,
-        "backend": backend,
-        "backend_version": sys.modules[backend].__version__,
-        "platform": platform.platform(),
-    }
+    return Environment(
+        platform.python_version(), keras.__version__, backend, sys.modules[backend].__version__, platform.platform()
+    )
 
 
 class Outcome(NamedTuple):
-    """What a run found, for its report.
+    """The results of a run, for its report.
 
     Attributes:
         dataset, split, weights: what it stood on.
-        extracted: from `extraction.extract`.
+        extracted: from `Extractor.extract`.
         history: from `train_heads`.
         test: from `evaluate`, on the held-out images.
         estimate: from `estimate`.
@@ -55,137 +67,142 @@ class Outcome(NamedTuple):
     split: Split
     weights: Weights
     extracted: Extracted
-    history: dict[str, list[float]]
-    test: dict[str, Any]
+    history: History
+    test: Evaluation
     estimate: Estimate
     audit: AuditResult | None
 
 
-def make_report(settings: Settings, found: Outcome, timing: dict[str, float]) -> dict[str, Any]:
-    """Everything about one run, as JSON values; paths are relative to the data set's root."""
-    return {
-        "command": settings.command,
-        "version": __version__,
-        "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "dataset": found.dataset.as_json(),
-        "split": _describe_split(found.dataset, found.split, settings),
-        "base": {**found.weights.as_json(), "requested": settings.weights, "warning": found.weights.warning},
-        "features": {
-            "extracted": found.extracted.runs,
-            "precision": found.extracted.precision,
-            "store": str(settings.cache_dir or "default") if settings.cache else None,
-        },
-        "training": {
-            "epochs": settings.epochs,
-            "batch_size": settings.batch_size,
-            "learning_rate": settings.learning_rate,
-            "augmentations": settings.augmentations,
-            "rotation": settings.rotation,
-            "from": str(settings.start_from) if settings.start_from else None,
-            "history": found.history,
-        },
-        "test": found.test,
-        "cross_validation": found.estimate.numbers,
-        "audit": msgspec.to_builtins(found.audit),
-        "timing": timing,
-        "environment": environment(),
-        "notice": NOTICE,
-    }
+def make_report(settings: Settings, outcome: Outcome, timing: dict[str, float]) -> Report:
+    """Everything about one run; paths of images are relative to the data set's root."""
+    training, compute, weights = settings.training, settings.compute, outcome.weights
+    return Report(
+        schema_version=SCHEMA_VERSION,
+        command=settings.command,
+        version=__version__,
+        created=timestamp(),
+        dataset=summarise_dataset(outcome.dataset),
+        split=_summarise_split(outcome.dataset, outcome.split, settings.evaluation, training.seed),
+        base=BaseSummary(**weights.as_json(), requested=training.weights, warning=weights.warning),
+        features=FeaturesSummary(
+            outcome.extracted.runs,
+            outcome.extracted.precision,
+            str(compute.cache_dir or "default") if compute.cache else None,
+        ),
+        training=TrainingSummary(
+            epochs=training.epochs,
+            batch_size=training.batch_size,
+            learning_rate=training.learning_rate,
+            augmentations=training.augmentations,
+            rotation=training.rotation,
+            start_from=str(training.start_from) if training.start_from else None,
+            history=outcome.history,
+        ),
+        test=outcome.test,
+        cross_validation=outcome.estimate.numbers,
+        audit=outcome.audit,
+        timing=timing,
+        environment=environment(),
+        notice=NOTICE,
+    )
 
 
-def _describe_split(dataset: Dataset, split: Split, settings: Settings) -> dict[str, Any]:
-    """The members of each side, by what they were grouped, and how many patients stand on each side and on both."""
-    sides = {side: [dataset.records[i] for i in positions] for side, positions in split._asdict().items()}
-    patients = {side: {record.patient for record in records} for side, records in sides.items()}
-    return {
-        "test_size": settings.test_size,
-        "seed": settings.seed,
-        "grouped_by": ["patient", "duplicates"] if settings.groups else [],
-        "patients": {
-            "train": len(patients["train"]),
-            "test": len(patients["test"]),
-            "both": len(patients["train"] & patients["test"]),
-        },
-        **{side: [record.name for record in records] for side, records in sides.items()},
-    }
+def timestamp() -> str:
+    """The time in UTC, to the second, as ISO 8601 has it."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def summarise_dataset(dataset: Dataset) -> DatasetSummary:
+    """What a report says of the data."""
+    return msgspec.convert(dataset.as_json(), DatasetSummary)
+
+
+def _summarise_split(dataset: Dataset, split: Split, evaluation: EvaluationSettings, seed: int) -> SplitSummary:
+    """The members of each part, by what they were grouped, and how many patients are in each part and in both."""
+    train, test = ([dataset.records[i] for i in positions] for positions in (split.train, split.test))
+    patients, tested = ({record.patient for record in records} for records in (train, test))
+    return SplitSummary(
+        evaluation.test_size,
+        seed,
+        ["patient", "duplicates"] if evaluation.groups else [],
+        PatientCounts(len(patients), len(tested), len(patients & tested)),
+        [record.name for record in train],
+        [record.name for record in test],
+    )
 
 
 def describe_test(
-    truth: Array, called: Whole, classes: Sequence[str], test: dict[str, Any], what: str = "held-out images"
+    truth: Array, predicted: Whole, classes: Sequence[str], test: Evaluation, what: str = "held-out images"
 ) -> str:
-    """The classification report, the confusion matrix and the three numbers of the field, as text.
+    """The classification report, the confusion matrix, accuracy, sensitivity and specificity, as text.
 
     Args:
         truth: one-hot labels (n, classes).
-        called: class of each image, (n,), as `metrics.predict_labels` gives it.
+        predicted: class of each image, (n,), from `metrics.predict_labels`.
         classes: names in the order of the columns.
         test: what `metrics.evaluate` made of them.
         what: was tested, in words.
     """
     table = classification_report(
-        truth.argmax(axis=1), called, labels=range(len(classes)), target_names=classes, zero_division=0.0
+        truth.argmax(axis=1), predicted, labels=range(len(classes)), target_names=classes, zero_division=0.0
     )
     width = max(len("specificity"), *(len(name) for name in classes))
     lines = [table, "confusion matrix (rows: true class, columns: predicted class)"]
     lines.append("  ".join(f"{name:>{width}}" for name in ("", *classes)))
-    for name, counts in zip(classes, test["confusion_matrix"], strict=True):
+    for name, counts in zip(classes, test.confusion_matrix, strict=True):
         lines.append("  ".join(f"{cell:>{width}}" for cell in (name, *counts)))
-    lines += ["", f"{len(truth)} {what}; positive class: {test['positive']}"]
-    for name, key in (("acc", "accuracy"), ("sensitivity", "sensitivity"), ("specificity", "specificity")):
-        share = test[key]
-        lines.append(f"{name + ':':<13}{share['value']:.4f}  (95 % interval {share['low']:.3f} to {share['high']:.3f})")
+    lines += ["", f"{len(truth)} {what}; positive class: {test.positive}"]
+    for name, metric in (("acc", test.accuracy), ("sensitivity", test.sensitivity), ("specificity", test.specificity)):
+        lines.append(f"{name + ':':<13}{metric.value:.4f}  (95 % interval {metric.low:.3f} to {metric.high:.3f})")
     return "\n".join(lines)
 
 
-def verdict(report: dict[str, Any]) -> str:
-    """What the run's numbers allow to say, in plain words."""
-    cross, data, split = report["cross_validation"], report["dataset"], report["split"]
-    numbers = cross or report["test"]
-    by = "by patient" if split["grouped_by"] else "by image, so that patients cross the folds"
-    how = f"cross-validated {by}" if cross else f"on {len(split['test'])} held-out images"
-    share, balanced = numbers["accuracy"], numbers["balanced_accuracy"]
-    interval = f"{share['low']:.2f} to {share['high']:.2f}"
-    words = [f"{numbers['positive']} is told from the rest with accuracy {share['value']:.2f} ({interval}), {how}."]
-    if balanced["low"] <= 1 / len(data["classes"]):
+def verdict(report: Report) -> str:
+    """What the run's numbers allow to conclude, in plain words."""
+    cross, data, split = report.cross_validation, report.dataset, report.split
+    numbers = cross or report.test
+    by = "by patient" if split.grouped_by else "by image, so that a patient may be in several folds"
+    how = f"cross-validated {by}" if cross else f"on {len(split.test)} held-out images"
+    accuracy = numbers.accuracy
+    words = [
+        f"{numbers.positive} is told from the rest with accuracy {accuracy.value:.2f} ({accuracy.low:.2f} to "
+        f"{accuracy.high:.2f}), {how}."
+    ]
+    if numbers.balanced_accuracy.low <= 1 / len(data.classes):
         words.append("That is not shown to be better than guessing.")
-    if split["grouped_by"] and (unknown := data["patients_by_rule"].get("none", 0)):
-        words.append(f"The patient of {unknown} of {data['images']} images is not known: one may stand on both sides.")
-    few = min(data["patients_by_class"].values())
+    if split.grouped_by and (unknown := data.patients_by_rule.get("none", 0)):
+        words.append(
+            f"The patient of {unknown} of {data.images} images is not known: one may have images in both training and test."
+        )
+    few = min(data.patients_by_class.values())
     if few < FEW:
         words.append(f"With {few} patients in the smallest class, little can be concluded.")
-    words.append(report["audit"]["words"] if report["audit"] else NOT_TESTED)
+    words.append(explain_verdict(report.audit))
     return " ".join(words)
 
 
-def summarise(report: dict[str, Any], settings: Settings, base: str) -> str:
-    """The last lines of a run: both estimates side by side, the files written, the base in words, and last the verdict."""
-    cross, test = report["cross_validation"], report["test"]
-    estimates = {f"held out, {len(report['split']['test'])} images": test}
+def summarise(report: Report, output: OutputSettings, base: str) -> str:
+    """The last lines of a run: both estimates side by side, the files written, the backbone in words, and last the verdict."""
+    cross, test = report.cross_validation, report.test
+    estimates: dict[str, Evaluation] = {f"held out, {len(report.split.test)} images": test}
     if cross:
-        estimates = {f"cross-validated, {cross['folds']} folds x {cross['repeats']}": cross} | estimates
+        estimates = {f"cross-validated, {cross.folds} folds x {cross.repeats}": cross, **estimates}
     baseline = "always the larger class"
     width = max(map(len, (*estimates, baseline)))
     lines = [""]
     for title, numbers in estimates.items():
-        cells = []
-        for name, key in (("acc", "accuracy"), ("sens", "sensitivity"), ("spec", "specificity"), ("AUC", "roc_auc")):
-            share = numbers[key]
-            cells.append(f"{name} {share['value']:.2f} ({share['low']:.2f}-{share['high']:.2f})")
+        cells = [f"{short} {format_metric(getattr(numbers, name))}" for name, short in SHORT_NAMES.items()]
         lines.append(f"{title:<{width}}  {'  '.join(cells)}")
-    lines.append(f"{baseline:<{width}}  acc {_majority(report):.2f}")
+    counts = report.dataset.counts.values()
+    lines.append(f"{baseline:<{width}}  acc {max(counts) / sum(counts):.2f}")
     lines.append("")
-    written = {
-        settings.model: "model",
-        settings.report: "numbers",
-        settings.page: "the same to look at",
-        settings.plot: "curves",
-    }
+    written = {output.model: "model", output.report: "JSON report", output.page: "HTML report", output.plot: "curves"}
     lines.append(f"Wrote {', '.join(f'{path} ({what})' for path, what in written.items() if path)}.")
     lines.append(f"Base: VGG16, {base}. {NOTICE}")
     lines += ["", f"Verdict: {verdict(report)}"]
     return "\n".join(lines)
 
 
-def _majority(report: dict[str, Any]) -> float:
-    counts = report["dataset"]["counts"].values()
-    return float(max(counts) / sum(counts))
+def format_metric(metric: Metric) -> str:
+    """The value with its interval, to two decimals: '0.90 (0.60-0.98)'."""
+    return f"{metric.value:.2f} ({metric.low:.2f}-{metric.high:.2f})"

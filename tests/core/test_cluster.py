@@ -161,7 +161,7 @@ def test_a_node_that_dies_in_the_middle_costs_time_and_nothing_else(two_nodes, t
 
 @pytest.mark.slow
 def test_a_client_from_outside_trains_and_predicts_as_one_machine_does(two_nodes, run, tmp_path):
-    data, model = run.settings.dataset, run.settings.model
+    data, model = run.dataset, run.model
     flags = ("--weights", "random", "-e", "5", "--repeats", "2", "--no-cache", "--cluster", two_nodes.client)
     done = run_command("-m", "covid19", "train", "-d", data, *flags, cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "warning: cross-validation with 4 folds, not 5: a class has 4 patients\n")

@@ -8,15 +8,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 from helpers.images import write_image
-from helpers.runs import settings_in
+from helpers.runs import settings_in, train
 
 from covid19.cli.main import main
 from covid19.core import outputs
 from covid19.core.errors import InputError
 from covid19.core.outputs import OutputTransaction, atomic_write, check_outputs, json_text
-from covid19.core.settings import Settings
+from covid19.core.settings import OutputSettings
 from covid19.data.dataset import inputs_in
-from covid19.train import train
 
 
 def write_all(folder, names, text="new"):
@@ -140,7 +139,7 @@ def test_a_run_writes_all_outputs_or_none_and_those_with_patients_for_the_user_a
             raise OSError(28, "No space left on device")
         return replace(path, target)
 
-    settings = settings_in(tmp_path, run.settings.dataset, epochs=1, augmentations=0, folds=0)
+    settings = settings_in(tmp_path, run.dataset, epochs=1, augmentations=0, folds=0)
     monkeypatch.setattr("covid19.model.save.Path.replace", replace)
     monkeypatch.setattr(outputs.Path, "replace", full)
     with pytest.raises(OSError, match="No space left"):
@@ -211,7 +210,7 @@ def test_a_run_that_was_started_in_its_data_set_may_write_over_its_earlier_outpu
     monkeypatch.chdir(data / "data")
     for name in ("covid19.model", "plot.png", "metrics.json"):
         Path(name).write_text("earlier")
-    check_outputs(Settings(Path()).outputs(), inputs_in(Path()))
+    check_outputs(OutputSettings().files(), inputs_in(Path()))
     with pytest.raises(InputError, match="it is an input of this run"):
         check_outputs([Path("metadata.csv")], inputs_in(Path()))
 

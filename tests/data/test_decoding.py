@@ -79,7 +79,7 @@ def test_check_skips_and_names_a_file_that_takes_too_long(with_slow_file, tmp_pa
 
 
 def test_predict_answers_for_the_others(with_slow_file, run, tmp_path, call_command):
-    ask = ("predict", "-m", run.settings.model, with_slow_file / "covid", "--json", "--file-timeout", "0.1")
+    ask = ("predict", "-m", run.model, with_slow_file / "covid", "--json", "--file-timeout", "0.1")
     done = call_command(*ask, cwd=tmp_path)
     assert done.returncode == 1
     problems = {answer["file"].rpartition("/")[2]: answer["problem"] for answer in json.loads(done.stdout)["answers"]}

@@ -11,7 +11,7 @@ import pytest
 from helpers.datasets import read, read_records, reasons
 from helpers.images import write_image
 from helpers.paths import SHARED
-from helpers.runs import settings_in
+from helpers.runs import settings_in, train
 from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.pixels.decoders import JPEG2000LosslessDecoder
 from pydicom.uid import ExplicitVRLittleEndian, JPEG2000Lossless, RLELossless, generate_uid
@@ -25,7 +25,6 @@ from covid19.data.patients import find_patient
 from covid19.data.reader import Filter, survey, warn_of_skipped
 from covid19.data.scan import identify
 from covid19.data.scan_cache import ScanCache
-from covid19.train import train
 
 
 def phantom(seed, size=256):

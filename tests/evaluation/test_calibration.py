@@ -5,6 +5,7 @@ import pytest
 
 from covid19.evaluation.calibration import choose_threshold, fit_temperature, log_loss, operating_points, reliability
 from covid19.evaluation.metrics import one_hot, proportion
+from covid19.evaluation.result import ReliabilityBin
 
 CLASSES = ("covid", "normal")
 
@@ -41,9 +42,9 @@ def test_the_reliability_diagram_by_hand():
     probability = np.array([0.02, 0.04, 0.52, 0.58, 1.0])
     positive = np.array([False, False, True, False, True])
     assert reliability(probability, positive) == [
-        {"count": 2, "probability": pytest.approx(0.03), "observed": proportion(0, 2)},
-        {"count": 2, "probability": pytest.approx(0.55), "observed": proportion(1, 2)},
-        {"count": 1, "probability": 1.0, "observed": proportion(1, 1)},
+        ReliabilityBin(2, pytest.approx(0.03), proportion(0, 2)),
+        ReliabilityBin(2, pytest.approx(0.55), proportion(1, 2)),
+        ReliabilityBin(1, 1.0, proportion(1, 1)),
     ]
 
 
@@ -54,7 +55,7 @@ POSITIVE = np.array([True, True, True, False, False, False, False])
 
 @pytest.mark.parametrize(
     ("rule", "threshold"),
-    [("argmax", None), ("youden", 0.4), ("sens=0.95", 0.4), ("sens=0.60", 0.8), ("spec=0.95", 0.8), ("spec=0.75", 0.4)],
+    [("youden", 0.4), ("sens=0.95", 0.4), ("sens=0.60", 0.8), ("spec=0.95", 0.8), ("spec=0.75", 0.4)],
 )
 def test_thresholds_by_hand(rule, threshold):
     assert choose_threshold(rule, PROBABILITY, POSITIVE) == threshold
@@ -66,8 +67,8 @@ def test_a_specificity_that_no_score_reaches_calls_nobody():
 
 
 def test_operating_points_are_what_the_thresholds_give():
-    points = {point["rule"]: point for point in operating_points(PROBABILITY, POSITIVE)}
+    points = {point.rule: point for point in operating_points(PROBABILITY, POSITIVE)}
     assert points.keys() == {"sens=0.90", "sens=0.95", "spec=0.90", "spec=0.95", "youden"}
-    assert points["spec=0.95"]["sensitivity"] == proportion(2, 3)
-    assert points["spec=0.95"]["specificity"] == proportion(4, 4)
-    assert points["sens=0.95"]["specificity"] == proportion(3, 4)
+    assert points["spec=0.95"].sensitivity == proportion(2, 3)
+    assert points["spec=0.95"].specificity == proportion(4, 4)
+    assert points["sens=0.95"].specificity == proportion(3, 4)

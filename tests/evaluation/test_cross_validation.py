@@ -5,11 +5,10 @@ import numpy as np
 import pytest
 from helpers.datasets import read
 from helpers.paths import PROJECT
-from helpers.runs import settings_in
 from scipy.special import softmax
 
 from covid19.core.executor.local import LocalExecutor
-from covid19.core.settings import Settings
+from covid19.core.settings import TrainingSettings
 from covid19.data.images import read_picture
 from covid19.evaluation.cross_validation import cross_validate, make_folds
 from covid19.evaluation.metrics import evaluate, one_hot
@@ -54,20 +53,20 @@ def test_a_class_of_few_patients_gets_as_few_folds_and_a_warning(capsys):
 def test_a_head_learns_nothing_of_the_images_that_it_judges(tmp_path):
     labels = np.eye(2, dtype=np.float32)[LABELS]
     features = np.random.default_rng(0).normal(size=(26, 1, 512)).astype(np.float32)
-    settings = settings_in(tmp_path, tmp_path, epochs=3)
+    settings = TrainingSettings(epochs=3)
     divisions = make_folds(LABELS, GROUPS, 5, 1, seed=0)
-    plain = cross_validate(features, labels, divisions, settings)[0]
+    unchanged = cross_validate(features, labels, divisions, settings)[0]
     first, *others = divisions[0][0].held_out
     flipped, changed = labels.copy(), features.copy()
     flipped[first] = 1 - flipped[first]
     changed[first] *= 50  # neither may the standardisation see it
     after_flip = cross_validate(features, flipped, divisions, settings)[0]
     after_change = cross_validate(changed, labels, divisions, settings)[0]
-    np.testing.assert_allclose(after_flip[[first, *others]], plain[[first, *others]], atol=1e-4)
-    np.testing.assert_allclose(after_change[others], plain[others], atol=1e-4)
+    np.testing.assert_allclose(after_flip[[first, *others]], unchanged[[first, *others]], atol=1e-4)
+    np.testing.assert_allclose(after_change[others], unchanged[others], atol=1e-4)
     elsewhere = divisions[0][1].held_out  # their head was trained on the image
-    assert np.abs(after_flip[elsewhere] - plain[elsewhere]).max() > 0.01
-    assert np.abs(after_change[elsewhere] - plain[elsewhere]).max() > 0.01
+    assert np.abs(after_flip[elsewhere] - unchanged[elsewhere]).max() > 0.01
+    assert np.abs(after_change[elsewhere] - unchanged[elsewhere]).max() > 0.01
 
 
 @pytest.fixture(scope="module")
@@ -89,10 +88,10 @@ def test_shuffled_labels_give_an_auc_of_one_half_in_19_of_20_seeds(sample_featur
         dealt = np.random.default_rng(seed).permutation([dataset.records[i].label for i in first])
         labels = one_hot([dict(zip(patients, dealt, strict=True))[group] for group in groups], dataset.classes)
         divisions = make_folds(labels.argmax(axis=1).tolist(), groups.tolist(), 5, 1, seed)
-        logits = cross_validate(features, labels, divisions, Settings(dataset.root))
-        said = softmax(logits, axis=2).mean(axis=0)
-        auc = evaluate(labels, said, dataset.classes, "covid", groups.tolist())["roc_auc"]
-        within += auc["low"] <= 0.5 <= auc["high"]
+        logits = cross_validate(features, labels, divisions, TrainingSettings())
+        probabilities = softmax(logits, axis=2).mean(axis=0)
+        auc = evaluate(labels, probabilities, dataset.classes, "covid", groups.tolist()).roc_auc
+        within += auc.low <= 0.5 <= auc.high
     assert within >= 19
 
 
@@ -101,7 +100,7 @@ def test_true_labels_of_the_sample_are_told_apart_well_above_chance_and_not_perf
     labels = one_hot([record.label for record in dataset.records], dataset.classes)
     groups = [record.group for record in dataset.records]
     divisions = make_folds(labels.argmax(axis=1).tolist(), groups, 5, 3, 0)
-    said = softmax(cross_validate(features, labels, divisions, Settings(dataset.root)), axis=2).mean(axis=0)
-    auc = evaluate(labels, said, dataset.classes, "covid", groups)["roc_auc"]
-    assert auc["low"] > 0.6
-    assert auc["value"] < 0.99
+    probabilities = softmax(cross_validate(features, labels, divisions, TrainingSettings()), axis=2).mean(axis=0)
+    auc = evaluate(labels, probabilities, dataset.classes, "covid", groups).roc_auc
+    assert auc.low > 0.6
+    assert auc.value < 0.99

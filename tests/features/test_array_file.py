@@ -4,14 +4,13 @@ import helpers.keras_start  # noqa: F401
 import numpy as np
 import pytest
 from helpers.compare import assert_close
-from helpers.runs import settings_in
+from helpers.runs import settings_in, train
 
-from covid19.core.settings import Settings
+from covid19.core.settings import TrainingSettings
 from covid19.evaluation.metrics import one_hot
 from covid19.features import array_file as matrix
 from covid19.features.array_file import FeatureFile, new_matrix, put
 from covid19.model.head import new_heads, probabilities_of, train_heads
-from covid19.train import train
 
 
 @pytest.fixture
@@ -50,7 +49,7 @@ def test_heads_learn_the_same_from_a_file_and_chunk_by_chunk(both, tmp_path, mon
     features, file = both
     labels = one_hot(["a", "b"] * 20, ("a", "b"))
     members = [np.arange(30), np.arange(10, 40)]
-    settings = Settings(tmp_path, epochs=3)
+    settings = TrainingSettings(epochs=3)
     expected, history = train_heads(new_heads(features, members, 2, 1), features, labels, members, settings, np.arange(30, 40))
     np.testing.assert_allclose(expected.mean[0], features[:30].reshape(-1, 512).mean(axis=0), rtol=1e-5)
     monkeypatch.setattr(matrix, "CHUNK", 7)
@@ -64,6 +63,6 @@ def test_heads_learn_the_same_from_a_file_and_chunk_by_chunk(both, tmp_path, mon
 
 def test_a_run_whose_features_do_not_fit_into_memory_reports_the_same(run, tmp_path, monkeypatch):
     monkeypatch.setattr(matrix, "IN_MEMORY", 0)
-    report = train(settings_in(tmp_path, run.settings.dataset))
+    report = train(settings_in(tmp_path, run.dataset))
     for key in ("test", "cross_validation", "audit"):
         assert_close(report[key], run.report[key])

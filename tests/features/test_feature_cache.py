@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 from helpers.commands import run_command
 from helpers.datasets import read_records
-from helpers.runs import settings_in
+from helpers.runs import settings_in, train
 
 from covid19.core.executor.local import LocalExecutor
+from covid19.core.settings import TrainingSettings
 from covid19.core.sqlite_cache import checksum
 from covid19.data.images import read_picture
 from covid19.features import batches, extraction
@@ -19,7 +20,6 @@ from covid19.features.backbone.vgg16 import build_base
 from covid19.features.backbone.weights import get_weights
 from covid19.features.cache import FeatureCache, cache_files, feature_key, open_caches
 from covid19.features.extraction import Extractor
-from covid19.train import train
 
 GB = 10**9
 NAN = np.full(512, np.nan, "<f4").tobytes()
@@ -107,8 +107,8 @@ def base():
 
 def test_a_second_extraction_needs_no_decode_and_no_forward_also_for_renamed_and_copied_files(phantoms, tmp_path, base):
     records = read_records(phantoms)[:2]
-    settings = settings_in(tmp_path, phantoms)
-    views = augmented_views(records, [0, 1], settings)
+    training = TrainingSettings()
+    views = augmented_views(records, [0, 1], training)
     with FeatureCache(tmp_path, GB) as cache:
         first = Extractor(cache, LocalExecutor(), read_picture).extract(views, base, "digest").features
 
@@ -118,7 +118,7 @@ def test_a_second_extraction_needs_no_decode_and_no_forward_also_for_renamed_and
     renamed = [replace(record, root=tmp_path, name="other.png") for record in records]
     with FeatureCache(tmp_path, GB) as cache:
         again = Extractor(cache, LocalExecutor(never), read_picture).extract(
-            augmented_views(renamed, [0, 1], settings), None, "digest"
+            augmented_views(renamed, [0, 1], training), None, "digest"
         )
         assert np.array_equal(first, again.features)
         assert again.runs == 0
@@ -130,7 +130,7 @@ def test_a_stopped_extraction_goes_on_where_it_stopped(phantoms, tmp_path, base,
     monkeypatch.setattr(batches, "BATCH", 2)
     monkeypatch.setattr(extraction, "BATCH", 2)
     records = read_records(phantoms)[:6]
-    views = augmented_views(records, (), settings_in(tmp_path, phantoms, augmentations=0))
+    views = augmented_views(records, (), TrainingSettings(augmentations=0))
     decoded = []
 
     def run(task, path):
@@ -152,7 +152,7 @@ def test_a_stopped_extraction_goes_on_where_it_stopped(phantoms, tmp_path, base,
 
 
 def test_features_do_not_depend_on_order_or_company(phantoms, tmp_path, base):
-    views = augmented_views(read_records(phantoms)[:3], [0, 1, 2], settings_in(tmp_path, phantoms))
+    views = augmented_views(read_records(phantoms)[:3], [0, 1, 2], TrainingSettings())
     with FeatureCache(None, GB) as one, FeatureCache(None, GB) as other:
         forward = Extractor(one, LocalExecutor(), read_picture).extract(views, base, "digest").features
         backward = Extractor(other, LocalExecutor(), read_picture).extract(views[::-1], base, "digest").features
@@ -160,9 +160,9 @@ def test_features_do_not_depend_on_order_or_company(phantoms, tmp_path, base):
 
 
 def test_a_run_from_the_cache_gives_the_numbers_of_the_run_that_filled_it(run, tmp_path, capsys):
-    cold = train(settings_in(tmp_path, run.settings.dataset, cache=True, cache_dir=tmp_path / "cache"))
+    cold = train(settings_in(tmp_path, run.dataset, cache=True, cache_dir=tmp_path / "cache"))
     assert "in the feature cache" not in capsys.readouterr().out
-    warm = train(settings_in(tmp_path, run.settings.dataset, cache=True, cache_dir=tmp_path / "cache"))
+    warm = train(settings_in(tmp_path, run.dataset, cache=True, cache_dir=tmp_path / "cache"))
     assert "22 of 22 images are in the feature cache" in capsys.readouterr().out  # 10 training images twice, 2 test images
     assert (cold["features"]["extracted"], warm["features"]["extracted"]) == (22, 0)
     assert warm["test"] == cold["test"] == run.report["test"]
@@ -170,7 +170,7 @@ def test_a_run_from_the_cache_gives_the_numbers_of_the_run_that_filled_it(run, t
 
 
 def test_the_flags_of_the_cache(run, tmp_path):
-    flags = ["-d", run.settings.dataset, "--weights", "random", "--augmentations", "0", "--epochs", "1"]
+    flags = ["-d", run.dataset, "--weights", "random", "--augmentations", "0", "--epochs", "1"]
     home = tmp_path / "home"
     home.mkdir()
     done = run_command("-m", "covid19", "train", *flags, "--no-cache", cwd=home)

@@ -13,7 +13,7 @@ from helpers.serving import Server
 @pytest.fixture(scope="session")
 def server(run: Run, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """`covid19 serve` with the trained model, which records its requests; it must end cleanly and leave nothing."""
-    started = Server(run.settings.model, tmp_path_factory.mktemp("server"), recorded=True)
+    started = Server(run.model, tmp_path_factory.mktemp("server"), recorded=True)
     yield started
     processes = started.processes()
     assert len(processes) > 2

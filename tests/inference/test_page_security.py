@@ -31,7 +31,7 @@ PART = 'Content-Disposition: form-data; name="files"; filename="{}"\r\n\r\n'
 
 @pytest.fixture(scope="module")
 def image(run):
-    return read_records(run.settings.dataset)[0].path
+    return read_records(run.dataset)[0].path
 
 
 @pytest.fixture(scope="module")
@@ -476,7 +476,7 @@ def test_with_a_token_every_request_of_the_api_needs_it(token_page, small, given
 
 
 def test_on_all_addresses_it_answers_to_its_own_names_only(run, image, tmp_path):
-    server = Server(run.settings.model, tmp_path, "--host", "0.0.0.0", COVID19_API_TOKEN="a-token")
+    server = Server(run.model, tmp_path, "--host", "0.0.0.0", COVID19_API_TOKEN="a-token")
     try:
         url = f"http://127.0.0.1:{server.port}"
         assert ask(url, image).status_code == 401
@@ -523,7 +523,7 @@ def test_an_upload_that_is_broken_off_leaves_nothing(server, image):
 
 @pytest.mark.slow
 def test_a_kill_leaves_no_process_and_no_file(run, image, tmp_path):
-    server = Server(run.settings.model, tmp_path)
+    server = Server(run.model, tmp_path)
     with ThreadPoolExecutor(4) as pool:
         asked = [pool.submit(ask, server.url, *[image] * 20) for _ in range(4)]
         time.sleep(1)
@@ -542,7 +542,7 @@ def test_a_kill_leaves_no_process_and_no_file(run, image, tmp_path):
 def test_a_model_that_is_swapped_on_the_disk_changes_nothing(run, image, tmp_path):
     (tmp_path / "tmp").mkdir()
     model = tmp_path / "covid19.model"
-    model.write_bytes(run.settings.model.read_bytes())
+    model.write_bytes(run.model.read_bytes())
     server = Server(model, tmp_path / "tmp")
     try:
         before = ask(server.url, image).json()
@@ -561,7 +561,7 @@ def memory(process):
 
 
 def test_no_name_of_a_file_is_written_anywhere(run, image, tmp_path):
-    server = Server(run.settings.model, tmp_path)
+    server = Server(run.model, tmp_path)
     name = "DOE^JOHN-19700101"
     for content in (
         image.read_bytes(),

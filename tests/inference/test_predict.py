@@ -28,14 +28,14 @@ from covid19.model.novelty import NoveltyDetector
 
 
 def ask(run, *arguments):
-    return main([str(word) for word in ("predict", "-m", run.settings.model, *arguments)])
+    return main([str(word) for word in ("predict", "-m", run.model, *arguments)])
 
 
 def test_json_says_what_the_model_says_and_what_is_known_of_it(run, capsys):
-    assert ask(run, run.settings.dataset / "covid", "--json") == 0
+    assert ask(run, run.dataset / "covid", "--json") == 0
     said = json.loads(capsys.readouterr().out)
-    model, info = covid19.load_model(run.settings.model)
-    records = [record for record in read_records(run.settings.dataset) if record.label == "covid"]
+    model, info = covid19.load_model(run.model)
+    records = [record for record in read_records(run.dataset) if record.label == "covid"]
     assert [answer["file"] for answer in said["answers"]] == [str(record.path) for record in records]
     pixels = np.stack([read_picture(record.path).pixels for record in records]).astype(np.float32) / 255
     expected = model.predict_on_batch(pixels)
@@ -49,7 +49,7 @@ def test_json_says_what_the_model_says_and_what_is_known_of_it(run, capsys):
 
 def test_an_unreadable_file_is_listed_the_rest_go_on_and_the_code_is_1(run, tmp_path, capsys):
     (tmp_path / "bad.png").write_text("no image")
-    good = read_records(run.settings.dataset)[0].path
+    good = read_records(run.dataset)[0].path
     assert ask(run, tmp_path / "bad.png", good) == 1
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].startswith("Model: base with weights 'random', cross-validated accuracy")
@@ -60,7 +60,7 @@ def test_an_unreadable_file_is_listed_the_rest_go_on_and_the_code_is_1(run, tmp_
 
 
 def test_csv_has_a_row_for_each_file(run, capsys):
-    assert ask(run, run.settings.dataset, "--csv") == 0
+    assert ask(run, run.dataset, "--csv") == 0
     rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
     assert len(rows) == 12
     assert {row["notice"] for row in rows} == {covid19.NOTICE}
@@ -111,17 +111,17 @@ def test_a_model_that_gives_no_number_gives_no_label_but_an_error_for_that_file(
         return said
 
     monkeypatch.setattr(Heads, "probabilities", spoiled)
-    assert ask(run, run.settings.dataset / "covid", "--json", "--heatmaps", run.settings.model.parent / "heat") == 1
+    assert ask(run, run.dataset / "covid", "--json", "--heatmaps", run.model.parent / "heat") == 1
     answers = json.loads(capsys.readouterr().out, parse_constant=pytest.fail)["answers"]
     assert [answer["problem"] for answer in answers] == ["", "the model gave no number", "", "", "", ""]
     assert (answers[1]["label"], answers[1]["probabilities"], answers[1]["unusual"]) == ("", {}, None)
-    assert ask(run, run.settings.dataset / "covid", "--csv") == 1
+    assert ask(run, run.dataset / "covid", "--csv") == 1
     assert "nan" not in capsys.readouterr().out.lower()
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_features_that_are_no_numbers_are_no_answer(run, monkeypatch, value):
-    predictor = Predictor(run.settings.model)
+    predictor = Predictor(run.model)
     maps = np.ones((2, 7, 7, 512), np.float32)
     maps[1, 0, 0, 0] = value
     monkeypatch.setattr(predictor._base, "predict_on_batch", lambda pixels: maps)
@@ -143,7 +143,7 @@ def test_the_percentile_of_few_images_is_a_number(features, groups):
 
 
 def test_heat_maps_are_laid_over_and_names_do_not_meet(run, tmp_path):
-    first = read_records(run.settings.dataset)[0].path
+    first = read_records(run.dataset)[0].path
     for folder in ("a", "b"):
         write_image(tmp_path / "in" / folder / "x.png", cv2.imread(str(first)))
     assert ask(run, tmp_path / "in", "--heatmaps", tmp_path / "out") == 0
@@ -185,7 +185,7 @@ def test_a_name_that_imitates_a_digest_meets_no_heat_map():
 
 def test_heat_maps_are_for_the_user_alone_and_never_replace_an_image(run, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    shutil.copyfile(read_records(run.settings.dataset)[0].path, tmp_path / "x.png")
+    shutil.copyfile(read_records(run.dataset)[0].path, tmp_path / "x.png")
     assert ask(run, "x.png", "--heatmaps", "maps") == 0
     assert stat.S_IMODE((tmp_path / "maps").stat().st_mode) == 0o700
     assert stat.S_IMODE((tmp_path / "maps" / "x_heatmap.png").stat().st_mode) == 0o600
@@ -255,7 +255,7 @@ def test_a_missing_path_and_a_folder_without_images_are_refused(run, tmp_path, c
 
 
 def test_a_reader_that_goes_away_gets_no_error(run):
-    command = f"{sys.executable} -m covid19 predict -m {run.settings.model} {run.settings.dataset} | head -c 9"
+    command = f"{sys.executable} -m covid19 predict -m {run.model} {run.dataset} | head -c 9"
     done = subprocess.run(["bash", "-c", command], cwd=PROJECT, capture_output=True, text=True, timeout=120, check=False)
     assert done.stdout == "Model: ba"
     assert done.stderr == ""
@@ -264,7 +264,7 @@ def test_a_reader_that_goes_away_gets_no_error(run):
 def test_heat_maps_among_the_images_are_refused_since_the_next_run_would_read_them(run, tmp_path, capsys):
     images = tmp_path / "images"
     images.mkdir()
-    shutil.copyfile(read_records(run.settings.dataset)[0].path, images / "x.png")
+    shutil.copyfile(read_records(run.dataset)[0].path, images / "x.png")
     for folder in (images, images / "maps"):
         assert ask(run, images, "--heatmaps", folder) == 2
         assert f"--heatmaps '{folder}' lies in a folder that is read" in capsys.readouterr().err

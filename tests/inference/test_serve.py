@@ -29,7 +29,7 @@ from covid19.inference.server.model_process import ModelProcess
 
 @pytest.fixture(scope="module")
 def images(run):
-    return [record.path for record in read_records(run.settings.dataset)]
+    return [record.path for record in read_records(run.dataset)]
 
 
 def test_the_documented_example_gives_what_predict_gives(server, run, images, capsys):
@@ -38,7 +38,7 @@ def test_the_documented_example_gives_what_predict_gives(server, run, images, ca
     example = example.replace("http://127.0.0.1:7860", server.url).replace("xray.png", str(images[0]))
     exec(example, {})
     label, share, notice = capsys.readouterr().out.splitlines()[-3:]
-    assert main(["predict", "-m", str(run.settings.model), str(images[0]), "--json"]) == 0
+    assert main(["predict", "-m", str(run.model), str(images[0]), "--json"]) == 0
     answer = json.loads(capsys.readouterr().out)["answers"][0]
     assert label == answer["label"]
     assert float(share) == pytest.approx(answer["probabilities"]["covid"], abs=1e-5)
@@ -128,7 +128,7 @@ def test_samples_of_ones_own_are_shown_and_a_bad_one_is_left_out(run, images, tm
     (tmp_path / "samples" / "a.png").write_bytes(images[0].read_bytes())
     (tmp_path / "samples" / "b.png").write_text("no image")
     (tmp_path / "folder").mkdir()
-    server = Server(run.settings.model, tmp_path / "folder", "--samples", str(tmp_path / "samples"))
+    server = Server(run.model, tmp_path / "folder", "--samples", str(tmp_path / "samples"))
     try:
         samples = httpx.get(f"{server.url}/api/model").json()["samples"]
         assert [item["name"] for item in samples["items"]] == ["a.png"]
@@ -244,7 +244,7 @@ def test_in_a_browser_the_token_is_asked_for_and_kept_out_of_the_address(browser
 @pytest.mark.slow
 def test_a_model_process_that_ends_or_hangs_costs_one_answer_and_the_file_is_read_once(run, tmp_path, monkeypatch):
     model = tmp_path / "covid19.model"
-    model.write_bytes(run.settings.model.read_bytes())
+    model.write_bytes(run.model.read_bytes())
     process = ModelProcess(model)
     pixels = np.random.default_rng(0).integers(0, 256, (SIDE, SIDE, 3), np.uint8)
     try:
@@ -270,7 +270,7 @@ def test_a_model_process_that_ends_or_hangs_costs_one_answer_and_the_file_is_rea
 
 
 def test_what_cannot_be_served_is_said_in_one_line(server, run, tmp_path, capsys, monkeypatch):
-    def refused(*flags, model=run.settings.model):
+    def refused(*flags, model=run.model):
         assert main(["serve", "-m", str(model), "--port", "0", *flags]) == 2
         error = capsys.readouterr().err
         assert len(error.splitlines()) == 1
@@ -291,7 +291,7 @@ def test_what_cannot_be_served_is_said_in_one_line(server, run, tmp_path, capsys
 
 @pytest.mark.slow
 def test_a_terminal_that_is_closed_ends_the_page_as_cleanly_as_ctrl_c(run, tmp_path):
-    server = Server(run.settings.model, tmp_path)
+    server = Server(run.model, tmp_path)
     processes = server.processes()
     assert server.stop(signal.SIGHUP) == (129, "error: terminated; outputs that were not finished are as they were\n")
     assert wait_until(lambda: not any(map(is_alive, processes)))
@@ -300,7 +300,7 @@ def test_a_terminal_that_is_closed_ends_the_page_as_cleanly_as_ctrl_c(run, tmp_p
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_while_the_page_starts_is_answered_in_one_line(run, tmp_path, number):
-    command = [sys.executable, "-m", "covid19", "serve", "-m", str(run.settings.model), "--port", "0"]
+    command = [sys.executable, "-m", "covid19", "serve", "-m", str(run.model), "--port", "0"]
     environment = {**os.environ, "PYTHONPATH": str(PROJECT), "TMPDIR": str(tmp_path)}
     for delay_s in (0.8, 1.6, 3.2):
         process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)

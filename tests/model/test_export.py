@@ -20,12 +20,12 @@ PIXELS = np.random.default_rng(0).random((3, 224, 224, 3), np.float32)
 
 @pytest.fixture(scope="module")
 def expected(run):
-    model, info = covid19.load_model(run.settings.model)
+    model, info = covid19.load_model(run.model)
     return model.predict_on_batch(PIXELS), info
 
 
 def run_export(run, form, path):
-    return main(["export", "-m", str(run.settings.model), "--format", form, "-o", str(path)])
+    return main(["export", "-m", str(run.model), "--format", form, "-o", str(path)])
 
 
 def test_onnx_says_the_same_and_carries_the_class_names(run, expected, tmp_path, capfd):
@@ -80,5 +80,5 @@ def test_what_is_no_model_and_what_is_missing_are_named(run, tmp_path, capsys, m
 
 def test_without_a_path_the_file_stands_beside_the_model(run, tmp_path):
     model = tmp_path / "my.model"
-    model.write_bytes(run.settings.model.read_bytes())
+    model.write_bytes(run.model.read_bytes())
     assert export(model, "litert", None) == tmp_path / "my.tflite"

@@ -3,9 +3,9 @@
 import helpers.keras_start  # noqa: F401
 import numpy as np
 import pytest
-from helpers.runs import settings_in
 
 from covid19.core.errors import InputError
+from covid19.core.settings import TrainingSettings
 from covid19.model.head import Heads, head_model, heads_of, new_heads, train_heads
 
 
@@ -58,7 +58,7 @@ def test_probabilities_worked_out_by_hand():
 def test_the_head_learns_what_features_tell_and_its_history_is_complete(tmp_path):
     features, labels = separable(60)
     members, test = [np.arange(40)], np.arange(40, 60)
-    heads, history = train(features, labels, members, settings_in(tmp_path, tmp_path, epochs=30), test)
+    heads, history = train(features, labels, members, TrainingSettings(epochs=30), test)
     assert {name: len(values) for name, values in history.items()} == dict.fromkeys(
         ("loss", "accuracy", "val_loss", "val_accuracy"), 30
     )
@@ -73,7 +73,7 @@ def test_the_head_learns_what_features_tell_and_its_history_is_complete(tmp_path
 def test_a_head_learns_the_same_in_company_as_alone(tmp_path):
     """Without dropout's chance and with one order of training, the second head's company must not matter."""
     features, labels = separable(24)
-    settings = settings_in(tmp_path, tmp_path, epochs=8, batch_size=24)  # one batch: order plays no part
+    settings = TrainingSettings(epochs=8, batch_size=24)  # one batch: order plays no part
     members = [np.arange(24), np.arange(24)]
     alone = new_heads(features[:, :1], members[:1], 2, 0)
     pair = Heads(*(np.concatenate([array, array]) for array in vars(alone).values()))
@@ -89,7 +89,7 @@ def test_a_head_learns_the_same_in_company_as_alone(tmp_path):
 
 def test_the_same_seed_gives_the_same_head_to_the_bit(tmp_path):
     features, labels = separable(20)
-    settings = settings_in(tmp_path, tmp_path)
+    settings = TrainingSettings(epochs=5)
     first, _ = train(features, labels, [np.arange(20)], settings)
     second, _ = train(features, labels, [np.arange(20)], settings)
     assert np.array_equal(first.hidden, second.hidden)
@@ -99,7 +99,7 @@ def test_a_rare_class_weighs_as_much_as_a_common_one(tmp_path):
     """With features that tell nothing, an unbalanced loss would call every image common."""
     features = np.tile(np.random.default_rng(0).normal(size=(1, 1, 512)).astype(np.float32), (40, 1, 1))
     labels = np.eye(2, dtype=np.float32)[(np.arange(40) >= 32).astype(int)]
-    heads, _ = train(features, labels, [np.arange(40)], settings_in(tmp_path, tmp_path, epochs=40))
+    heads, _ = train(features, labels, [np.arange(40)], TrainingSettings(epochs=40))
     assert heads.probabilities(features[:1, 0])[0, 0, 1] == pytest.approx(0.5, abs=0.12)  # the rare class's share: 0.2
 
 
@@ -115,7 +115,7 @@ def test_the_rate_decays_so_that_the_last_epochs_hardly_move(tmp_path, monkeypat
         return rates[-1]
 
     monkeypatch.setattr(module, "_stack", spy)
-    train(features, labels, [np.arange(20)], settings_in(tmp_path, tmp_path, epochs=4, learning_rate=0.01))
+    train(features, labels, [np.arange(20)], TrainingSettings(epochs=4, learning_rate=0.01))
     optimizer = rates[0].optimizer
     assert int(optimizer.iterations) == 4 * 3  # 20 images in batches of 8
     assert float(optimizer.learning_rate) == pytest.approx(0, abs=1e-9)
@@ -124,7 +124,7 @@ def test_the_rate_decays_so_that_the_last_epochs_hardly_move(tmp_path, monkeypat
 def test_a_learning_rate_that_makes_the_loss_no_number_is_named(tmp_path):
     features, labels = separable(20)
     with pytest.raises(InputError, match=r"diverged at --learning-rate 1e\+38; expected a loss: lower the rate"):
-        train(features, labels, [np.arange(20)], settings_in(tmp_path, tmp_path, learning_rate=1e38))
+        train(features, labels, [np.arange(20)], TrainingSettings(epochs=5, learning_rate=1e38))
 
 
 def test_a_keras_head_and_back_is_the_same_head():

@@ -26,6 +26,7 @@ import covid19.model.save
 from covid19.cli.main import main
 from covid19.core.errors import InputError
 from covid19.core.hdf5 import check_index, list_arrays
+from covid19.core.settings import ComputeSettings, DataSettings
 from covid19.evaluate import evaluate_model
 from covid19.features.backbone.weights import get_weights, preprocessing_arrays
 from covid19.inference.predictor import Predictor
@@ -147,7 +148,7 @@ def said_of_the_base(**changes):
     ],
 )
 def test_an_archive_that_was_tampered_with_is_refused(run, tmp_path, changes, message):
-    path = rewrite(run.settings.model, tmp_path / "bad.model", changes)
+    path = rewrite(run.model, tmp_path / "bad.model", changes)
     with pytest.raises(InputError, match=rf"bad\.model' .*{message}.*; expected a file that 'covid19 train' wrote"):
         covid19.load_model(path)
     assert [file.name for file in tmp_path.iterdir()] == ["bad.model"]
@@ -156,7 +157,7 @@ def test_an_archive_that_was_tampered_with_is_refused(run, tmp_path, changes, me
 @pytest.fixture(scope="module")
 def trained_model(run, official, tmp_path_factory):
     """A model on the base of a weights file, and so with preprocessing: the run's head on that."""
-    content = read_model(run.settings.model)
+    content = read_model(run.model)
     weights = get_weights(str(official))
     base = covid19.features.backbone.vgg16.build_base(weights)
     model = covid19.model.save.assemble(base, covid19.model.head.head_model(covid19.model.load.heads_in(content)))
@@ -175,7 +176,7 @@ def test_a_changed_preprocessing_layer_is_refused_and_poisons_no_store(run, trai
 
     path = rewrite(trained_model, tmp_path / "bad.model", {"model.weights.h5": weights_with(change)})
     with pytest.raises(InputError, match="its preprocessing is not the one that belongs to its base"):
-        evaluate_model(path, run.settings.dataset, tmp_path / "e.json", None, "PA", True, tmp_path / "cache", 10**9)
+        evaluate_model(path, tmp_path / "e.json", DataSettings(run.dataset), ComputeSettings(cache_dir=tmp_path / "cache"))
     assert not (tmp_path / "cache").exists()
 
 
@@ -202,7 +203,7 @@ def test_a_models_origin_is_told_by_its_arrays_not_by_its_claim(trained_model, t
     ],
 )
 def test_what_the_training_images_look_like_is_checked_too(run, tmp_path, member, content):
-    path = rewrite(run.settings.model, tmp_path / "bad.model", {f"familiar/{member}.npy": content})
+    path = rewrite(run.model, tmp_path / "bad.model", {f"familiar/{member}.npy": content})
     with pytest.raises(InputError, match=r"bad\.model' is damaged or was tampered with"):
         read_model(path)
 
@@ -224,7 +225,7 @@ def nested(depth):
 
 @pytest.fixture(scope="module")
 def info(run):
-    return read_model(run.settings.model).info
+    return read_model(run.model).info
 
 
 def test_the_information_of_a_run_passes_and_fields_of_others_are_left_out(info):
@@ -294,7 +295,7 @@ def test_information_that_this_program_does_not_write_is_refused(info, key, valu
 
 def test_every_command_refuses_bad_information_in_one_line(run, info, tmp_path, capsys):
     content = json.dumps(info | {"cross_validation": NUMBERS | {"folds": HUGE}}).encode()
-    bad, data = rewrite(run.settings.model, tmp_path / "bad.model", {"covid19.json": content}), run.settings.dataset
+    bad, data = rewrite(run.model, tmp_path / "bad.model", {"covid19.json": content}), run.dataset
     for command in (
         ["predict", "-m", bad, data],
         ["evaluate", "-m", bad, "-d", data, "-r", tmp_path / "e.json", "--no-cache"],
@@ -308,7 +309,7 @@ def test_every_command_refuses_bad_information_in_one_line(run, info, tmp_path, 
 
 def test_code_in_a_file_does_not_run(run, tmp_path):
     evil = keras.Sequential([keras.Input((4,)), keras.layers.Lambda(lambda x: 2 * x)])
-    path = rewrite(run.settings.model, tmp_path / "evil.model", {"config.json": evil.to_json().encode()})
+    path = rewrite(run.model, tmp_path / "evil.model", {"config.json": evil.to_json().encode()})
     loaded, _ = covid19.load_model(path)
     assert [layer.name for layer in loaded.layers][-1] == "probabilities"
     assert not any(isinstance(layer, keras.layers.Lambda) for layer in loaded.layers)
@@ -325,12 +326,12 @@ def test_a_model_of_another_program_is_refused_by_name(tmp_path):
 
 
 def test_a_model_is_read_once_and_from_bytes_as_from_a_path(run, monkeypatch):
-    content = run.settings.model.read_bytes()
+    content = run.model.read_bytes()
     opened = []
-    original = type(run.settings.model).open
-    monkeypatch.setattr(type(run.settings.model), "open", lambda path, *mode: opened.append(path) or original(path, *mode))
-    one, other = Predictor(run.settings.model), Predictor(content, "mine")
-    assert opened == [run.settings.model]
+    original = type(run.model).open
+    monkeypatch.setattr(type(run.model), "open", lambda path, *mode: opened.append(path) or original(path, *mode))
+    one, other = Predictor(run.model), Predictor(content, "mine")
+    assert opened == [run.model]
     pixels = np.random.default_rng(0).integers(0, 256, (2, 224, 224, 3), np.uint8)
     assert one.ask(["a", "b"], pixels)[0] == other.ask(["a", "b"], pixels)[0]
     with pytest.raises(InputError, match="model 'mine' is damaged"):

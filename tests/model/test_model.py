@@ -2,7 +2,6 @@
 
 import json
 import zipfile
-from dataclasses import replace
 
 import h5py
 import helpers.keras_start  # noqa: F401
@@ -14,6 +13,7 @@ from helpers.datasets import read_records
 import covid19
 from covid19.core.errors import InputError
 from covid19.core.executor.local import LocalExecutor
+from covid19.core.settings import TrainingSettings
 from covid19.data.images import read_picture
 from covid19.features.augmentation import augmented_views
 from covid19.features.backbone.vgg16 import build_base
@@ -68,26 +68,26 @@ def test_a_trained_base_holds_vgg16s_own_preprocessing(weights):
 
 
 def test_the_base_is_bit_equal_after_training_and_the_head_is_not(run, weights):
-    model, _ = covid19.load_model(run.settings.model)
+    model, _ = covid19.load_model(run.model)
     trained = [array for layer in model.get_layer("vgg16").layers for array in layer.get_weights()]
     assert len(trained) == 26
     assert all(np.array_equal(now, before) for now, before in zip(trained, weights.arrays, strict=True))
-    kernel = np.random.default_rng((run.settings.seed, 0)).uniform(-((6 / 576) ** 0.5), (6 / 576) ** 0.5, (512, 64))
+    kernel = np.random.default_rng((run.settings.training.seed, 0)).uniform(-((6 / 576) ** 0.5), (6 / 576) ** 0.5, (512, 64))
     moved = np.abs(model.get_layer("hidden").get_weights()[0] - kernel)
     assert 1e-4 < moved.max() < 0.1  # trained, and from where its seed says
 
 
 def test_the_heads_layers_have_their_names_and_only_the_head_is_trainable(run):
-    model, _ = covid19.load_model(run.settings.model)
+    model, _ = covid19.load_model(run.model)
     assert [layer.name for layer in model.layers][-5:] == HEAD
     assert {layer.name for layer in model.layers if layer.trainable_weights} == {"hidden", "probabilities"}
     assert model.get_layer("dropout").rate == 0.5
 
 
 def test_the_assembled_model_gives_what_the_head_gives_on_features(run, base, weights):
-    model, _ = covid19.load_model(run.settings.model)
-    records = read_records(run.settings.dataset)
-    views = augmented_views(records, (), replace(run.settings, augmentations=0))
+    model, _ = covid19.load_model(run.model)
+    records = read_records(run.dataset)
+    views = augmented_views(records, (), TrainingSettings(augmentations=0))
     with FeatureCache(None, 10**9) as store:
         features = Extractor(store, LocalExecutor(), read_picture).extract(views, base, weights.digest).features[:, 0]
     batch, *rest = load_batches(views, read_picture)
@@ -102,7 +102,7 @@ def test_the_assembled_model_gives_what_the_head_gives_on_features(run, base, we
 
 
 def test_the_file_holds_all_that_prediction_needs(run):
-    _, info = covid19.load_model(run.settings.model)
+    _, info = covid19.load_model(run.model)
     assert info["classes"] == ["covid", "normal"]
     assert info["positive"] == "covid"
     assert info["base"] == {"name": "VGG16", "weights": "random", "digest": get_weights("random").digest}
@@ -115,16 +115,16 @@ def test_the_file_holds_all_that_prediction_needs(run):
 
 def test_renamed_to_keras_the_file_opens_in_plain_keras(run, tmp_path):
     renamed = tmp_path / "renamed.keras"
-    renamed.write_bytes(run.settings.model.read_bytes())
+    renamed.write_bytes(run.model.read_bytes())
     plain = keras.models.load_model(renamed, safe_mode=True)
     pixels = np.random.default_rng(0).random((2, 224, 224, 3), np.float32)
-    ours, _ = covid19.load_model(run.settings.model)
+    ours, _ = covid19.load_model(run.model)
     np.testing.assert_allclose(plain.predict_on_batch(pixels), ours.predict_on_batch(pixels), atol=1e-5)
 
 
 @pytest.mark.parametrize("name", ["model.h5", "model.hdf5"])
 def test_hdf5_is_written_when_the_path_says_so_and_read_whatever_the_name(run, base, untrained_head, tmp_path, name):
-    model, info = assemble(base, head_model(untrained_head)), covid19.load_model(run.settings.model).info
+    model, info = assemble(base, head_model(untrained_head)), covid19.load_model(run.model).info
     save_model(tmp_path / name, model, info, KNOWN)
     assert h5py.is_hdf5(tmp_path / name)
     renamed = (tmp_path / name).rename(tmp_path / "renamed.model")
@@ -181,14 +181,14 @@ def _text(source, target):
     ],
 )
 def test_a_file_that_is_no_model_of_this_program_is_refused_by_name(run, tmp_path, spoil, message):
-    spoil(run.settings.model, tmp_path / "bad.model")
+    spoil(run.model, tmp_path / "bad.model")
     with pytest.raises(InputError, match=rf"bad\.model' {message}"):
         covid19.load_model(tmp_path / "bad.model")
 
 
 def test_from_starts_at_the_earlier_heads_weights_and_standardisation(run, weights):
-    heads, info = load_head(run.settings.model, ("covid", "normal"), weights)
-    earlier, _ = covid19.load_model(run.settings.model)
+    heads, info = load_head(run.model, ("covid", "normal"), weights)
+    earlier, _ = covid19.load_model(run.model)
     assert np.array_equal(heads.hidden[0], earlier.get_layer("hidden").get_weights()[0])
     assert np.array_equal(heads.output_bias[0], earlier.get_layer("probabilities").get_weights()[1])
     assert np.array_equal(heads.mean[0], earlier.get_layer("standardisation").get_weights()[0])
@@ -198,11 +198,11 @@ def test_from_starts_at_the_earlier_heads_weights_and_standardisation(run, weigh
 def test_from_names_what_does_not_fit(run, weights):
     other = Weights(weights.arrays, "imagenet", "0123456789abcdef")
     with pytest.raises(InputError, match=r"tells covid, normal apart; expected this data set's classes a, b"):
-        load_head(run.settings.model, ("a", "b"), weights)
+        load_head(run.model, ("a", "b"), weights)
     with pytest.raises(InputError, match=r"weights 'random' \(digest .*expected this run's 'imagenet' \(0123456789ab\)"):
-        load_head(run.settings.model, ("covid", "normal"), other)
+        load_head(run.model, ("covid", "normal"), other)
 
 
 def test_the_information_is_plain_json_inside_the_archive(run):
-    with zipfile.ZipFile(run.settings.model) as archive:
+    with zipfile.ZipFile(run.model) as archive:
         assert json.loads(archive.read("covid19.json"))["program"] == "covid19"

@@ -4,34 +4,41 @@ import html
 import re
 import shutil
 import subprocess
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from threading import Thread
 from xml.etree import ElementTree
 
 import cv2
 import helpers.keras_start  # noqa: F401
+import msgspec
 import numpy as np
 import pytest
 from helpers.images import write_noise
-from helpers.runs import settings_in
+from helpers.runs import settings_in, train
 
-from covid19.report.checklist import model_card
+from covid19.report.checklist import reporting_checklist
+from covid19.report.result import Report
 from covid19.report.summary import verdict
-from covid19.train import train
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
 
 @pytest.fixture(scope="module")
 def text(run):
-    return run.settings.page.read_text(encoding="utf-8")
+    return run.page.read_text(encoding="utf-8")
 
 
-def test_the_verdict_stands_first_then_the_headline_with_its_interval(run, text):
+@pytest.fixture(scope="module")
+def report(run):
+    return msgspec.convert(run.report, Report)
+
+
+def test_the_verdict_stands_first_then_the_headline_with_its_interval(run, report, text):
     body = html.unescape(text[text.index("<body>") :])
     cross = run.report["cross_validation"]
     headline = f"{cross['accuracy']['value']:.3f}</b><small>95 % interval {cross['accuracy']['low']:.3f}"
-    assert body.index(verdict(run.report)) < body.index(run.report["notice"]) < body.index(headline)
+    assert body.index(verdict(report)) < body.index(run.report["notice"]) < body.index(headline)
 
 
 def test_every_part_is_there(text):
@@ -39,7 +46,7 @@ def test_every_part_is_there(text):
     assert [title.split(",")[0] for title in titles] == [
         "Cross-validated", "Does the score need the lungs?", "All numbers",
         "For comparison", "Curves", "Confusion", "Operating points", "Misclassified", "Split",
-        "Data issues", "Model card", "Settings and versions",
+        "Data issues", "Reporting checklist", "Settings and versions",
     ]  # fmt: skip
     assert re.findall(r"<figcaption>(.*?)</figcaption>", text) == [
         "Loss by epoch (nats)", "Accuracy by epoch", "ROC curve", "Precision and recall", "Reliability", "Scores by class",
@@ -57,21 +64,20 @@ def test_it_stands_alone(text):
     assert sum(map(len, clips)) == len(set().union(*clips))
 
 
-def test_names_from_files_are_escaped(run):
-    card = model_card(run.report)
-    assert {item.question for item in card if not item.answer} >= {"Fairness between groups of patients"}
-    assert next(item for item in card if item.question == "Model").answer.startswith("frozen VGG16")
+def test_the_checklist_is_answered_from_the_report_and_leaves_the_rest_to_the_author(report):
+    checklist = reporting_checklist(report)
+    assert {item.question for item in checklist if not item.answer} >= {"Fairness between groups of patients"}
+    assert next(item for item in checklist if item.question == "Model").answer.startswith("frozen VGG16")
 
 
-def test_few_patients_and_no_better_than_guessing_are_said(run):
-    data = {**run.report["dataset"], "patients_by_rule": {"metadata": 9, "none": 3}}
-    report = {**run.report, "cross_validation": None, "audit": None, "dataset": data}
-    said = verdict(report)
-    assert "on 2 held-out images" in said
-    assert "not shown to be better than guessing" in said
-    assert "The patient of 3 of 12 images is not known" in said
-    assert "little can be concluded" in said
-    assert "Whether the score needs the lungs was not tested." in said
+def test_few_patients_and_no_better_than_guessing_are_said(report):
+    data = replace(report.dataset, patients_by_rule={"metadata": 9, "none": 3})
+    words = verdict(replace(report, cross_validation=None, audit=None, dataset=data))
+    assert "on 2 held-out images" in words
+    assert "not shown to be better than guessing" in words
+    assert "The patient of 3 of 12 images is not known" in words
+    assert "little can be concluded" in words
+    assert "Whether the score needs the lungs was not tested." in words
 
 
 def open_in_browser(page, folder, width):
@@ -86,7 +92,7 @@ def open_in_browser(page, folder, width):
 @pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here")
 @pytest.mark.parametrize("width", [390, 1280])
 def test_a_browser_shows_it_without_a_complaint(run, tmp_path, width):
-    picture, log = open_in_browser(run.settings.page, tmp_path, width)
+    picture, log = open_in_browser(run.page, tmp_path, width)
     assert len(np.unique(picture)) > 50
     assert "CONSOLE" not in log
 

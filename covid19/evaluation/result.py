@@ -1,0 +1,227 @@
+"""What evaluation measures, as types: they are computed here, written to JSON reports, and described by a JSON Schema."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+import numpy as np
+from msgspec import Meta
+from numpy.typing import NDArray
+
+Fraction = Annotated[float, Meta(ge=0, le=1)]
+NotNegative = Annotated[float, Meta(ge=0)]
+Count = Annotated[int, Meta(ge=0)]
+Grouping = list[Literal["patient", "duplicates"]]
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A measure in [0, 1] with the ends of its 95 % interval."""
+
+    value: Fraction
+    low: Fraction
+    high: Fraction
+
+
+@dataclass(frozen=True)
+class OptionalMetric:
+    """A measure that is not defined where nothing is predicted to be of the class; None then."""
+
+    value: Fraction | None = None
+    low: Fraction | None = None
+    high: Fraction | None = None
+
+
+@dataclass(frozen=True)
+class ClassMetrics:
+    """One class against all others together."""
+
+    sensitivity: Metric
+    specificity: Metric
+    precision: OptionalMetric
+    f1: Metric
+    roc_auc: Metric
+    average_precision: Metric
+
+
+@dataclass(frozen=True)
+class MacroMetrics:
+    """The means over the classes, each against all others."""
+
+    roc_auc: Metric
+    average_precision: Metric
+    f1: Metric
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluation:
+    """Predictions compared with the truth.
+
+    Attributes:
+        positive: the positive class.
+        threshold: probability from which it is predicted; None predicts the most probable class.
+        confusion_matrix: images by true class (rows) and predicted class (columns).
+        accuracy, sensitivity, specificity, precision: with Wilson intervals; all but the accuracy of the positive class.
+        balanced_accuracy, f1, roc_auc, average_precision, brier, calibration_error: with bootstrap intervals by group; all
+            but the balanced accuracy of the positive class.
+        report: scikit-learn's classification report: precision, recall, f1-score and support by class, and their means.
+        macro, by_class: with more than two classes.
+    """
+
+    positive: str
+    threshold: NotNegative | None
+    confusion_matrix: list[list[Count]]
+    accuracy: Metric
+    sensitivity: Metric
+    specificity: Metric
+    precision: OptionalMetric
+    balanced_accuracy: Metric
+    f1: Metric
+    roc_auc: Metric
+    average_precision: Metric
+    brier: Metric
+    calibration_error: Metric
+    report: dict[str, dict[str, float] | float]
+    macro: MacroMetrics | None = None
+    by_class: dict[str, ClassMetrics] | None = None
+
+
+@dataclass(frozen=True)
+class AccuracyAndAuc:
+    """Accuracy, and ROC AUC of the positive class, without intervals."""
+
+    accuracy: Fraction
+    roc_auc: Fraction
+
+
+@dataclass(frozen=True)
+class MajorityBaseline:
+    """What is reached by always predicting the largest class."""
+
+    accuracy: Metric
+    roc_auc: Fraction = 0.5
+
+
+@dataclass(frozen=True)
+class Baselines:
+    """What is reached without a model, and with a backbone that was never trained (None if the run's own is that)."""
+
+    majority: MajorityBaseline
+    untrained_base: AccuracyAndAuc | None
+
+
+@dataclass(frozen=True)
+class OperatingPoint:
+    """Sensitivity and specificity at the threshold that a rule chooses, measured on the images that it was chosen on."""
+
+    rule: str
+    threshold: NotNegative
+    sensitivity: Metric
+    specificity: Metric
+
+
+@dataclass(frozen=True)
+class PredictiveValues:
+    """Positive and negative predictive value where a given fraction of the patients has the disease.
+
+    Attributes:
+        given: whether the prevalence was asked for; otherwise it is that of the held-out images.
+        prevalence: fraction of the positive class.
+        ppv, npv: None where nothing is predicted so.
+    """
+
+    given: bool
+    prevalence: Fraction
+    ppv: OptionalMetric
+    npv: OptionalMetric
+
+
+@dataclass(frozen=True)
+class ReliabilityBin:
+    """Images whose probability of the positive class lies in one of ten equal bins.
+
+    Attributes:
+        count: images.
+        probability: their mean probability.
+        observed: fraction of them that is positive.
+    """
+
+    count: Count
+    probability: Fraction
+    observed: Metric
+
+
+@dataclass(frozen=True)
+class CalibrationQuality:
+    """How well probabilities agree with the truth; 0 is best.
+
+    Attributes:
+        log_loss: in nats.
+        brier: mean squared error of the positive class's probability.
+        calibration_error: expected calibration error over ten bins.
+    """
+
+    log_loss: NotNegative
+    brier: Fraction
+    calibration_error: Fraction
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """The temperature that the logits are divided by, what it changes, and the reliability diagram after it."""
+
+    temperature: NotNegative
+    before: CalibrationQuality
+    after: CalibrationQuality
+    reliability: list[ReliabilityBin]
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """Probability of each class for one image; the path is relative to the data set's root."""
+
+    path: str
+    probabilities: dict[str, Fraction]
+
+
+@dataclass(frozen=True, kw_only=True)
+class CrossValidation(Evaluation):
+    """The evaluation of out-of-fold probabilities, each the mean over the repeats.
+
+    Attributes:
+        folds, repeats: of the cross-validation.
+        grouped_by: what kept images in one fold; empty if nothing did.
+        each_repeat: of each repeat by itself, before calibration.
+        by_image: what a cross-validation that ignores patients gives, before calibration; None if every image is a patient.
+        operating_points: of the rules for thresholds.
+        predictive_values: at the threshold.
+        calibration: of the out-of-fold probabilities.
+        baselines: by the same folds.
+        predictions: out of fold, calibrated.
+    """
+
+    folds: Count
+    repeats: Count
+    grouped_by: Grouping
+    each_repeat: list[AccuracyAndAuc]
+    by_image: AccuracyAndAuc | None
+    operating_points: list[OperatingPoint]
+    predictive_values: PredictiveValues
+    calibration: Calibration
+    baselines: Baselines
+    predictions: list[Prediction]
+
+
+def list_predictions(names: Sequence[str], classes: Sequence[str], probabilities: NDArray[np.float32]) -> list[Prediction]:
+    """Name the probabilities of images.
+
+    Args:
+        names: of the n images.
+        classes: in the order of the columns.
+        probabilities: (n, classes).
+    """
+    return [
+        Prediction(name, dict(zip(classes, row, strict=True))) for name, row in zip(names, probabilities.tolist(), strict=True)
+    ]

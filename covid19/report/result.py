@@ -1,0 +1,269 @@
+"""The JSON reports as types: `metrics.json` of a training run or audit, and what `covid19 evaluate` writes.
+
+`json_schema.py` makes the JSON Schemas of these types. Paths of images are relative to the data set's root.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from msgspec import Meta, Struct, to_builtins
+
+from covid19.audit.result import AuditResult
+from covid19.core.outputs import json_text
+from covid19.evaluation.result import Count, CrossValidation, Evaluation, Fraction, Grouping, Metric, NotNegative, Prediction
+
+SchemaVersion = Literal[1]
+SCHEMA_VERSION: SchemaVersion = 1  # raised when a field is renamed, removed or changes its meaning
+Difference = Annotated[float, Meta(ge=-1, le=1)]
+
+
+@dataclass(frozen=True)
+class DuplicateCounts:
+    """Images that have an exact, or only a near, duplicate in the data set, and images left out since classes conflict."""
+
+    exact: Count
+    near: Count
+    conflicting: Count
+
+
+@dataclass(frozen=True)
+class MetadataSummary:
+    """The metadata table.
+
+    Attributes:
+        path: of the table.
+        rows: in it.
+        matched: images that a row describes.
+        without_file: rows whose image is not in the data set.
+        conflicts: images whose rows contradict each other.
+    """
+
+    path: str
+    rows: Count
+    matched: Count
+    without_file: Count
+    conflicts: list[str]
+
+
+@dataclass(frozen=True)
+class SkippedFile:
+    """A file that was left out, and why."""
+
+    path: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class DatasetSummary:
+    """The images of a run.
+
+    Attributes:
+        root: the data set's folder as given.
+        classes: in the order of the model's outputs.
+        counts: images by class.
+        images, patients: in all.
+        patients_by_class: patients by class.
+        patients_by_rule: images by what identified the patient: metadata, dicom, name or none.
+        projections: images by projection (DICOM View Position).
+        duplicates: counts of duplicates.
+        metadata: None without a table.
+        skipped: files left out.
+    """
+
+    root: str
+    classes: list[str]
+    counts: dict[str, Count]
+    images: Count
+    patients: Count
+    patients_by_class: dict[str, Count]
+    patients_by_rule: dict[str, Count]
+    projections: dict[str, Count]
+    duplicates: DuplicateCounts
+    metadata: MetadataSummary | None
+    skipped: list[SkippedFile]
+
+
+@dataclass(frozen=True)
+class PatientCounts:
+    """Patients with images in the training part, in the test part, and in both."""
+
+    train: Count
+    test: Count
+    both: Count
+
+
+@dataclass(frozen=True)
+class SplitSummary:
+    """The training and the test part, and what kept images in one part (nothing if `grouped_by` is empty)."""
+
+    test_size: Fraction
+    seed: Count
+    grouped_by: Grouping
+    patients: PatientCounts
+    train: list[str]
+    test: list[str]
+
+
+@dataclass(frozen=True)
+class BaseSummary:
+    """The frozen backbone.
+
+    Attributes:
+        name: of the architecture.
+        weights: where the weights come from.
+        digest: SHA-256 of weights and preprocessing, in hexadecimal.
+        requested: what `--weights` asked for.
+        warning: why the weights are not those, or None.
+    """
+
+    name: str
+    weights: str
+    digest: str
+    requested: str
+    warning: str | None
+
+
+@dataclass(frozen=True)
+class FeaturesSummary:
+    """The features: how many views the backbone was run on, in which precision, and the folder of the cache, if one is used."""
+
+    extracted: Count
+    precision: str
+    store: str | None
+
+
+# A Struct, since a dataclass cannot have a field that JSON knows as `from`.
+class TrainingSummary(Struct, frozen=True, kw_only=True, rename={"start_from": "from"}):
+    """Training of the head.
+
+    Attributes:
+        epochs, batch_size, learning_rate, augmentations, rotation: as `TrainingSettings` has them.
+        start_from: the earlier model whose head the training started from, or None.
+        history: loss (nats) and accuracy by epoch, of the training part and, as val_loss and val_accuracy, of the test part.
+    """
+
+    epochs: Count
+    batch_size: Count
+    learning_rate: NotNegative
+    augmentations: Count
+    rotation: NotNegative
+    start_from: str | None
+    history: dict[str, list[float]]
+
+
+@dataclass(frozen=True)
+class Environment:
+    """Versions of what a run stood on."""
+
+    python: str
+    keras: str
+    backend: str
+    backend_version: str
+    platform: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """`metrics.json`.
+
+    Attributes:
+        schema_version: of this structure.
+        command: the command line as typed; empty if called from Python.
+        version: of covid19.
+        created: date and time, ISO 8601 in UTC.
+        dataset, split, base, features, training: what the run stood on.
+        test: of the model on the test part.
+        cross_validation: None without it.
+        audit: for shortcuts; None without it.
+        timing: seconds by step.
+        environment: versions.
+        notice: what the numbers must not be used for.
+    """
+
+    schema_version: SchemaVersion
+    command: str
+    version: str
+    created: str
+    dataset: DatasetSummary
+    split: SplitSummary
+    base: BaseSummary
+    features: FeaturesSummary
+    training: TrainingSummary
+    test: Evaluation
+    cross_validation: CrossValidation | None
+    audit: AuditResult | None
+    timing: dict[str, NotNegative]
+    environment: Environment
+    notice: str
+
+
+@dataclass(frozen=True)
+class ModelSummary:
+    """The model that is tested: its file, its backbone (name, weights, digest) and the versions that trained it."""
+
+    path: str
+    base: dict[str, str]
+    trained_with: dict[str, str]
+
+
+@dataclass(frozen=True)
+class InternalMetrics:
+    """The model's cross-validated metrics on its own data set, as its file states them."""
+
+    folds: Count
+    repeats: Count
+    grouped_by: Grouping
+    accuracy: Metric
+    sensitivity: Metric
+    specificity: Metric
+    roc_auc: Metric
+
+
+@dataclass(frozen=True)
+class Drop:
+    """Internal less external metrics."""
+
+    accuracy: Difference
+    sensitivity: Difference
+    specificity: Difference
+    roc_auc: Difference
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExternalReport:
+    """What `covid19 evaluate` writes.
+
+    Attributes:
+        schema_version, command, version, created, dataset, audit, notice: as in `Report`.
+        model: that was tested.
+        in_training: images left out because the model was trained on them.
+        test: of the model on the data set.
+        predictions: for each image.
+        internal: None if the model was not cross-validated.
+        drop: None without `internal`.
+    """
+
+    schema_version: SchemaVersion
+    command: str
+    version: str
+    created: str
+    model: ModelSummary
+    dataset: DatasetSummary
+    in_training: Count
+    test: Evaluation
+    predictions: list[Prediction]
+    internal: InternalMetrics | None
+    drop: Drop | None
+    audit: AuditResult | None
+    notice: str
+
+
+def report_text(report: Report | ExternalReport) -> str:
+    """The report as JSON.
+
+    Raises:
+        ValueError: a number is not finite.
+    """
+    return json_text(to_builtins(report), indent=2) + "\n"
