@@ -8,8 +8,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from types import TracebackType
 
-from tqdm import tqdm
-
 MAX_LINES = 20  # of one kind: of a large data set, a line for each file would bury everything else
 
 
@@ -52,6 +50,8 @@ class Progress:
     def __init__(self, name: str, total: int, unit: str, plain: bool = True) -> None:
         self._name, self._total, self._unit, self._plain = name, total, unit, plain
         self._done = 0
+        from tqdm import tqdm  # takes 40 ms, which usage errors and `printable` need not wait for
+
         self._bar = tqdm(total=total, desc=name, unit=f" {unit}", leave=False, disable=None, dynamic_ncols=True)
 
     def advance(self, count: int, text: str = "") -> None:
