@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from covid19.cli.flags_data import add_cluster_flag, add_data_flags, add_fail_flag
-from covid19.cli.values import degrees, folds, rate, share, threshold_rule, whole
+from covid19.cli.values import degrees, folds, fraction, rate, threshold_rule, whole
 from covid19.core.settings import Settings
 
 DATASET_HELP = (
@@ -46,10 +46,10 @@ def add_run_flags(parser: argparse.ArgumentParser) -> None:
     )
     add(
         "--test-size",
-        type=share,
+        type=fraction,
         default=Settings.test_size,
-        metavar="SHARE",
-        help="share of each class held out for the test, between 0 and 1 (default %(default)s)",
+        metavar="FRACTION",
+        help="fraction of each class held out for the test, between 0 and 1 (default %(default)s)",
     )
     add(
         "--seed",
@@ -101,14 +101,14 @@ def add_run_flags(parser: argparse.ArgumentParser) -> None:
         type=threshold_rule,
         default=Settings.threshold,
         metavar="RULE",
-        help="when the positive class is called: argmax (it is the likeliest), youden, or the threshold that reaches a wanted "
-        "sensitivity or specificity out of fold, such as sens=0.95 or spec=0.95 (default %(default)s)",
+        help="when the positive class is predicted: argmax (it is the likeliest), youden, or the threshold that reaches a "
+        "wanted sensitivity or specificity out of fold, such as sens=0.95 or spec=0.95 (default %(default)s)",
     )
     add(
         "--prevalence",
-        type=share,
-        metavar="SHARE",
-        help="share of the positive class among the patients to come, for predictive values (default: the test part's own)",
+        type=fraction,
+        metavar="FRACTION",
+        help="fraction of the positive class among the future patients, for predictive values (default: the test part's own)",
     )
     add(
         "--no-groups",

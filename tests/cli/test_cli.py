@@ -67,8 +67,9 @@ def test_help_names_every_flag_with_its_default(capsys):
     for flag in (
         "-d DIR, --dataset DIR", "-m FILE, --model FILE", "-p FILE, --plot FILE", "-r FILE, --report FILE",
         "--learning-rate RATE", "--learning RATE", "--epochs N", "--epoch N", "--batch-size N", "--batchsize N",
-        "--test-size SHARE", "--seed N", "--augmentations N", "--rotation DEG", "--weights", "--positive CLASS", "--from MODEL",
-        "--folds N", "--repeats N", "--threshold RULE", "--prevalence SHARE", "--metadata FILE", "--projection {PA,any}",
+        "--test-size FRACTION", "--seed N", "--augmentations N", "--rotation DEG", "--weights",
+        "--positive CLASS", "--from MODEL",
+        "--folds N", "--repeats N", "--threshold RULE", "--prevalence FRACTION", "--metadata FILE", "--projection {PA,any}",
         "--no-groups", "--allow-conflicts", "--cache-dir DIR", "--cache-size GB", "--no-cache", "--no-audit",
         "--fail-on {explained,present}",
     ):  # fmt: skip
@@ -109,8 +110,8 @@ def test_the_three_ways_to_call_it_are_one(tmp_path):
         ("-lr 0", "argument -lr/--learning-rate/--learning: received '0', expected a number above 0"),
         ("-lr nan", "received 'nan', expected a number above 0"),
         ("-lr inf", "received 'inf', expected a number above 0"),
-        ("--test-size 1", "argument --test-size: received '1', expected a share between 0 and 1"),
-        ("--test-size 20%", "received '20%', expected a share"),
+        ("--test-size 1", "argument --test-size: received '1', expected a fraction between 0 and 1"),
+        ("--test-size 20%", "received '20%', expected a fraction"),
         ("--seed -1", "argument --seed: received '-1', expected a whole number, 0 to 4294967294"),
         ("--augmentations -1", "argument --augmentations/--views: received '-1', expected a whole number, 0 to 1000"),
         ("--rotation 181", "argument --rotation: received '181', expected degrees from 0 to 180"),
@@ -119,8 +120,8 @@ def test_the_three_ways_to_call_it_are_one(tmp_path):
         ("--folds -1", "argument --folds: received '-1', expected a whole number"),
         ("--repeats 0", "argument --repeats: received '0', expected a whole number, 1 to 1000"),
         ("--threshold half", "argument --threshold: received 'half', expected argmax, youden, sens=0.95 or spec=0.95"),
-        ("--threshold sens=2", "received '2', expected a share between 0 and 1"),
-        ("--prevalence 0", "argument --prevalence: received '0', expected a share between 0 and 1"),
+        ("--threshold sens=2", "received '2', expected a fraction between 0 and 1"),
+        ("--prevalence 0", "argument --prevalence: received '0', expected a fraction between 0 and 1"),
         *(
             (f"{flag} {number}", f"received '{number[:60]}")
             for flag in (

@@ -115,7 +115,7 @@ def test_the_api_is_described_without_anything_from_outside(server):
     document = httpx.get(f"{server.url}/api/openapi.json").json()
     assert document["openapi"].startswith("3.")
     assert set(document["paths"]) == {"/api/predict", "/health"}
-    page = httpx.get(f"{server.url}/api/docs").text
+    page = httpx.get(f"{server.url}/api/docs").text.replace("<wbr>", "")  # where a long name may be broken
     assert set(re.findall(r'(?:src|href)="([^"#]+)"', page)) == {"data:,", "/static/serve.css", "/", "/api/openapi.json"}
     for name, schema in document["components"]["schemas"].items():
         assert f'<h2 id="{name}">' in page

@@ -32,7 +32,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
         type=box,
         default=Settings.lung_box,
         metavar="L,T,R,B",
-        help="left, top, right and bottom of the box that hides the lungs, as shares of the picture "
+        help="left, top, right and bottom of the box that hides the lungs, as fractions of the picture "
         "(default 0.12,0.15,0.88,0.85)",
     )
     add("--lung-masks", type=Path, metavar="DIR", help="masks of the lungs, named as their image and _mask, used as well")
