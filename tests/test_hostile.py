@@ -91,7 +91,7 @@ def test_predict_answers_for_the_good_and_names_the_bad(corpus, run, tmp_path, c
     assert done.returncode == 1
     assert done.stderr == ""
     answers = {answer["file"].removeprefix(f"{root}/covid/"): answer for answer in json.loads(done.stdout)["answers"]}
-    found = {name: answer["problem"] if answer["unusual"] is None else "" for name, answer in answers.items()}
+    found = {name: answer["problem"] if answer["novelty_percentile"] is None else "" for name, answer in answers.items()}
     assert_as_expected({name: reason for name, reason in found.items() if not re.match(r"covid-\d", name)}, expected)
 
 

@@ -1,4 +1,4 @@
-"""The flags of the commands that train, train and audit, and their help texts. Defaults come from the groups of `Settings`."""
+"""The flags that `train` and `audit` share. Defaults come from `Settings`."""
 
 from __future__ import annotations
 
@@ -6,77 +6,15 @@ import argparse
 from pathlib import Path
 
 from covid19.cli.flags_data import add_cluster_flag, add_data_flags, add_fail_flag
-from covid19.cli.values import address, box, degrees, folds, rate, share, threshold_rule, whole
-from covid19.core.settings import AuditSettings, EvaluationSettings, OutputSettings, TrainingSettings
+from covid19.cli.values import degrees, folds, fraction, rate, threshold_rule, whole
+from covid19.core.settings import EvaluationSettings, TrainingSettings
 
-DATASET = "folder with one folder of images for each class, or an address of one that fsspec knows, such as s3://bucket/xrays"
-
-
-def add_train_flags(parser: argparse.ArgumentParser) -> None:
-    """The flags of the train command."""
-    add = parser.add_argument
-    add("-d", "--dataset", type=address, required=True, metavar="DIR", help=DATASET)
-    add(
-        "-m",
-        "--model",
-        type=Path,
-        default=OutputSettings.model,
-        metavar="FILE",
-        help="model to write; HDF5 if it ends in .h5 or .hdf5, else a Keras archive (default %(default)s)",
-    )
-    add(
-        "-p",
-        "--plot",
-        type=Path,
-        default=OutputSettings.plot,
-        metavar="FILE",
-        help="plot of loss and accuracy by epoch to write, PNG (default %(default)s)",
-    )
-    add(
-        "-r",
-        "--report",
-        type=Path,
-        default=OutputSettings.report,
-        metavar="FILE",
-        help="metrics report to write, JSON (default %(default)s)",
-    )
-    _add_run_flags(parser)
-    add(
-        "--no-audit",
-        dest="audit",
-        action="store_const",
-        const="none",
-        default=AuditSettings.level,
-        help="leave out the probes that look for shortcuts",
-    )
+DATASET_HELP = (
+    "folder with one folder of images for each class, or an address of one that fsspec knows, such as s3://bucket/xrays"
+)
 
 
-def add_audit_flags(parser: argparse.ArgumentParser) -> None:
-    """The flags of the audit command: those of a training run, without model and plot."""
-    add = parser.add_argument
-    add("-d", "--dataset", type=address, required=True, metavar="DIR", help=DATASET)
-    add(
-        "-r",
-        "--report",
-        type=Path,
-        default=Path("audit.json"),
-        metavar="FILE",
-        help="report to write, JSON; the page is written beside it (default %(default)s)",
-    )
-    add(
-        "--lung-box",
-        type=box,
-        default=AuditSettings.lung_box,
-        metavar="L,T,R,B",
-        help="left, top, right and bottom of the box that hides the lungs, as shares of the picture "
-        "(default 0.12,0.15,0.88,0.85)",
-    )
-    add("--lung-masks", type=Path, metavar="DIR", help="masks of the lungs, named as their image and _mask, used as well")
-    parser.set_defaults(audit="full", model=None, plot=None)
-    _add_run_flags(parser)
-
-
-def _add_run_flags(parser: argparse.ArgumentParser) -> None:
+def add_run_flags(parser: argparse.ArgumentParser) -> None:
     """The flags that a training run and an audit share."""
     add = parser.add_argument
     add(
@@ -108,10 +46,10 @@ def _add_run_flags(parser: argparse.ArgumentParser) -> None:
     )
     add(
         "--test-size",
-        type=share,
+        type=fraction,
         default=EvaluationSettings.test_size,
-        metavar="SHARE",
-        help="share of each class held out for the test, between 0 and 1 (default %(default)s)",
+        metavar="FRACTION",
+        help="fraction of each class held out for the test, between 0 and 1 (default %(default)s)",
     )
     add(
         "--seed",
@@ -175,14 +113,14 @@ def _add_run_flags(parser: argparse.ArgumentParser) -> None:
         type=threshold_rule,
         default=EvaluationSettings.threshold,
         metavar="RULE",
-        help="when the positive class is called: argmax (it is the likeliest), youden, or the threshold that reaches a wanted "
-        "sensitivity or specificity out of fold, such as sens=0.95 or spec=0.95 (default %(default)s)",
+        help="when the positive class is predicted: argmax (it is the likeliest), youden, or the threshold that reaches a "
+        "wanted sensitivity or specificity out of fold, such as sens=0.95 or spec=0.95 (default %(default)s)",
     )
     add(
         "--prevalence",
-        type=share,
-        metavar="SHARE",
-        help="share of the positive class among the patients to come, for predictive values (default: the test part's own)",
+        type=fraction,
+        metavar="FRACTION",
+        help="fraction of the positive class among the future patients, for predictive values (default: the test part's own)",
     )
     add(
         "--no-groups",
@@ -198,3 +136,4 @@ def _add_run_flags(parser: argparse.ArgumentParser) -> None:
     add_fail_flag(parser)
     add_data_flags(parser)
     add_cluster_flag(parser)
+    parser.set_defaults(command="")  # the line as typed, which `cli.main` fills in

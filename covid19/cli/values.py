@@ -12,11 +12,11 @@ from covid19.core.errors import InputError
 
 MAX_COUNT = 1_000_000  # of what a flag counts, where nothing lower is right
 MAX_FOLDS = 1000
-MAX_SHOWN = 60  # characters of a value in an error
+MAX_QUOTED_CHARACTERS = 60  # of a value in an error
 
 
 def _shortened(text: str) -> str:
-    return text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}..."
+    return text if len(text) <= MAX_QUOTED_CHARACTERS else f"{text[:MAX_QUOTED_CHARACTERS]}..."
 
 
 def whole(low: int, high: int = MAX_COUNT) -> Callable[[str], int]:
@@ -49,21 +49,21 @@ def _real(low: float, high: float, expected: str) -> Callable[[str], float]:
 
 
 rate = _real(0, math.inf, "a number above 0, such as 0.001")
-share = _real(0, 1, "a share between 0 and 1, such as 0.2")
+fraction = _real(0, 1, "a fraction between 0 and 1, such as 0.2")
 degrees = _real(-1e-9, 180.000001, "degrees from 0 to 180, such as 15")
 seconds = _real(0, 1e6, "a number of seconds above 0 and below a million, such as 60")
 _size = _real(0, 1e6, "a size in GB, such as 2")
 
 
 def box(text: str) -> tuple[float, float, float, float]:
-    """Parse left, top, right, bottom as shares of a picture."""
+    """Parse left, top, right, bottom as fractions of a picture."""
     try:
         left, top, right, bottom = (float(part) for part in text.split(","))
     except ValueError:
         left, top, right, bottom = 1.0, 1.0, 0.0, 0.0
     if not (0 <= left < right <= 1 and 0 <= top < bottom <= 1):
         raise argparse.ArgumentTypeError(
-            f"received '{_shortened(text)}', expected left,top,right,bottom as shares of the picture, such as "
+            f"received '{_shortened(text)}', expected left,top,right,bottom as fractions of the picture, such as "
             "0.12,0.15,0.88,0.85: give such a box"
         )
     return left, top, right, bottom
@@ -99,9 +99,9 @@ def folds(text: str) -> int:
 
 
 def threshold_rule(text: str) -> str:
-    """Parse when the positive class is called: argmax, youden, sens=SHARE or spec=SHARE."""
+    """Parse when the positive class is predicted: argmax, youden, sens=FRACTION or spec=FRACTION."""
     side, _, target = text.partition("=")
-    if text in ("argmax", "youden") or (side in ("sens", "spec") and share(target)):
+    if text in ("argmax", "youden") or (side in ("sens", "spec") and fraction(target)):
         return text
     raise argparse.ArgumentTypeError(
         f"received '{_shortened(text)}', expected argmax, youden, sens=0.95 or spec=0.95: give one of these"

@@ -13,7 +13,7 @@ from imutils import paths
 from covid19.core.errors import InputError
 
 LOCAL = ("", "file", "local")  # of addresses that name a path of this machine
-MOST_BYTES = 1 << 29  # of an image file
+MAX_FILE_BYTES = 1 << 29  # of an image file
 
 
 def as_path(text: str) -> Path:
@@ -94,13 +94,13 @@ def on_disk(path: Path) -> Iterator[Path]:
         return
     try:
         with path.open("rb") as file:
-            content = file.read(MOST_BYTES + 1)
+            content = file.read(MAX_FILE_BYTES + 1)
     except OSError:
         raise
     except Exception as error:  # each file system raises errors of its own
         raise OSError(reason(error)) from error
-    if len(content) > MOST_BYTES:
-        raise ValueError(f"the file has more than {MOST_BYTES / 1e6:.0f} MB")
+    if len(content) > MAX_FILE_BYTES:
+        raise ValueError(f"the file has more than {MAX_FILE_BYTES / 1e6:.0f} MB")
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder) / path.name
         copy.write_bytes(content)

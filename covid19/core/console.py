@@ -8,9 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from types import TracebackType
 
-from tqdm import tqdm
-
-MAX_LINES = 20  # of one kind: of a large data set, a line for each file would bury everything else
+MAX_LINES_OF_A_KIND = 20  # of one kind: of a large data set, a line for each file would bury everything else
 
 
 def printable(text: str) -> str:
@@ -29,14 +27,14 @@ def warn(text: str) -> None:
 
 
 def shortened(lines: Sequence[str], more: str = "more") -> list[str]:
-    """The first `MAX_LINES` lines, and one that says how many were left out.
+    """The first `MAX_LINES_OF_A_KIND` lines, and one that says how many were left out.
 
     Args:
         lines: of one kind.
         more: what the last line counts.
     """
-    left_out = len(lines) - MAX_LINES
-    return [*lines[:MAX_LINES], f"... and {left_out} {more}"] if left_out > 0 else list(lines)
+    left_out = len(lines) - MAX_LINES_OF_A_KIND
+    return [*lines[:MAX_LINES_OF_A_KIND], f"... and {left_out} {more}"] if left_out > 0 else list(lines)
 
 
 class Progress:
@@ -52,6 +50,8 @@ class Progress:
     def __init__(self, name: str, total: int, unit: str, plain: bool = True) -> None:
         self._name, self._total, self._unit, self._plain = name, total, unit, plain
         self._done = 0
+        from tqdm import tqdm  # takes 40 ms, which usage errors and `printable` need not wait for
+
         self._bar = tqdm(total=total, desc=name, unit=f" {unit}", leave=False, disable=None, dynamic_ncols=True)
 
     def advance(self, count: int, text: str = "") -> None:

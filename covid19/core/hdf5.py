@@ -20,17 +20,17 @@ import numpy as np
 # usual sizes of nodes, as Keras, h5py and the official weights have it.
 SUPERBLOCK = struct.pack("<8s8BHH4xQ", b"\x89HDF\r\n\x1a\n", 0, 0, 0, 0, 0, 8, 8, 0, 4, 16, 0)
 # Signature and version of what only newer superblocks need: object headers, indexes and heaps of another kind.
-NEWER = (b"OHDR\x02", b"BTHD\x00", b"FRHP\x00", b"FAHD\x00", b"EAHD\x00")
+NEWER_SIGNATURES = (b"OHDR\x02", b"BTHD\x00", b"FRHP\x00", b"FAHD\x00", b"EAHD\x00")
 NODE_KINDS = (0, 1)  # of groups, of chunks
 NODE_ENTRIES = 64  # at most
-NOWHERE = 2**64 - 1  # address of a neighbour that is not there
+UNDEFINED_ADDRESS = 2**64 - 1  # address of a neighbour that is not there
 NO_FREE_BLOCK = 1  # offset that ends a heap's list of free blocks
 MAX_INDEXES = 10_000  # nodes and heaps in a file
 
 MAX_DEPTH = 12  # groups inside groups; Keras nests five
 MAX_OBJECTS = 1000  # groups and arrays; VGG16 with its top has about 60
 MAX_CHUNKS = 64  # of one array, as many as one node of the index holds
-MAX_PATH = 1000  # characters
+MAX_PATH_CHARACTERS = 1000
 DEFLATE, SHUFFLE = 1, 2  # registered numbers of the filters that Keras and h5repack use
 
 
@@ -45,12 +45,12 @@ def check_index(content: bytes | mmap.mmap) -> None:
     """
     if content[:20] != SUPERBLOCK[:20] or content[24:32] != SUPERBLOCK[24:]:  # between them are flags that nobody reads
         raise ValueError("it is no HDF5 file of the version that Keras writes")
-    for signature in NEWER:
+    for signature in NEWER_SIGNATURES:
         if content.find(signature) >= 0:
             raise ValueError(f"it holds '{signature[:4].decode()}', which Keras does not write")
     for at in _find(content, b"TREE"):
         kind, level, used, left, right = struct.unpack_from("<BBHQQ", content, at + 4)
-        if kind in NODE_KINDS and used <= NODE_ENTRIES and (level or (left, right) != (NOWHERE, NOWHERE)):
+        if kind in NODE_KINDS and used <= NODE_ENTRIES and (level or (left, right) != (UNDEFINED_ADDRESS, UNDEFINED_ADDRESS)):
             raise ValueError("it has an index of more than one node")
     blocks = len(content) // 16  # none is smaller
     for at in _find(content, b"HEAP\x00"):
@@ -99,7 +99,7 @@ def list_arrays(file: h5py.File, max_bytes: int) -> dict[str, h5py.Dataset]:
             raise ValueError(f"it has more than {MAX_OBJECTS} objects")
         for name in group:
             inner = f"{path}/{name}".lstrip("/")
-            if inner.count("/") >= MAX_DEPTH or len(inner) > MAX_PATH:
+            if inner.count("/") >= MAX_DEPTH or len(inner) > MAX_PATH_CHARACTERS:
                 raise ValueError(f"its groups are nested more than {MAX_DEPTH} deep, or have names that are too long")
             if not isinstance(group.get(name, getlink=True), h5py.HardLink):
                 raise ValueError(f"'{inner}' is a link to elsewhere")

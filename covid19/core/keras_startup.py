@@ -13,8 +13,8 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-# What TensorFlow says at every start on a machine without a GPU: information, warnings, and one 'error' (no CUDA driver).
-CHATTER = re.compile(
+# What TensorFlow logs at every start on a machine without a GPU: information, warnings, and one 'error' (no CUDA driver).
+STARTUP_LOG_LINES = re.compile(
     r"^(WARNING: All log messages before absl|[IW]\d{4} |[EF]\d{4} .*(cuInit|cuda_platform|Unable to register)"
     r"|\d{4}-\d\d-\d\d [\d:.]+: [IW] |To enable the following instructions)"
 )
@@ -72,5 +72,5 @@ def without_chatter() -> Iterator[None]:
             os.close(saved)
             held.seek(0)
             for line in held.read().decode(errors="replace").splitlines():
-                if not CHATTER.match(line):
+                if not STARTUP_LOG_LINES.match(line):
                     print(line, file=sys.stderr)

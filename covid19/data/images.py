@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from covid19.core.addresses import MOST_BYTES, on_disk
+from covid19.core.addresses import MAX_FILE_BYTES, on_disk
 from covid19.core.executor.processes import RunTask, run_here
 from covid19.data.dicom import is_dicom, read_dicom
 
@@ -97,8 +97,8 @@ def check_regular(path: Path) -> int:
         raise ValueError("it is no regular file")
     if not status.st_size:
         raise ValueError("the file is empty")
-    if status.st_size > MOST_BYTES:
-        raise ValueError(f"the file has {status.st_size / 1e6:.0f} MB, expected {MOST_BYTES / 1e6:.0f} at most")
+    if status.st_size > MAX_FILE_BYTES:
+        raise ValueError(f"the file has {status.st_size / 1e6:.0f} MB, expected {MAX_FILE_BYTES / 1e6:.0f} at most")
     return status.st_size
 
 

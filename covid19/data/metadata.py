@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import TextIO
 
-from covid19.core.addresses import MOST_BYTES, check_reachable, on_disk
+from covid19.core.addresses import MAX_FILE_BYTES, check_reachable, on_disk
 from covid19.core.errors import InputError
 
 NO_FINDING = {"", "todo", "unknown"}  # a label that says nothing
@@ -126,8 +126,8 @@ def _lines(file: TextIO) -> Iterator[str]:
         read += len(line)
         if len(line) == MAX_FIELD:
             raise csv.Error(f"a line has more than {MAX_FIELD} characters")
-        if read > MOST_BYTES:
-            raise csv.Error(f"it has more than {MOST_BYTES / 1e6:.0f} million characters")
+        if read > MAX_FILE_BYTES:
+            raise csv.Error(f"it has more than {MAX_FILE_BYTES / 1e6:.0f} million characters")
         yield line.replace("\0", "")
 
 

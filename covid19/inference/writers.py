@@ -5,7 +5,8 @@ from __future__ import annotations
 import csv
 import sys
 from collections.abc import Sequence
-from typing import Any, NamedTuple, Protocol, TextIO
+from dataclasses import asdict, dataclass
+from typing import Any, Protocol, TextIO
 
 from covid19.core.console import printable, say
 from covid19.core.outputs import json_text
@@ -15,21 +16,22 @@ from covid19.model.novelty import UNLIKE
 FORMULA_SIGNS = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 
 
-class Answer(NamedTuple):
-    """What is said of one image.
+@dataclass(frozen=True)
+class Answer:
+    """The answer for one image.
 
     Attributes:
         file: as given.
-        label: the class called; '' for a file that cannot be read or is not like the training images.
+        label: the predicted class; '' for a file that cannot be read or is not like the training images.
         probabilities: calibrated, by class; empty for a file that cannot be read.
-        unusual: percentile of its distance to the training images, 0 to 100; None for a file that cannot be read.
+        novelty_percentile: percentile of its distance to the training images, 0 to 100; None for a file that cannot be read.
         problem: why there is no label, or ''.
     """
 
     file: str
     label: str
     probabilities: dict[str, float]
-    unusual: float | None
+    novelty_percentile: float | None
     problem: str
 
 
@@ -68,20 +70,20 @@ class TextWriter:
     def begin(self) -> None:
         """Write what stands above."""
         say(describe_model(self._about))
-        say(f"\n{'file':<{self._width}}  {'label':<{self._label}}  {'  '.join(self._classes)}  unusual")
+        say(f"\n{'file':<{self._width}}  {'label':<{self._label}}  {'  '.join(self._classes)}  novelty")
 
     def answer(self, answer: Answer) -> None:
         """Print one line."""
         line = f"{printable(answer.file):<{self._width}}  {answer.label or '-':<{self._label}}"
         for name in self._classes:
-            said = f"{answer.probabilities[name]:.3f}" if answer.probabilities else "-"
-            line += f"  {said:>{len(name)}}"
-        unusual = "-" if answer.unusual is None else f"{answer.unusual:.1f}"
-        say(f"{line}  {unusual:>7}  {answer.problem}".rstrip())
+            probability = f"{answer.probabilities[name]:.3f}" if answer.probabilities else "-"
+            line += f"  {probability:>{len(name)}}"
+        percentile = "-" if answer.novelty_percentile is None else f"{answer.novelty_percentile:.1f}"
+        say(f"{line}  {percentile:>7}  {answer.problem}".rstrip())
 
     def end(self) -> None:
         """Write what stands below."""
-        say(f"\nUnusual: percentile of the distance to the training images; beyond {UNLIKE:g} no label is given.")
+        say(f"\nNovelty: percentile of the distance to the training images; beyond {UNLIKE:g} no label is given.")
         say(str(self._about["notice"]))
 
 
@@ -97,7 +99,7 @@ class JsonWriter:
 
     def answer(self, answer: Answer) -> None:
         """Print one object of the list."""
-        sys.stdout.write(("\n" if self._first else ",\n") + json_text(answer._asdict()))
+        sys.stdout.write(("\n" if self._first else ",\n") + json_text(asdict(answer)))
         sys.stdout.flush()
         self._first = False
 
@@ -124,13 +126,13 @@ class CsvWriter:
     def begin(self) -> None:
         """Write what stands above."""
         probabilities = [f"probability_{name}" for name in self._classes]
-        self._write("file", "label", *probabilities, "unusual", "problem", "model", "notice")
+        self._write("file", "label", *probabilities, "novelty_percentile", "problem", "model", "notice")
 
     def answer(self, answer: Answer) -> None:
         """Print one row."""
-        said = [answer.probabilities.get(name, "") for name in self._classes]
-        unusual = "" if answer.unusual is None else answer.unusual
-        self._write(answer.file, answer.label, *said, unusual, answer.problem, self._about, self._notice)
+        probabilities = [answer.probabilities.get(name, "") for name in self._classes]
+        percentile = "" if answer.novelty_percentile is None else answer.novelty_percentile
+        self._write(answer.file, answer.label, *probabilities, percentile, answer.problem, self._about, self._notice)
         self._output.flush()
 
     def end(self) -> None:
@@ -160,6 +162,6 @@ def describe_model(about: dict[str, Any]) -> str:
     return f"Model: base with weights '{about['base']}', {measured}. {words}"
 
 
-def _with_interval(share: dict[str, float | None]) -> str:
-    value, low, high = ("undefined" if share[key] is None else f"{share[key]:.2f}" for key in ("value", "low", "high"))
+def _with_interval(metric: dict[str, float | None]) -> str:
+    value, low, high = ("undefined" if metric[key] is None else f"{metric[key]:.2f}" for key in ("value", "low", "high"))
     return f"{value} ({low} to {high})"

@@ -70,7 +70,7 @@ def test_a_copy_on_disk_goes_and_a_file_on_disk_stays(phantoms, archive):
 
 
 def test_a_file_behind_an_address_that_is_too_large_is_refused_before_it_is_written(archive, monkeypatch):
-    monkeypatch.setattr(addresses, "MOST_BYTES", 100)
+    monkeypatch.setattr(addresses, "MAX_FILE_BYTES", 100)
     file = sorted(list_files(as_path(archive)))[0]
     with pytest.raises(ValueError, match="the file has more than"), on_disk(file):
         pass

@@ -199,7 +199,7 @@ def test_a_file_that_grows_or_changes_its_kind_while_it_is_copied_is_refused(tmp
     monkeypatch.setattr(
         "covid19.data.build.prepare._is_inside", lambda path, collection: True
     )  # as if it had changed just afterwards
-    monkeypatch.setattr("covid19.data.build.prepare.MOST_BYTES", 100)
+    monkeypatch.setattr("covid19.data.build.prepare.MAX_FILE_BYTES", 100)
     assert main(["prepare", str(tmp_path / "out"), "--collection", str(collection)]) == 2
     assert "grows while it is copied" in capsys.readouterr().err
     (collection / "images/a.png").unlink()

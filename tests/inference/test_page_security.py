@@ -289,7 +289,7 @@ def test_of_a_name_only_the_last_part_is_kept(stub, name):
     escaped = name.replace("\\", "\\\\")
     answer = httpx.post(f"{stub.url}/api/predict", content=multipart((escaped, b"")), headers=KIND)
     assert answer.json()["answers"][0] == {
-        "file": "x.png", "label": "", "probabilities": {}, "unusual": None, "problem": "the file is empty",
+        "file": "x.png", "label": "", "probabilities": {}, "novelty_percentile": None, "problem": "the file is empty",
     }  # fmt: skip
 
 

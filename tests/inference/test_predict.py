@@ -21,7 +21,8 @@ from helpers.paths import PROJECT
 import covid19
 from covid19.cli.main import main
 from covid19.data.images import read_picture
-from covid19.inference.predictor import Predictor, overlay, overlay_names
+from covid19.inference.heatmaps import overlay, overlay_names
+from covid19.inference.predictor import Predictor
 from covid19.inference.writers import Answer, CsvWriter, JsonWriter
 from covid19.model.head import Heads
 from covid19.model.novelty import NoveltyDetector
@@ -114,7 +115,7 @@ def test_a_model_that_gives_no_number_gives_no_label_but_an_error_for_that_file(
     assert ask(run, run.dataset / "covid", "--json", "--heatmaps", run.model.parent / "heat") == 1
     answers = json.loads(capsys.readouterr().out, parse_constant=pytest.fail)["answers"]
     assert [answer["problem"] for answer in answers] == ["", "the model gave no number", "", "", "", ""]
-    assert (answers[1]["label"], answers[1]["probabilities"], answers[1]["unusual"]) == ("", {}, None)
+    assert (answers[1]["label"], answers[1]["probabilities"], answers[1]["novelty_percentile"]) == ("", {}, None)
     assert ask(run, run.dataset / "covid", "--csv") == 1
     assert "nan" not in capsys.readouterr().out.lower()
 
@@ -126,7 +127,7 @@ def test_features_that_are_no_numbers_are_no_answer(run, monkeypatch, value):
     maps[1, 0, 0, 0] = value
     monkeypatch.setattr(predictor._base, "predict_on_batch", lambda pixels: maps)
     (first, second), heat = predictor.ask(["a", "b"], np.zeros((2, 224, 224, 3), np.uint8))
-    assert (first.unusual is None, second.problem) == (False, "the model gave no number")
+    assert (first.novelty_percentile is None, second.problem) == (False, "the model gave no number")
     assert np.isfinite(heat).all()
 
 
@@ -231,10 +232,10 @@ def test_csv_of_odd_names_is_no_formula_and_no_order_to_a_terminal():
     text = output.getvalue()
     assert text.replace("\n", "").isprintable()
     rows = list(csv.DictReader(io.StringIO(text)))
-    assert not [cell for row in rows for name, cell in row.items() if name != "unusual" and cell[0] in "=+-@\t\r"]
+    assert not [cell for row in rows for name, cell in row.items() if name != "novelty_percentile" and cell[0] in "=+-@\t\r"]
     assert rows[0]["file"] == "'=1+1.png"
     assert [row["file"] for row in rows[-3:]] == ["Zo\\udceb.png", r"\x1b[31m\x9b\x7f\n\u202e.png", "'.png"]
-    assert {row["unusual"] for row in rows} == {"-0.5"}
+    assert {row["novelty_percentile"] for row in rows} == {"-0.5"}
 
 
 def test_an_overlay_changes_only_where_the_model_looks():

@@ -26,7 +26,7 @@ def open_executor(cluster: str | None, run: RunTask, file_timeout_s: float, quie
     if cluster is None:
         yield LocalExecutor(run)
         return
-    from covid19.core.executor.ray_cluster import open_cluster  # Ray is an extra, and takes a second to import
+    from covid19.core.executor.ray_cluster import open_cluster  # needs Ray, see `ray_stream`
 
     with open_cluster(cluster, file_timeout_s, quiet) as executor:
         yield executor

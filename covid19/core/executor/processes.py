@@ -114,7 +114,7 @@ def start_context(preload: Sequence[str]) -> Any:
     """
     if "forkserver" not in multiprocessing.get_all_start_methods():
         return multiprocessing.get_context("spawn")
-    from multiprocessing import forkserver
+    from multiprocessing import forkserver  # does not exist on every platform
 
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(list(preload))
@@ -178,7 +178,7 @@ def _set_up() -> None:
 def limit_memory() -> None:
     """Let this process take `MEMORY_BYTES` more than it has now; only Linux says how much that is."""
     try:
-        import resource
+        import resource  # does not exist on Windows
 
         now = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0]) * resource.getpagesize()
         resource.setrlimit(resource.RLIMIT_AS, (now + MEMORY_BYTES, now + MEMORY_BYTES))

@@ -1,6 +1,7 @@
 """A Ray cluster as an `Executor`: tasks run on its nodes, and their results come back.
 
 `ray_stream.py` hands out what is to be done, `ray_actors.py` does it there. Nothing else knows of Ray.
+`ray_stream.py` states why Ray is imported inside functions.
 """
 
 from __future__ import annotations
@@ -23,11 +24,12 @@ from covid19.core.errors import InputError
 from covid19.core.executor.executor import Failed, Item, Result_co, Task
 from covid19.core.executor.ray_stream import Pool, stream
 
-PATIENCE = 5.0  # seconds until a cluster that does not answer is given up, or cores that are not free are spoken of
-PATIENCE_STEPS = 10
-ATTEMPTS = 3  # to join a cluster as a client, 30 s each
-MOST_CORES = 8  # of an actor without GPU: on more, one forward is not proportionally faster
-WORTH = 0.9  # of all cores that must be used for an actor to get more of them
+CONNECT_TIMEOUT_S = 5.0
+MAX_WAIT_FOR_CORES_S = 5.0  # before the user is told that other work uses them
+POLLS_FOR_CORES = 10
+MAX_JOIN_ATTEMPTS = 3  # as a client, 30 s each
+MAX_CORES_PER_ACTOR = 8  # of an actor without GPU: on more, one forward is not proportionally faster
+MIN_CORE_UTILISATION = 0.9  # fraction of all cores that larger actors must still use
 
 
 @contextmanager
@@ -63,21 +65,21 @@ def open_cluster(address: str, file_timeout_s: float, quiet: bool = False) -> It
         if not quiet:
             size = f"{len(nodes)} node{'s' * (len(nodes) != 1)}, {cores:.0f} cores, {pool.gpus * pool.actors} GPUs"
             say(f"Ray cluster {where}: {size}; {pool.actors} hold the base")
-            _say_if_busy(cores)
+            _warn_if_busy(cores)
         yield RayExecutor(pool, int(cores), file_timeout_s)
     finally:
         ray.shutdown()
 
 
-def _say_if_busy(cores: float) -> None:
+def _warn_if_busy(cores: float) -> None:
     """Tell a run that waits for others from one that hangs; one that has just ended takes a moment to give its cores back."""
     import ray
 
-    for _ in range(PATIENCE_STEPS):
+    for _ in range(POLLS_FOR_CORES):
         free = ray.available_resources().get("CPU", 0)  # type: ignore[no-untyped-call]
         if free >= cores:
             return
-        time.sleep(PATIENCE / PATIENCE_STEPS)
+        time.sleep(MAX_WAIT_FOR_CORES_S / POLLS_FOR_CORES)
     warn(f"{cores - free:.0f} of the cluster's {cores:.0f} cores are busy with other work: this run waits for them")
 
 
@@ -85,7 +87,7 @@ def _check_listening(address: str) -> None:
     """Make sure that something listens: Ray itself would try for half a minute."""
     try:
         parts = urlsplit(address)
-        with socket.create_connection((parts.hostname or "", parts.port or 10001), PATIENCE):
+        with socket.create_connection((parts.hostname or "", parts.port or 10001), CONNECT_TIMEOUT_S):
             pass
     except (OSError, ValueError) as error:
         raise InputError(
@@ -95,7 +97,7 @@ def _check_listening(address: str) -> None:
 
 
 def _connect(address: str) -> str:
-    """Connect to a cluster and say in words which it is."""
+    """Connect to a cluster and return the words that tell the user which it is."""
     import ray
 
     quiet: dict[str, Any] = {"logging_level": logging.ERROR, "log_to_driver": False}
@@ -121,7 +123,7 @@ def _join(address: str, options: dict[str, Any]) -> None:
     """Join a cluster; again if its head aborts: the server that it forks for a client sometimes hangs in gRPC at the fork."""
     import ray
 
-    for left in reversed(range(ATTEMPTS)):
+    for left in reversed(range(MAX_JOIN_ATTEMPTS)):
         try:
             ray.init(address=address, **options)
             return
@@ -146,10 +148,13 @@ def plan(nodes: Sequence[dict[str, float]]) -> Pool:
     counts = [int(node.get("CPU", 0)) for node in nodes if node.get("CPU", 0) >= 1]
     if not counts:
         raise InputError("the Ray cluster has neither cores nor GPUs to offer; expected a node with either: add one")
-    used = {share: sum(count // share for count in counts) for share in {min(count, MOST_CORES) for count in counts}}
-    enough = [share for share, actors in used.items() if share * actors >= WORTH * sum(counts)]
-    share = max(enough or used)
-    return Pool(used[share], share, 0)
+    actors_by_size = {
+        cores_per_actor: sum(count // cores_per_actor for count in counts)
+        for cores_per_actor in {min(count, MAX_CORES_PER_ACTOR) for count in counts}
+    }
+    efficient = [cores for cores, actors in actors_by_size.items() if cores * actors >= MIN_CORE_UTILISATION * sum(counts)]
+    cores_per_actor = max(efficient or actors_by_size)
+    return Pool(actors_by_size[cores_per_actor], cores_per_actor, 0)
 
 
 class RayExecutor:

@@ -21,7 +21,7 @@ from typing import NamedTuple
 import numpy as np
 
 from covid19 import NOTICE
-from covid19.core.addresses import MOST_BYTES
+from covid19.core.addresses import MAX_FILE_BYTES
 from covid19.core.console import say
 from covid19.core.errors import InputError
 from covid19.data.dataset import EXTENSIONS, is_image
@@ -183,7 +183,7 @@ def _images_below(folder: Path, collection: Path) -> list[Path]:
                 files.append(path)
             refused += not inside and path.name.lower().endswith(EXTENSIONS)
     if refused:
-        say(f"{folder}: {refused} left out: expected regular files in the collection, of {MOST_BYTES / 1e6:.0f} MB at most")
+        say(f"{folder}: {refused} left out: expected regular files in the collection, of {MAX_FILE_BYTES / 1e6:.0f} MB at most")
     return sorted(files)
 
 
@@ -194,7 +194,7 @@ def _is_inside(path: Path, collection: Path) -> bool:
         status = target.stat()
     except (OSError, RuntimeError):  # gone, or a link that leads nowhere or in a circle
         return False
-    return target.is_relative_to(root) and stat.S_ISREG(status.st_mode) and status.st_size <= MOST_BYTES
+    return target.is_relative_to(root) and stat.S_ISREG(status.st_mode) and status.st_size <= MAX_FILE_BYTES
 
 
 def _copy(source: Path, target: Path) -> None:
@@ -208,12 +208,12 @@ def _copy(source: Path, target: Path) -> None:
     with open(handle, "rb") as file, target.open("wb") as copy:  # noqa: PTH123  # of an open handle
         if not stat.S_ISREG(os.fstat(handle).st_mode):
             raise OSError(f"'{source}' is no regular file any more")
-        left = MOST_BYTES
+        left = MAX_FILE_BYTES
         while block := file.read(1 << 20):
             left -= len(block)
             if left < 0:
                 raise InputError(
-                    f"'{source}' grows while it is copied, beyond {MOST_BYTES / 1e6:.0f} MB; expected a file that nobody "
+                    f"'{source}' grows while it is copied, beyond {MAX_FILE_BYTES / 1e6:.0f} MB; expected a file that nobody "
                     "writes: wait until the collection is complete"
                 )
             copy.write(block)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import base64
 import io
-import json
 from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, TypeVar
 
@@ -20,6 +20,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from covid19 import NOTICE
+from covid19.core.outputs import json_text
 from covid19.data.decoding import DecodingPool
 from covid19.data.images import Pixels, why_unreadable
 from covid19.inference.server.guard import PAGE_TOKEN_HEADER, Access, Guard
@@ -109,14 +110,14 @@ class Predict:
 
     async def _lines(self, files: Sequence[UploadedFile], pictures: bool, table: bool) -> AsyncIterator[str]:
         """One JSON object, a line for each answer."""
-        yield _as_json({"model": self._about})[:-1] + ', "answers": ['
+        yield json_text({"model": self._about})[:-1] + ', "answers": ['
         answers = []
         for number, file in enumerate(files):
             answer, preview, heat = await self._answer(file)
             answers.append(answer)
             shown = {"picture": _data_url(preview, "image/jpeg"), "heat": _data_url(heat, "image/png")} if pictures else {}
-            yield (",\n" if number else "\n") + _as_json(answer._asdict() | shown)
-        yield "\n]" + (f', "csv": {_as_json(self._as_table(answers))}' if table else "") + "}\n"
+            yield (",\n" if number else "\n") + json_text(asdict(answer) | shown)
+        yield "\n]" + (f', "csv": {json_text(self._as_table(answers))}' if table else "") + "}\n"
 
     async def _answer(self, file: UploadedFile) -> tuple[Answer, bytes, bytes]:
         """The answer for a file, its picture and its heat map."""
@@ -127,7 +128,7 @@ class Predict:
             answer, heat = await _in_thread(self._asking, lambda: self._model.ask(upload.pixels))
         except (OSError, ValueError) as error:
             return unanswered(file.name, why_unreadable(error)), b"", b""
-        return answer._replace(file=file.name), upload.preview, heat
+        return replace(answer, file=file.name), upload.preview, heat
 
     def _as_table(self, answers: Sequence[Answer]) -> str:
         """The answers as `covid19 predict --csv` prints them."""
@@ -224,11 +225,6 @@ def _is_wanted(request: Request, name: str) -> bool:
 
 async def _in_thread(pool: ThreadPoolExecutor, work: Callable[[], T]) -> T:
     return await asyncio.get_running_loop().run_in_executor(pool, work)
-
-
-def _as_json(value: object) -> str:
-    """JSON, which has no word for a number that is not finite."""
-    return json.dumps(value, ensure_ascii=False, allow_nan=False)
 
 
 def _data_url(content: bytes, kind: str) -> str:

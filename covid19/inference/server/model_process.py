@@ -133,7 +133,7 @@ def _answer_pictures(pipe: Connection, model: bytes, name: str) -> None:
     threading.Thread(target=_end_with_parent, daemon=True).start()
     from covid19.core.keras_startup import import_keras
 
-    import_keras()
+    import_keras()  # in this process only; what is imported below needs Keras
     from covid19.inference.predictor import Predictor
     from covid19.inference.server.uploads import answer_picture, warm_up
 

@@ -9,7 +9,7 @@ from covid19.inference.server.multipart import MAX_FILE_BYTES, MAX_FILES, MAX_RE
 
 ANSWER = {
     "type": "object",
-    "required": ["file", "label", "probabilities", "unusual", "problem"],
+    "required": ["file", "label", "probabilities", "novelty_percentile", "problem"],
     "properties": {
         "file": {"type": "string", "description": "The file's name, without any folder."},
         "label": {
@@ -21,7 +21,7 @@ ANSWER = {
             "additionalProperties": {"type": "number", "minimum": 0, "maximum": 1},
             "description": "The calibrated probability of each class. Empty for a file that cannot be read.",
         },
-        "unusual": {
+        "novelty_percentile": {
             "type": ["number", "null"],
             "description": "Percentile of the distance to the training images, 0 to 100. Null for a file that cannot be read.",
         },

@@ -5,19 +5,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from covid19.data.images import SIDE, Pixels, as_picture, decode_bytes
+from covid19.inference.heatmaps import encode_image, transparent_heat_map
 
 if TYPE_CHECKING:  # the page's own process does without Keras
     from covid19.inference.predictor import Predictor
     from covid19.inference.writers import Answer
 
-PREVIEW_SIDE = 800  # pixels of the longer side
+PREVIEW_SIDE_PX = 800  # the longer side
 
 
 class Upload(NamedTuple):
@@ -56,23 +56,12 @@ def answer_picture(predictor: Predictor, pixels: Pixels) -> tuple[Answer, bytes]
         The answer, without a file's name, and the heat map as PNG with transparency, empty where no label is given.
     """
     (answer,), heat = predictor.ask([""], pixels[None])
-    return answer, _heat(heat[0]) if answer.label else b""
+    return answer, encode_image(transparent_heat_map(heat[0]), ".png") if answer.label else b""
 
 
 def _preview(image: Pixels, negative: bool) -> bytes:
     height, width = image.shape[:2]
-    scale = min(1.0, PREVIEW_SIDE / max(height, width))
+    scale = min(1.0, PREVIEW_SIDE_PX / max(height, width))
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
-    shown = cv2.resize(image, size, interpolation=cv2.INTER_AREA)[..., ::-1]
-    return _encoded(".jpg", 255 - shown if negative else shown)
-
-
-def _heat(heat: NDArray[np.float32]) -> bytes:
-    """A heat map (7, 7) as colours that are the less transparent, the more a cell speaks for the class."""
-    strength = cv2.resize(heat / max(float(heat.max()), 1e-9), (SIDE, SIDE), interpolation=cv2.INTER_CUBIC).clip(0, 1)
-    levels = np.asarray(255 * strength, np.uint8)
-    return _encoded(".png", np.dstack([cv2.applyColorMap(levels, cv2.COLORMAP_INFERNO), levels]))
-
-
-def _encoded(ending: str, pixels: NDArray[Any]) -> bytes:
-    return bytes(cv2.imencode(ending, np.ascontiguousarray(pixels))[1])
+    shown = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
+    return encode_image(255 - shown if negative else shown, ".jpg")

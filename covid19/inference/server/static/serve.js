@@ -41,7 +41,7 @@ function showProblem(text) {
 
 /** Why there is no label, as a sentence. */
 function problemOf(answer) {
-  if (answer.unusual === null) return `Cannot be read: ${answer.problem}`;
+  if (answer.novelty_percentile === null) return `Cannot be read: ${answer.problem}`;
   return `${answer.problem.charAt(0).toUpperCase()}${answer.problem.slice(1)}: no label is given.`;
 }
 
@@ -75,9 +75,9 @@ function cardOf(answer) {
     answer.label ? make("p", "label", answer.label) : make("p", "flag", problemOf(answer), { role: "alert" }),
     barsOf(answer),
   ]);
-  if (answer.unusual !== null) {
+  if (answer.novelty_percentile !== null) {
     const below = answer.label ? `, below the ${model.unlike} from which no label is given` : "";
-    words.append(make("p", "unusual", `Unusual: percentile ${answer.unusual.toFixed(1)} of the distance to the training images${below}.`));
+    words.append(make("p", "novelty", `Novelty: percentile ${answer.novelty_percentile.toFixed(1)} of the distance to the training images${below}.`));
   }
   if (!answer.picture) return make("div", "card", words);
   const picture = pictureOf(answer, "picture");
@@ -91,7 +91,7 @@ function rowOf(answer) {
     cell("file", "file", answer.file),
     cell("label", "", make("b", "", answer.label || "none")),
     ...model.classes.map((name) => cell(name, "n", name in answer.probabilities ? answer.probabilities[name].toFixed(3) : "")),
-    cell("unusual", "n", answer.unusual === null ? "" : answer.unusual.toFixed(1)),
+    cell("novelty", "n", answer.novelty_percentile === null ? "" : answer.novelty_percentile.toFixed(1)),
     cell("", "problem", answer.problem ? problemOf(answer) : ""),
   ]);
 }
@@ -101,7 +101,7 @@ function tableOf(answers) {
   return make("table", "answers", [
     make("caption", "", `${answers.length} files`),
     make("thead", "", make("tr", "", [
-      make("td"), heading("file"), heading("label"), ...model.classes.map((name) => heading(name, "n")), heading("unusual", "n"), make("td"),
+      make("td"), heading("file"), heading("label"), ...model.classes.map((name) => heading(name, "n")), heading("novelty", "n"), make("td"),
     ])),
     make("tbody", "", answers.map(rowOf)),
   ]);

@@ -1,0 +1,1 @@
+"""The commands, one module each. `cli/registry.py` lists them and says what a command is."""

@@ -1,0 +1,36 @@
+"""`covid19 predict`."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from covid19.cli.exit_codes import ExitCode
+from covid19.cli.flags_data import add_cluster_flag, add_file_timeout_flag, add_model_flag
+from covid19.cli.values import address
+
+SUMMARY = "ask a model about images; exit code 1 if a file cannot be read"
+
+
+def add_flags(parser: argparse.ArgumentParser) -> None:
+    """The flags of the predict command."""
+    add = parser.add_argument
+    add("inputs", type=address, nargs="+", metavar="PATH", help="image or DICOM files, or folders of them")
+    add_model_flag(parser)
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument("--json", dest="output", action="store_const", const="json", default="text", help="print one JSON object")
+    form.add_argument("--csv", dest="output", action="store_const", const="csv", help="print CSV")
+    add_cluster_flag(parser)
+    add_file_timeout_flag(parser)
+    add("--heatmaps", type=Path, metavar="DIR", help="write each image with its Grad-CAM heat map laid over into this folder")
+
+
+def run(**given: Any) -> ExitCode:
+    """Predict and print the answers."""
+    from covid19.core.keras_startup import import_keras
+
+    import_keras()
+    from covid19.inference.predictor import predict  # imports Keras, which `import_keras` must have done before, quietly
+
+    return ExitCode.DONE if predict(**given) else ExitCode.FAILED
