@@ -95,9 +95,9 @@ def _train(settings: Settings, decoder: DecodingPool) -> Report:
         base = build_base(weights)  # 3. base, which takes pixels in [0, 1]
         with watch("extract"):  # 4. split, 5. augment, 6. run the base
             extractor = Extractor(caches.features, executor, read)
-            found = _split_and_extract(dataset, base, weights, extractor, read, settings)
-            inputs = _audit_inputs(found, settings.audit.level, caches.scans, executor, read)
-    dataset, split, extracted = found.dataset, found.split, found.extracted
+            prepared = _split_and_extract(dataset, base, weights, extractor, read, settings)
+            inputs = _audit_inputs(prepared, settings.audit.level, caches.scans, executor, read)
+    dataset, split, extracted = prepared.dataset, prepared.split, prepared.extracted
     records, x = dataset.records, extracted.features  # float32 (images, views, 512)
     y = one_hot([record.label for record in records], classes)  # 7. labels
     members, test_at = [np.array(split.train)], np.array(split.test)
@@ -108,11 +108,11 @@ def _train(settings: Settings, decoder: DecodingPool) -> Report:
     with watch("train"):  # 9. train the head on features, then assemble
         heads, history = train_heads(heads, x, y, members, training, test_at)
     with watch("cross_validate"):
-        estimated = estimate(dataset, x, found.untrained, y, split.train, positive, training, settings.evaluation)
+        estimated = estimate(dataset, x, prepared.untrained, y, split.train, positive, training, settings.evaluation)
     with watch("audit"):
         shortcuts = audit(dataset, positive, y, estimated, inputs, training) if inputs else None
         if shortcuts and settings.audit.level == "full":
-            lungs = lungs_looked_at(dataset, split, y, base, heads, found.untrained, read, settings.audit, training)
+            lungs = lungs_looked_at(dataset, split, y, base, heads, prepared.untrained, read, settings.audit, training)
             shortcuts = replace(shortcuts, lungs=lungs)
     heads = heads.tempered(estimated.temperature)
     model = assemble(base, head_model(heads))
@@ -173,16 +173,16 @@ def _split_and_extract(
     return SplitFeatures(dataset, split, extracted, untrained, audited, occluded)
 
 
-def _audit_inputs(found: SplitFeatures, level: str, scans: ScanCache, executor: Executor, read: Read) -> AuditInputs | None:
+def _audit_inputs(prepared: SplitFeatures, level: str, scans: ScanCache, executor: Executor, read: Read) -> AuditInputs | None:
     """What the audit looks at, of the images that it takes; None without an audit."""
     from covid19.audit.run import AuditInputs, measurements_of
 
     if level == "none":
         return None
-    audited = found.audited
-    untrained = found.untrained[audited, 0] if found.untrained is not None and level == "full" else None
-    measured = measurements_of([found.dataset.records[i] for i in audited], scans, executor, read)
-    return AuditInputs(audited, found.extracted.features[audited, 0], untrained, found.occluded, measured)
+    audited = prepared.audited
+    untrained = prepared.untrained[audited, 0] if prepared.untrained is not None and level == "full" else None
+    measured = measurements_of([prepared.dataset.records[i] for i in audited], scans, executor, read)
+    return AuditInputs(audited, prepared.extracted.features[audited, 0], untrained, prepared.occluded, measured)
 
 
 def _untrained_features(records: Sequence[Record], weights: Weights, extractor: Extractor) -> Features | None:

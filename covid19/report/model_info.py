@@ -9,7 +9,6 @@ import msgspec
 from covid19 import NOTICE, __version__
 from covid19.audit.verdict import explain_verdict
 from covid19.core.settings import Settings
-from covid19.evaluation.result import CrossValidation
 from covid19.report.result import InternalMetrics
 from covid19.report.summary import Outcome, environment
 
@@ -43,7 +42,7 @@ def model_info(settings: Settings, outcome: Outcome) -> dict[str, Any]:
         "trained_hashes": [outcome.dataset.records[i].stats.hash for i in outcome.split.train],
         "threshold": outcome.estimate.threshold,
         "temperature": outcome.estimate.temperature,
-        "cross_validation": msgspec.to_builtins(internal_metrics(numbers)) if numbers else None,
+        "cross_validation": msgspec.to_builtins(msgspec.convert(numbers, InternalMetrics | None, from_attributes=True)),
         "audit": outcome.audit
         and {
             "verdict": outcome.audit.verdict,
@@ -52,9 +51,3 @@ def model_info(settings: Settings, outcome: Outcome) -> dict[str, Any]:
             "words": explain_verdict(outcome.audit),
         },
     }
-
-
-def internal_metrics(numbers: CrossValidation) -> InternalMetrics:
-    """The cross-validated metrics that go with the model, to be compared with those on other data sets."""
-    names = InternalMetrics.__dataclass_fields__
-    return InternalMetrics(**{name: getattr(numbers, name) for name in names})

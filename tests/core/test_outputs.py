@@ -122,7 +122,7 @@ def test_who_may_read_an_output(tmp_path, private, existing, expected):
 
 
 def test_a_run_writes_all_outputs_or_none_and_those_with_patients_for_the_user_alone(run, tmp_path, monkeypatch):
-    written = {path.name: stat.S_IMODE(path.stat().st_mode) for path in run.settings.outputs()}
+    written = {path.name: stat.S_IMODE(path.stat().st_mode) for path in run.settings.output.files()}
     mask = os.umask(0)
     os.umask(mask)
     assert written == {
