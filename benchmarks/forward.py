@@ -12,7 +12,7 @@ from covid19.core.keras_startup import import_keras
 
 def seconds_per_image(batches: int) -> float:
     """Median over batches of 32, after one that traces the graph."""
-    from covid19.features.backbone.vgg16 import build_base, pooled
+    from covid19.features.backbone.network import build_base, pooled
     from covid19.features.backbone.weights import get_weights
     from covid19.features.batches import BATCH
 

@@ -30,7 +30,7 @@ REPEATS = 3  # of both in turn: the machine is not equally fast at all times
 
 def rate(executor: Executor, views: Sequence[View]) -> tuple[float, float]:
     """Views per second after start-up, from the first batch that is done to the last; and the seconds to the first."""
-    from covid19.features.backbone.vgg16 import build_base
+    from covid19.features.backbone.network import build_base
     from covid19.features.backbone.weights import get_weights
     from covid19.features.tasks import ExtractTask, portable
 

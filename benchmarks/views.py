@@ -60,7 +60,7 @@ def main() -> None:
 def measure(dataset: Path) -> dict[int, NDArray[np.float64]]:
     """The out-of-fold AUC of each repeat, by number of views."""
     from covid19.evaluation.cross_validation import cross_validate, make_folds
-    from covid19.features.backbone.vgg16 import build_base
+    from covid19.features.backbone.network import build_base
     from covid19.features.extraction import Extractor
 
     settings = Settings(dataset, augmentations=VIEWS[-1])

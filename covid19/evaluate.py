@@ -64,7 +64,7 @@ def evaluate_model(
     import_keras()
     from covid19.audit.run import AuditInputs, audit_sample, measurements_of
     from covid19.features.augmentation import View
-    from covid19.features.backbone.vgg16 import build_base
+    from covid19.features.backbone.network import build_base
     from covid19.features.extraction import Extractor
     from covid19.model.file import read_model
     from covid19.model.head import probabilities_of

@@ -76,7 +76,7 @@ def _train(settings: Settings, decoder: DecodingPool) -> dict[str, Any]:
         # Not at the top: these import Keras, which takes seconds, and every check above answers at once.
         from covid19.audit.run import audit, lungs_looked_at
         from covid19.evaluation.estimate import estimate
-        from covid19.features.backbone.vgg16 import build_base
+        from covid19.features.backbone.network import build_base
         from covid19.model.head import head_model, new_heads, train_heads
         from covid19.model.load import load_head
         from covid19.model.save import assemble
@@ -191,7 +191,7 @@ def _write(settings: Settings, found: Outcome, model: Any, read: Read, watch: St
 
 def _untrained_features(records: Sequence[Record], weights: Weights, extractor: Extractor) -> Features | None:
     """What a base that was never trained sees, float32 (images, 1, 512): shows what training it adds. None if it is that."""
-    from covid19.features.backbone.vgg16 import build_base
+    from covid19.features.backbone.network import build_base
 
     if not weights.trained:
         return None

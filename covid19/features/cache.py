@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 from covid19.core.sqlite_cache import SqliteCache, default_folder
 from covid19.data.images import PREPROCESSING_VERSION
 from covid19.data.scan_cache import ScanCache
+from covid19.features.backbone.description import BACKBONE
 
 Array = NDArray[np.float32]
 
-WIDTH = 512
 LARGEST_FEATURE = 1e30  # see `magnitudes`
 
 
@@ -38,7 +38,7 @@ def feature_key(digest: str, angle: float, base: str, occlusion: str = "") -> by
 
 
 class FeatureCache(SqliteCache[Array]):
-    """Features, float32 (512,), by `feature_key`."""
+    """Features, float32 (width,), by `feature_key`."""
 
     FILE_NAME = "features.sqlite"
     TABLE = "features_3"
@@ -50,8 +50,8 @@ class FeatureCache(SqliteCache[Array]):
         return np.asarray(value, "<f4").tobytes()
 
     def decode(self, content: bytes) -> Array | None:
-        """See `SqliteCache`: 512 finite numbers of a size that the base can give."""
-        if len(content) != 4 * WIDTH:
+        """See `SqliteCache`: as many finite numbers as the backbone gives, of a size that the base can give."""
+        if len(content) != 4 * BACKBONE.width:
             return None
         feature = np.frombuffer(content, "<f4")
         return feature if (np.abs(feature) <= LARGEST_FEATURE).all() else None

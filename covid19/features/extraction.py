@@ -1,4 +1,4 @@
-"""Extraction: the frozen base runs once over each view of each image; what it sees is kept as 512 numbers."""
+"""Extraction: the frozen backbone runs once over each view of each image; the result is kept as a feature vector."""
 
 from __future__ import annotations
 
@@ -17,8 +17,9 @@ from covid19.data.images import Read
 from covid19.data.shared_files import SharedFiles
 from covid19.features.array_file import Features, new_matrix, put
 from covid19.features.augmentation import View
+from covid19.features.backbone.description import BACKBONE
 from covid19.features.batches import BATCH
-from covid19.features.cache import WIDTH, FeatureCache, feature_key
+from covid19.features.cache import FeatureCache, feature_key
 from covid19.features.tasks import ExtractTask, PrecisionTask, portable
 
 AT_ONCE = 10_000  # features asked of the cache at once, 20 MB
@@ -31,7 +32,7 @@ class Extracted(NamedTuple):
     """What the base saw.
 
     Attributes:
-        features: float32 (images, views, 512), the mean of each feature map.
+        features: float32 (images, views, width), the mean of each feature map.
         runs: views that the base was run on; the others came from the cache.
         precision: in which the base was run, see `tasks.ExtractTask`.
     """
@@ -80,7 +81,7 @@ class Extractor:
             each: how many views an image has.
 
         Returns:
-            Features of shape (len(views) / each, each, 512), and how many of them had to be computed.
+            Features of shape (len(views) / each, each, width), and how many of them had to be computed.
 
         Raises:
             UnreadableError: some images cannot be read; all others are in the cache.
@@ -90,7 +91,7 @@ class Extractor:
         keys = _keys(views, identity)
         # The same picture at the same angle is wanted once.
         wanted, place = np.unique(keys, axis=0, return_index=True, return_inverse=True)[1:]
-        features = new_matrix(len(views) // each, each, WIDTH, self._cache.folder)
+        features = new_matrix(len(views) // each, each, BACKBONE.width, self._cache.folder)
         missing = _from_cache(keys, wanted, features, self._cache)
         if len(missing) < len(wanted):
             say(f"{len(wanted) - len(missing)} of {len(wanted)} images are in the feature cache")
@@ -143,7 +144,7 @@ class Extractor:
 
 
 def _stack(features: Mapping[int, Array]) -> Array:
-    return np.stack(list(features.values())) if features else np.empty((0, WIDTH), np.float32)
+    return np.stack(list(features.values())) if features else np.empty((0, BACKBONE.width), np.float32)
 
 
 def _keys(views: Sequence[View], identity: str) -> NDArray[np.uint64]:

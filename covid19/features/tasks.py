@@ -16,7 +16,7 @@ from covid19.core.executor.executor import Resources, Task
 from covid19.data.decoding import MODULES
 from covid19.data.images import read_picture
 from covid19.features.augmentation import View, ViewSpec
-from covid19.features.backbone.vgg16 import base_arrays, base_of, is_trained, pooled
+from covid19.features.backbone.network import base_arrays, base_of, is_trained, pooled
 from covid19.features.batches import AHEAD, load_batches
 
 Array = NDArray[np.float32]
@@ -56,7 +56,7 @@ class _BackboneTask:
 
 
 class ExtractTask(_BackboneTask, Task[Item, Array | str]):
-    """Runs the backbone over augmented images: features, float32 (512,), of each, or in words why there are none.
+    """Runs the backbone over augmented images: features, float32 (width,), of each, or in words why there are none.
 
     Args:
         base: the backbone.
@@ -114,7 +114,7 @@ class PrecisionTask(_BackboneTask, Task[list[Item], str]):
 
 
 def forward(model: keras.Model, pixels: Array) -> Array:
-    """Features, float32 (n, 512), of images, RGB in [0, 1], float32 (n, 224, 224, 3), by a model from `vgg16.pooled`."""
+    """Features, float32 (n, width), of images, RGB in [0, 1], float32 (n, 224, 224, 3), by a model from `network.pooled`."""
     return np.asarray(model.predict_on_batch(pixels), np.float32)
 
 

@@ -32,7 +32,7 @@ from covid19.data.dataset import list_inputs
 from covid19.data.decoding import MODULES, DecodingPool
 from covid19.data.images import Pixels, read_picture, why_unreadable
 from covid19.evaluation.metrics import predict_labels
-from covid19.features.backbone.vgg16 import build_base
+from covid19.features.backbone.network import build_base
 from covid19.features.batches import AHEAD, BATCH
 from covid19.inference.writers import Answer, CsvWriter, JsonWriter, TextWriter, Writer, unanswered
 from covid19.model.file import read_content, read_model

@@ -17,7 +17,7 @@ from covid19.core.console import say
 from covid19.core.errors import InputError
 from covid19.core.keras_startup import without_chatter
 from covid19.core.outputs import DRAFT_PREFIX, atomic_write, check_outputs, json_text
-from covid19.data.images import SIDE
+from covid19.features.backbone.description import BACKBONE
 from covid19.model.file import INFO
 from covid19.model.head import Heads, heads_of
 from covid19.model.load import load_model
@@ -61,7 +61,8 @@ def export(model: Path, form: str, output: Path | None) -> Path:
             folded_model.export(named, format=KERAS_FORMATS[form], verbose=False)
         _add_info(named, form, info)
         named.replace(draft)
-    say(f"Wrote {target}: takes RGB in [0, 1], float32 (n, {SIDE}, {SIDE}, 3); gives {', '.join(info['classes'])}.")
+    side = BACKBONE.side
+    say(f"Wrote {target}: takes RGB in [0, 1], float32 (n, {side}, {side}, 3); gives {', '.join(info['classes'])}.")
     say(info["notice"])
     return target
 
@@ -86,7 +87,7 @@ def _without_standardisation(model: keras.Model) -> keras.Model:
     deviation = np.sqrt(heads.variance[0])
     kernel = heads.hidden[0] / deviation[:, None]
     bias = heads.hidden_bias[0] - (heads.mean[0] / deviation) @ heads.hidden[0]
-    return _chain(model.get_layer("vgg16"), heads, kernel, bias)
+    return _chain(model.get_layer(BACKBONE.layer), heads, kernel, bias)
 
 
 def _chain(base: keras.Model, heads: Heads, kernel: Any, bias: Any) -> keras.Model:

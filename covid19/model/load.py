@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import keras
 
 from covid19.core.errors import InputError
-from covid19.features.backbone.vgg16 import build_base
+from covid19.features.backbone.network import build_base
 from covid19.features.backbone.weights import Weights
 from covid19.model.file import ModelFile, read_model
 from covid19.model.head import Heads, head_model

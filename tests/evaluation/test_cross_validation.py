@@ -14,7 +14,7 @@ from covid19.data.images import read_picture
 from covid19.evaluation.cross_validation import cross_validate, make_folds
 from covid19.evaluation.metrics import evaluate, one_hot
 from covid19.features.augmentation import View
-from covid19.features.backbone.vgg16 import build_base
+from covid19.features.backbone.network import build_base
 from covid19.features.backbone.weights import get_weights
 from covid19.features.cache import FeatureCache
 from covid19.features.extraction import Extractor

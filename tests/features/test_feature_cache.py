@@ -15,7 +15,7 @@ from covid19.core.sqlite_cache import checksum
 from covid19.data.images import read_picture
 from covid19.features import batches, extraction
 from covid19.features.augmentation import augmented_views
-from covid19.features.backbone.vgg16 import build_base
+from covid19.features.backbone.network import build_base
 from covid19.features.backbone.weights import get_weights
 from covid19.features.cache import FeatureCache, cache_files, feature_key, open_caches
 from covid19.features.extraction import Extractor

@@ -16,7 +16,7 @@ from covid19.core.errors import InputError
 from covid19.core.executor.local import LocalExecutor
 from covid19.data.images import read_picture
 from covid19.features.augmentation import augmented_views
-from covid19.features.backbone.vgg16 import build_base
+from covid19.features.backbone.network import build_base
 from covid19.features.backbone.weights import Weights, get_weights
 from covid19.features.batches import load_batches
 from covid19.features.cache import FeatureCache

@@ -15,7 +15,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from http.client import HTTPException
-from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +23,7 @@ from numpy.typing import NDArray
 from covid19.core.console import Progress, printable, say, warn
 from covid19.core.errors import InputError
 from covid19.core.outputs import atomic_write
+from covid19.features.backbone.description import BACKBONE
 from covid19.features.backbone.magnitudes import bound_features
 
 Array = NDArray[np.float32]
@@ -44,11 +44,6 @@ UNTRAINED_DIGEST = "987b448d67fd2dd69cb55f6ab048d6b8573b2c03264baa2f0118f1062823
 IMAGENET_MEAN = (123.68, 116.779, 103.939)
 LARGEST_PIXEL = 255.0  # magnitude of what the first convolution is shown, with or without preprocessing
 MAX_NAME = 200  # characters of a file's name in an origin
-
-# VGG16 configuration D (Simonyan and Zisserman, arXiv:1409.1556, table 1): channels of each convolution, by block.
-BLOCKS = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512))
-LAYERS = tuple(f"block{block}_conv{conv}" for block, widths in enumerate(BLOCKS, 1) for conv, _ in enumerate(widths, 1))
-SHAPES = tuple((3, 3, inputs, outputs) for inputs, outputs in pairwise((3, *(width for block in BLOCKS for width in block))))
 
 
 @dataclass(frozen=True)
@@ -80,7 +75,7 @@ class Weights:
 
     def as_json(self) -> dict[str, str]:
         """What a report and a model file say of the base."""
-        return {"name": "VGG16", "weights": self.origin, "digest": self.digest}
+        return {"name": BACKBONE.name, "weights": self.origin, "digest": self.digest}
 
 
 def get_weights(wanted: str) -> Weights:
@@ -114,7 +109,7 @@ def untrained_arrays() -> list[Array]:
     """He-normal kernels and zero biases (He et al., arXiv:1502.01852), drawn by NumPy: the same under every backend."""
     generator = np.random.default_rng(UNTRAINED_SEED)
     arrays: list[Array] = []
-    for shape in SHAPES:
+    for shape in BACKBONE.kernel_shapes:
         deviation = np.float32(np.sqrt(2 / np.prod(shape[:3])))
         arrays += [generator.standard_normal(shape, np.float32) * deviation, np.zeros(shape[3], np.float32)]
     return arrays
@@ -146,7 +141,7 @@ def read_arrays(path: Path) -> list[Array]:
             check_index(content)
         with h5py.File(path, "r") as file:
             listed = list_arrays(file, MOST_BYTES)
-            for layer, shape in zip(LAYERS, SHAPES, strict=True):
+            for layer, shape in zip(BACKBONE.convolutions, BACKBONE.kernel_shapes, strict=True):
                 within = [item for name, item in listed.items() if name.startswith(f"{layer}/")]
                 found = sorted(within, key=lambda item: -item.ndim)
                 if [item.shape for item in found] != [shape, shape[3:]]:
