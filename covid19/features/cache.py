@@ -1,6 +1,6 @@
-"""The feature cache: what the base saw in each view, kept between runs, so that the base runs once over each view, ever.
+"""The feature cache: features of images and augmented copies, kept between runs, so that the backbone is run once on each.
 
-Digests of images, angles and features go in; features come out. A renamed or copied image hits, a changed one misses.
+Digests of images, augmentations and features go in; features come out. A renamed or copied image hits, a changed one misses.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ Array = NDArray[np.float32]
 LARGEST_FEATURE = 1e30  # see `magnitudes`
 
 
-def feature_key(digest: str, angle: float, base: str, occlusion: str = "") -> bytes:
+def feature_key(digest: str, augmentation: str, base: str, occlusion: str = "") -> bytes:
     """The identity of a feature: 16 bytes of a hash over all that it depends on.
 
     Args:
         digest: of the image file's bytes.
-        angle: of the view, in degrees.
+        augmentation: see `View.augmentation_key`.
         base: digest of the base's weights and preprocessing.
-        hidden: what is covered of the picture, see `lungs.Occlusion`.
+        occlusion: what is occluded of the image, see `View.occlusion_key`.
     """
-    text = f"{PREPROCESSING_VERSION}/{base}/{digest}/{angle!r}" + (f"/{occlusion}" if occlusion else "")
+    text = f"{PREPROCESSING_VERSION}/{base}/{digest}/{augmentation}" + (f"/{occlusion}" if occlusion else "")
     return hashlib.blake2b(text.encode(), digest_size=16).digest()
 
 

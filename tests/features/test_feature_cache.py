@@ -30,7 +30,7 @@ INFINITE = b"\x00\x00\x80\x7f" * 512
 def some(count):
     """Keys and features."""
     values = np.random.default_rng(0).random((count, 512), np.float32)
-    return {feature_key(str(index), 0.0, "base"): value for index, value in enumerate(values)}
+    return {feature_key(str(index), "0.0", "base"): value for index, value in enumerate(values)}
 
 
 def equal(found, expected):
@@ -94,10 +94,11 @@ def test_each_cache_has_a_private_file_of_its_own_and_without_keeping_there_is_n
 
 def test_a_key_changes_with_each_thing_that_a_feature_depends_on():
     keys = {
-        feature_key(*what) for what in (("a", 0.0, "x"), ("b", 0.0, "x"), ("a", 1.5, "x"), ("a", 1.25, "x"), ("a", 0.0, "y"))
+        feature_key(*what)
+        for what in (("a", "0.0", "x"), ("b", "0.0", "x"), ("a", "1.5", "x"), ("a", "1.25", "x"), ("a", "0.0", "y"))
     }
     assert len(keys) == 5
-    assert feature_key("a", 0.0, "x") in keys
+    assert feature_key("a", "0.0", "x") in keys
 
 
 @pytest.fixture(scope="module")
