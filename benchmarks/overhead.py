@@ -22,7 +22,7 @@ from covid19.data.decoding import DecodingPool
 from covid19.data.images import read_picture
 from covid19.data.scan_cache import ScanCache
 from covid19.features.augmentation import View
-from covid19.features.batches import BATCH
+from covid19.features.batches import BATCH_SIZE
 
 COUNT = 800
 REPEATS = 3  # of both in turn: the machine is not equally fast at all times
@@ -37,8 +37,8 @@ def rate(executor: Executor, views: Sequence[View]) -> tuple[float, float]:
     task = ExtractTask(build_base(get_weights("random")), "float32")
     begin = time.perf_counter()
     moments = [time.perf_counter() - begin for _ in executor.map(task, [portable(view) for view in views])]
-    first, last = moments[BATCH - 1], moments[-1]
-    return (len(views) - BATCH) / (last - first), first
+    first, last = moments[BATCH_SIZE - 1], moments[-1]
+    return (len(views) - BATCH_SIZE) / (last - first), first
 
 
 def main() -> None:

@@ -128,8 +128,8 @@ def test_a_second_extraction_needs_no_decode_and_no_forward_also_for_renamed_and
 
 
 def test_a_stopped_extraction_goes_on_where_it_stopped(phantoms, tmp_path, base, monkeypatch):
-    monkeypatch.setattr(batches, "BATCH", 2)
-    monkeypatch.setattr(extraction, "BATCH", 2)
+    monkeypatch.setattr(batches, "BATCH_SIZE", 2)
+    monkeypatch.setattr(extraction, "BATCH_SIZE", 2)
     records = read_records(phantoms)[:6]
     views = augmented_views(records, (), settings_in(tmp_path, phantoms, augmentations=0))
     decoded = []
