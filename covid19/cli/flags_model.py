@@ -7,6 +7,7 @@ from pathlib import Path
 
 from covid19.cli.flags_data import add_cluster_flag, add_file_timeout_flag
 from covid19.cli.values import address, whole
+from covid19.model.export.registry import FORMATS
 
 
 def add_predict_flags(parser: argparse.ArgumentParser) -> None:
@@ -26,7 +27,7 @@ def add_export_flags(parser: argparse.ArgumentParser) -> None:
     """The flags of the export command."""
     add = parser.add_argument
     _add_model_flag(parser)
-    add("--format", dest="form", choices=("onnx", "savedmodel", "litert"), required=True, help="what to write")
+    add("--format", dest="form", choices=tuple(FORMATS), required=True, help="what to write")
     add("-o", "--output", type=Path, metavar="PATH", help="path to write (default: the model's name with the format's ending)")
 
 

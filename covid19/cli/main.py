@@ -196,7 +196,7 @@ def _export(model: Path, form: str, output: Path | None) -> None:
     from covid19.core.keras_startup import import_keras
 
     import_keras()
-    from covid19.model.export import export
+    from covid19.model.export.run import export
 
     export(model, form, output)
 
