@@ -116,7 +116,7 @@ def test_without_a_network_auto_is_untrained_and_says_so(offline, capsys):
 
 
 def test_a_server_that_never_answers_is_given_up(offline, monkeypatch):
-    monkeypatch.setattr(module, "PATIENCE", 0.2)
+    monkeypatch.setattr(module, "CONNECT_TIMEOUT_S", 0.2)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         monkeypatch.setattr(module, "URL", f"http://127.0.0.1:{silent.getsockname()[1]}/x.h5")
         with pytest.raises(InputError, match="no ImageNet weights"):

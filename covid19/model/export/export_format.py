@@ -25,6 +25,6 @@ class ExportFormat:
         """Write a Keras model from RGB in [0, 1], float32 (n, height, width, 3), to probabilities, float32 (n, classes)."""
         model.export(path, format=self.keras_format, verbose=False)
 
-    def add_info(self, path: Path, info: dict[str, Any], file_name: str) -> None:
-        """Put the model's information, as JSON values, into what `write` wrote; as a file, it is called `file_name`."""
+    def add_info(self, path: Path, file_name: str, text: str) -> None:
+        """Put the model's information, a JSON object, into what `write` wrote; as a file, it is called `file_name`."""
         raise NotImplementedError

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import zipfile
 from pathlib import Path
-from typing import Any
 
-from covid19.core.outputs import json_text
 from covid19.model.export.export_format import ExportFormat
 
 
@@ -17,7 +15,7 @@ class LiteRt(ExportFormat):
     ending = ".tflite"
     keras_format = "litert"
 
-    def add_info(self, path: Path, info: dict[str, Any], file_name: str) -> None:
+    def add_info(self, path: Path, file_name: str, text: str) -> None:
         """See `ExportFormat`."""
         with zipfile.ZipFile(path, "a") as archive:
-            archive.writestr(file_name, json_text(info))
+            archive.writestr(file_name, text)

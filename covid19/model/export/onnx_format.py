@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
-from typing import Any
 
-from covid19.core.outputs import json_text
 from covid19.model.export.export_format import ExportFormat
 
 
@@ -17,12 +16,12 @@ class Onnx(ExportFormat):
     keras_format = "onnx"
     packages = ("onnx", "tf2onnx")
 
-    def add_info(self, path: Path, info: dict[str, Any], file_name: str) -> None:
+    def add_info(self, path: Path, file_name: str, text: str) -> None:
         """See `ExportFormat`."""
         import onnx  # an optional package
 
         graph = onnx.load(path)
-        for key, value in info.items():
-            as_text = value if isinstance(value, str) else json_text(value)
+        for key, value in json.loads(text).items():
+            as_text = value if isinstance(value, str) else json.dumps(value)
             graph.metadata_props.add(key=key, value=as_text.encode(errors="backslashreplace").decode())  # UTF-8 alone
         onnx.save(graph, path)

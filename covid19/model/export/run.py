@@ -15,7 +15,7 @@ import numpy as np
 from covid19.core.console import say
 from covid19.core.errors import InputError
 from covid19.core.keras_startup import without_chatter
-from covid19.core.outputs import DRAFT_PREFIX, atomic_write, check_outputs
+from covid19.core.outputs import DRAFT_PREFIX, atomic_write, check_outputs, json_text
 from covid19.features.backbone.description import BACKBONE
 from covid19.model.export.export_format import ExportFormat
 from covid19.model.export.registry import FORMATS
@@ -58,7 +58,7 @@ def export(model: Path, form: str, output: Path | None) -> Path:
         with without_chatter(), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of the exporters about NumPy and themselves
             export_format.write(folded_model, named)
-        export_format.add_info(named, info, INFO)
+        export_format.add_info(named, INFO, json_text(info))
         named.replace(draft)
     side = BACKBONE.side
     say(f"Wrote {target}: takes RGB in [0, 1], float32 (n, {side}, {side}, 3); gives {', '.join(info['classes'])}.")

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
-from covid19.core.outputs import json_text
 from covid19.model.export.export_format import ExportFormat
 
 
@@ -16,8 +14,8 @@ class SavedModel(ExportFormat):
     ending = "_savedmodel"
     keras_format = "tf_saved_model"
 
-    def add_info(self, path: Path, info: dict[str, Any], file_name: str) -> None:
+    def add_info(self, path: Path, file_name: str, text: str) -> None:
         """See `ExportFormat`."""
         extra = path / "assets.extra"
         extra.mkdir()
-        (extra / file_name).write_text(json_text(info), encoding="utf-8")
+        (extra / file_name).write_text(text, encoding="utf-8")
