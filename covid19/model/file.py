@@ -37,7 +37,7 @@ from covid19.features.backbone.weights import (
 )
 from covid19.model import head_layout
 from covid19.model.info import parse_info
-from covid19.model.novelty import KEPT, NoveltyDetector
+from covid19.model.novelty import MAX_REFERENCE_IMAGES, NoveltyDetector
 
 Array = NDArray[np.float32]
 
@@ -54,7 +54,7 @@ MAX_DIRECTORY_BYTES = 4096  # of an archive's list of its six members; it takes 
 MAX_RATIO = 100  # of a member's size to what it takes in the archive
 MAX_TEXT_BYTES = 1 << 28  # of information: a million training images take 140 MB
 MAX_CONFIG_BYTES = 1 << 20  # of what only Keras reads
-MAX_FAMILIAR_BYTES = KEPT * (2 * BACKBONE.width + 8) + 4096
+MAX_FAMILIAR_BYTES = MAX_REFERENCE_IMAGES * (2 * BACKBONE.width + 8) + 4096
 MAX_ARRAY_BYTES = 4 * sum(map(math.prod, BACKBONE.array_shapes(True))) + (1 << 20) + MAX_FAMILIAR_BYTES
 MAX_FILE_BYTES = MAX_TEXT_BYTES + MAX_ARRAY_BYTES
 # The header of an array as NumPy writes it.
@@ -213,7 +213,7 @@ def _novelty_detector(features: NDArray[Any], groups: NDArray[Any]) -> NoveltyDe
     if features.dtype != np.float16 or groups.dtype != np.int64:
         raise ValueError("what its training images look like is of another type")
     count = len(groups) if groups.ndim == 1 else 0
-    if features.shape != (count, BACKBONE.width) or not 2 <= count <= KEPT:
+    if features.shape != (count, BACKBONE.width) or not 2 <= count <= MAX_REFERENCE_IMAGES:
         raise ValueError("what its training images look like has another shape")
     if not np.isfinite(features).all():
         raise ValueError("what its training images look like is not finite")

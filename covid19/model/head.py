@@ -47,18 +47,18 @@ class Heads:
     output_bias: Array
 
     def standardised(self, features: Array) -> Array:
-        """Features (n, width), or (n, K, width) with a row for each head, as each head sees them: (n, K, width)."""
+        """Features (n, width), or (n, K, width) with a row for each head, standardised for each head: (n, K, width)."""
         rows = features if features.ndim == 3 else features[:, None]
         return np.asarray((rows - self.mean) / np.sqrt(self.variance), np.float32)
 
     def logits(self, features: Array) -> Array:
-        """What each head says of features (n, width), before the softmax: (n, K, classes)."""
+        """Logits of each head for features (n, width): float32 (n, K, classes)."""
         rows = self.standardised(features).transpose(1, 0, 2)
         active = np.maximum(rows @ self.hidden + self.hidden_bias[:, None], 0)
         return np.asarray(active @ self.output + self.output_bias[:, None], np.float32).transpose(1, 0, 2)
 
     def probabilities(self, features: Array) -> Array:
-        """What each head says of features (n, width): (n, K, classes), rows sum to 1."""
+        """Probabilities of each head for features (n, width): float32 (n, K, classes), rows sum to 1."""
         return np.asarray(softmax(self.logits(features), axis=2), np.float32)
 
     def one(self, head: int) -> Heads:
@@ -156,10 +156,10 @@ def train_heads(
             # Batch by batch, not `fit`: its data pipeline costs 3 times as long as these small steps themselves.
             for images in np.split(order, steps):
                 views = generator.integers(features.shape[1], size=images.shape)
-                seen = heads.standardised(features[images, views])
+                inputs = heads.standardised(features[images, views])
                 # The sum over heads of each one's mean: a head learns the same in company as alone.
-                share = balance[columns, truth[images]] / len(images)
-                logs.append(stack.train_on_batch(seen, labels[images], sample_weight=share))
+                sample_weight = balance[columns, truth[images]] / len(images)
+                logs.append(stack.train_on_batch(inputs, labels[images], sample_weight=sample_weight))
             loss, accuracy = np.mean(np.asarray(logs, float), axis=0)
             numbers = {"loss": loss / len(members), "accuracy": accuracy}
             if test is not None:
@@ -175,12 +175,12 @@ def train_heads(
 
 
 def logits_of(heads: Heads, features: Features, images: Members) -> Array:
-    """What each head says of some images as they are, view 0, before the softmax: (n, K, classes); chunk by chunk."""
+    """Logits of each head for the unaugmented images at some positions: float32 (n, K, classes)."""
     return np.concatenate([heads.logits(features[own, 0]) for own in in_chunks(images)])
 
 
 def probabilities_of(heads: Heads, features: Features, images: Members) -> Array:
-    """The same after the softmax: rows sum to 1."""
+    """Probabilities of each head for these images: float32 (n, K, classes), rows sum to 1."""
     return np.asarray(softmax(logits_of(heads, features, images), axis=2), np.float32)
 
 
@@ -238,7 +238,7 @@ def _order(images: Members, count: int, generator: np.random.Generator) -> NDArr
 
 def _watch(heads: Heads, features: Features, test: Members, truth: Members) -> dict[str, float]:
     """Mean loss and accuracy of the heads on held-out images."""
-    said = probabilities_of(heads, features, test)
-    of_truth = np.take_along_axis(said, truth[test][:, None, None], axis=2)
-    right = said.argmax(axis=2) == truth[test][:, None]
+    probabilities = probabilities_of(heads, features, test)
+    of_truth = np.take_along_axis(probabilities, truth[test][:, None, None], axis=2)
+    right = probabilities.argmax(axis=2) == truth[test][:, None]
     return {"val_loss": float(-np.log(of_truth.clip(1e-7)).mean()), "val_accuracy": float(right.mean())}

@@ -19,7 +19,7 @@ from covid19.features.array_file import Features
 Array = NDArray[np.float32]
 Floats = NDArray[np.float64]
 
-KEPT = 2000  # training images whose features are kept, 1 KB each
+MAX_REFERENCE_IMAGES = 2000  # training images whose features are kept, 1 KB each
 NEIGHBOURS = 3
 UNLIKE = 99.0  # percentile beyond which an image is not like the training images
 
@@ -77,7 +77,7 @@ class NoveltyDetector:
 
 
 def fit_novelty_detector(features: Features, groups: NDArray[np.intp], train: NDArray[np.intp], seed: int) -> NoveltyDetector:
-    """What is kept of the training images, at most `KEPT` of them, drawn by a seed.
+    """What is kept of the training images, at most `MAX_REFERENCE_IMAGES` of them, drawn by a seed.
 
     Args:
         features: float32 (images, views, width), view 0 of the image itself.
@@ -85,7 +85,7 @@ def fit_novelty_detector(features: Features, groups: NDArray[np.intp], train: ND
         train: positions of the training images.
         seed: of the draw.
     """
-    kept = np.sort(np.random.default_rng(seed).permutation(train)[:KEPT])
+    kept = np.sort(np.random.default_rng(seed).permutation(train)[:MAX_REFERENCE_IMAGES])
     return NoveltyDetector(features[kept, 0], groups[kept])
 
 

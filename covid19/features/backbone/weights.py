@@ -238,7 +238,11 @@ def _download(url: str, target: Path) -> None:
 
 
 def _open(url: str):  # type: ignore[no-untyped-def]  # urllib's response has no public type
-    """Open a URL within `CONNECT_TIMEOUT_S` seconds in all: a name server that does not answer has no time-out of its own."""
+    """Open a URL within `CONNECT_TIMEOUT_S` seconds in all.
+
+    A time-out of the connection does not cover looking up the name, so a thread is watched. `keras.utils.get_file` is no
+    replacement: it calls `urlretrieve`, which takes no time-out at all.
+    """
     answer: list[object] = []
 
     def connect() -> None:
