@@ -12,19 +12,19 @@ from covid19.core.keras_startup import import_keras
 
 def seconds_per_image(batches: int) -> float:
     """Median over batches of 32, after one that traces the graph."""
-    from covid19.features.backbone.vgg16 import build_base, pooled
+    from covid19.features.backbone.network import build_base, pooled
     from covid19.features.backbone.weights import get_weights
-    from covid19.features.batches import BATCH
+    from covid19.features.batches import BATCH_SIZE
 
     base = build_base(get_weights("random"))
     model = pooled(base)
-    pixels = np.random.default_rng(0).random((BATCH, 224, 224, 3), np.float32)
+    pixels = np.random.default_rng(0).random((BATCH_SIZE, 224, 224, 3), np.float32)
     model.predict_on_batch(pixels)
     times = []
     for _ in range(batches):
         start = time.perf_counter()
         model.predict_on_batch(pixels)
-        times.append((time.perf_counter() - start) / BATCH)
+        times.append((time.perf_counter() - start) / BATCH_SIZE)
     return float(np.median(times))
 
 

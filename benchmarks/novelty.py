@@ -19,7 +19,7 @@ from covid19.core.executor.local import LocalExecutor
 from covid19.data.dataset import list_classes, list_inputs
 from covid19.data.images import Pixels, read_picture
 from covid19.data.reader import Filter, read_dataset
-from covid19.features.backbone.vgg16 import build_base, pooled
+from covid19.features.backbone.network import build_base, pooled
 from covid19.features.backbone.weights import get_weights
 from covid19.features.cache import open_caches
 from covid19.model.novelty import NoveltyDetector, is_unlike

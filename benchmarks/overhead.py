@@ -22,7 +22,7 @@ from covid19.data.decoding import DecodingPool
 from covid19.data.images import read_picture
 from covid19.data.scan_cache import ScanCache
 from covid19.features.augmentation import View
-from covid19.features.batches import BATCH
+from covid19.features.batches import BATCH_SIZE
 
 COUNT = 800
 REPEATS = 3  # of both in turn: the machine is not equally fast at all times
@@ -30,15 +30,15 @@ REPEATS = 3  # of both in turn: the machine is not equally fast at all times
 
 def rate(executor: Executor, views: Sequence[View]) -> tuple[float, float]:
     """Views per second after start-up, from the first batch that is done to the last; and the seconds to the first."""
-    from covid19.features.backbone.vgg16 import build_base
+    from covid19.features.backbone.network import build_base
     from covid19.features.backbone.weights import get_weights
     from covid19.features.tasks import ExtractTask, portable
 
     task = ExtractTask(build_base(get_weights("random")), "float32")
     begin = time.perf_counter()
     moments = [time.perf_counter() - begin for _ in executor.map(task, [portable(view) for view in views])]
-    first, last = moments[BATCH - 1], moments[-1]
-    return (len(views) - BATCH) / (last - first), first
+    first, last = moments[BATCH_SIZE - 1], moments[-1]
+    return (len(views) - BATCH_SIZE) / (last - first), first
 
 
 def main() -> None:

@@ -95,7 +95,7 @@ def cell(workers: int, images: int, seconds: float, folder: Path) -> dict[str, f
     import_keras()
     import ray
 
-    from covid19.features.backbone.vgg16 import build_base
+    from covid19.features.backbone.network import build_base
     from covid19.features.backbone.weights import get_weights
     from covid19.features.cache import FeatureCache
     from covid19.features.extraction import Extractor

@@ -19,11 +19,12 @@ def main() -> None:
     """Take turns, since the machine's speed changes within seconds."""
     import_keras()
     from covid19.data.images import read_picture
+    from covid19.features.backbone.description import BACKBONE
     from covid19.inference.predictor import Predictor
     from covid19.model.load import load_model
 
     model, path = Path(sys.argv[1]), Path(sys.argv[2])
-    predictor, base = Predictor(model), load_model(model).model.get_layer("vgg16")
+    predictor, base = Predictor(model), load_model(model).model.get_layer(BACKBONE.layer)
     pixels = read_picture(path).pixels[None].astype(np.float32) / np.float32(255)
     whole, bare = [], []
     for _ in range(TURNS):

@@ -109,7 +109,7 @@ def _extract(
     """
     from covid19.audit.run import AuditInputs, audit_sample, measurements_of
     from covid19.features.augmentation import View
-    from covid19.features.backbone.vgg16 import build_base
+    from covid19.features.backbone.network import build_base
     from covid19.features.extraction import Extractor
 
     base = content.weights

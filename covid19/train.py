@@ -85,7 +85,7 @@ def _train(settings: Settings, decoder: DecodingPool) -> Report:
             dataset = _read_while_keras_imports(data, classes, caches.scans, executor, read)
         from covid19.audit.run import audit, lungs_looked_at
         from covid19.evaluation.estimate import estimate
-        from covid19.features.backbone.vgg16 import build_base
+        from covid19.features.backbone.network import build_base
         from covid19.features.extraction import Extractor
         from covid19.model.head import head_model, new_heads, train_heads
         from covid19.model.load import load_head
@@ -187,7 +187,7 @@ def _audit_inputs(prepared: SplitFeatures, level: str, scans: ScanCache, executo
 
 def _untrained_features(records: Sequence[Record], weights: Weights, extractor: Extractor) -> Features | None:
     """Features of a backbone that was never trained, float32 (images, 1, 512); None if the run's own is that."""
-    from covid19.features.backbone.vgg16 import build_base
+    from covid19.features.backbone.network import build_base
 
     if not weights.trained:
         return None

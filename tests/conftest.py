@@ -66,14 +66,15 @@ def official(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A file in the layout of the official one, holding the untrained arrays doubled."""
     import h5py
 
-    from covid19.features.backbone.weights import FILE_NAME, LAYERS, untrained_arrays
+    from covid19.features.backbone.description import BACKBONE
+    from covid19.features.backbone.weights import FILE_NAME, untrained_arrays
 
     path = tmp_path_factory.mktemp("official") / FILE_NAME
     arrays = [2 * array for array in untrained_arrays()]
     with h5py.File(path, "w") as file:
-        file.attrs["layer_names"] = [name.encode() for name in ("input_1", *LAYERS)]
+        file.attrs["layer_names"] = [name.encode() for name in ("input_1", *BACKBONE.convolutions)]
         file.create_group("input_1").attrs["weight_names"] = []
-        for layer, kernel, bias in zip(LAYERS, arrays[::2], arrays[1::2], strict=True):
+        for layer, kernel, bias in zip(BACKBONE.convolutions, arrays[::2], arrays[1::2], strict=True):
             group = file.create_group(layer)
             group.attrs["weight_names"] = [f"{layer}_W_1:0".encode(), f"{layer}_b_1:0".encode()]
             group[f"{layer}_W_1:0"], group[f"{layer}_b_1:0"] = kernel, bias

@@ -30,7 +30,7 @@ from covid19.data.split import Split
 from covid19.evaluation.cross_validation import Fold, cross_validate
 from covid19.evaluation.estimate import Estimate
 from covid19.features.augmentation import View
-from covid19.features.backbone.vgg16 import build_base
+from covid19.features.backbone.network import build_base
 from covid19.features.backbone.weights import Weights, get_weights
 from covid19.features.batches import load_batches
 from covid19.features.extraction import Extractor

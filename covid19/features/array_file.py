@@ -1,4 +1,4 @@
-"""The features of a run, (images, views, 512): an array where they fit into memory, else a file with the same index."""
+"""The features of a run, (images, views, width): an array where they fit into memory, else a file with the same index."""
 
 from __future__ import annotations
 

@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 from covid19.core.executor.background import in_background
 from covid19.data.images import Pixels, Read, why_unreadable
 from covid19.data.lungs import hide
-from covid19.features.augmentation import View, ViewSpec, rotate
+from covid19.features.augmentation import View, ViewSpec
 
 Array = NDArray[np.float32]
 
-BATCH = 32  # images in one forward pass: at batch 8 an image takes 1.7 times as long
-AHEAD = 2  # batches prepared while the backbone is busy: enough to hide decoding, 5 MB each
+BATCH_SIZE = 32  # images in one forward pass: at batch 8 an image takes 1.7 times as long
+PREFETCHED_BATCHES = 2  # batches prepared while the backbone is busy: enough to hide decoding, 5 MB each
 
 
 class Batch(NamedTuple):
@@ -38,8 +38,8 @@ class Batch(NamedTuple):
         return np.asarray(self.pixels / np.float32(255), np.float32)
 
 
-def load_batches(views: Sequence[View] | Sequence[ViewSpec], read: Read, ahead: int = AHEAD) -> Iterator[Batch]:
-    """Decode and rotate in threads while the caller works; memory does not grow with the number of views.
+def load_batches(views: Sequence[View] | Sequence[ViewSpec], read: Read, ahead: int = PREFETCHED_BATCHES) -> Iterator[Batch]:
+    """Decode and augment in threads while the caller works; memory does not grow with the number of views.
 
     Args:
         views: those of one image side by side, so that its file is decoded once.
@@ -48,22 +48,24 @@ def load_batches(views: Sequence[View] | Sequence[ViewSpec], read: Read, ahead: 
     """
 
     def load(start: int) -> Batch:
-        specs = [view.spec if isinstance(view, View) else view for view in views[start : start + BATCH]]
+        specs = [view.spec if isinstance(view, View) else view for view in views[start : start + BATCH_SIZE]]
         return _load(dict(enumerate(specs, start)), read)
 
-    return in_background(load, range(0, len(views), BATCH), ahead)
+    return in_background(load, range(0, len(views), BATCH_SIZE), ahead)
 
 
 def _load(specs: dict[int, ViewSpec], read: Read) -> Batch:
     decoded: dict[Path, Pixels] = {}
     pictures: dict[int, Pixels] = {}
     problems: dict[int, str] = {}
-    for position, (path, angle, occlusion) in specs.items():
+    for position, (path, augmentations, occlusion) in specs.items():
         try:
             if path not in decoded:
                 decoded[path] = read(path).pixels
-            turned = rotate(decoded[path], angle)
-            pictures[position] = hide(turned, occlusion.flags(read)) if occlusion else turned
+            changed = decoded[path]
+            for augmentation in augmentations:
+                changed = augmentation.apply(changed)
+            pictures[position] = hide(changed, occlusion.flags(read)) if occlusion else changed
         except (OSError, ValueError) as error:
             problems[position] = why_unreadable(error)
     pixels = np.stack(list(pictures.values())) if pictures else np.empty((0, 1, 1, 3), np.uint8)

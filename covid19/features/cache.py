@@ -1,6 +1,6 @@
-"""The feature cache: what the base saw in each view, kept between runs, so that the base runs once over each view, ever.
+"""The feature cache: features of images and augmented copies, kept between runs, so that the backbone is run once on each.
 
-Digests of images, angles and features go in; features come out. A renamed or copied image hits, a changed one misses.
+Digests of images, augmentations and features go in; features come out. A renamed or copied image hits, a changed one misses.
 """
 
 from __future__ import annotations
@@ -17,28 +17,28 @@ from numpy.typing import NDArray
 from covid19.core.sqlite_cache import SqliteCache, default_folder
 from covid19.data.images import PREPROCESSING_VERSION
 from covid19.data.scan_cache import ScanCache
+from covid19.features.backbone.description import BACKBONE
 
 Array = NDArray[np.float32]
 
-WIDTH = 512
 LARGEST_FEATURE = 1e30  # see `magnitudes`
 
 
-def feature_key(digest: str, angle: float, base: str, occlusion: str = "") -> bytes:
+def feature_key(digest: str, augmentation: str, base: str, occlusion: str = "") -> bytes:
     """The identity of a feature: 16 bytes of a hash over all that it depends on.
 
     Args:
         digest: of the image file's bytes.
-        angle: of the view, in degrees.
+        augmentation: see `View.augmentation_key`.
         base: digest of the base's weights and preprocessing.
-        hidden: what is covered of the picture, see `lungs.Occlusion`.
+        occlusion: what is occluded of the image, see `View.occlusion_key`.
     """
-    text = f"{PREPROCESSING_VERSION}/{base}/{digest}/{angle!r}" + (f"/{occlusion}" if occlusion else "")
+    text = f"{PREPROCESSING_VERSION}/{base}/{digest}/{augmentation}" + (f"/{occlusion}" if occlusion else "")
     return hashlib.blake2b(text.encode(), digest_size=16).digest()
 
 
 class FeatureCache(SqliteCache[Array]):
-    """Features, float32 (512,), by `feature_key`."""
+    """Features, float32 (width,), by `feature_key`."""
 
     FILE_NAME = "features.sqlite"
     TABLE = "features_3"
@@ -50,8 +50,8 @@ class FeatureCache(SqliteCache[Array]):
         return np.asarray(value, "<f4").tobytes()
 
     def decode(self, content: bytes) -> Array | None:
-        """See `SqliteCache`: 512 finite numbers of a size that the base can give."""
-        if len(content) != 4 * WIDTH:
+        """See `SqliteCache`: as many finite numbers as the backbone gives, of a size that the base can give."""
+        if len(content) != 4 * BACKBONE.width:
             return None
         feature = np.frombuffer(content, "<f4")
         return feature if (np.abs(feature) <= LARGEST_FEATURE).all() else None

@@ -1,4 +1,4 @@
-"""Extraction: the frozen base runs once over each view of each image; what it sees is kept as 512 numbers."""
+"""Extraction: the frozen backbone runs once over each view of each image; the result is kept as a feature vector."""
 
 from __future__ import annotations
 
@@ -17,11 +17,12 @@ from covid19.data.images import Read
 from covid19.data.shared_files import SharedFiles
 from covid19.features.array_file import Features, new_matrix, put
 from covid19.features.augmentation import View
-from covid19.features.batches import BATCH
-from covid19.features.cache import WIDTH, FeatureCache, feature_key
+from covid19.features.backbone.description import BACKBONE
+from covid19.features.batches import BATCH_SIZE
+from covid19.features.cache import FeatureCache, feature_key
 from covid19.features.tasks import ExtractTask, PrecisionTask, portable
 
-AT_ONCE = 10_000  # features asked of the cache at once, 20 MB
+CACHE_QUERY_ROWS = 10_000  # features asked of the cache at once, 20 MB
 
 Array = NDArray[np.float32]
 Whole = NDArray[np.intp]
@@ -31,7 +32,7 @@ class Extracted(NamedTuple):
     """What the base saw.
 
     Attributes:
-        features: float32 (images, views, 512), the mean of each feature map.
+        features: float32 (images, views, width), the mean of each feature map.
         runs: views that the base was run on; the others came from the cache.
         precision: in which the base was run, see `tasks.ExtractTask`.
     """
@@ -80,7 +81,7 @@ class Extractor:
             each: how many views an image has.
 
         Returns:
-            Features of shape (len(views) / each, each, 512), and how many of them had to be computed.
+            Features of shape (len(views) / each, each, width), and how many of them had to be computed.
 
         Raises:
             UnreadableError: some images cannot be read; all others are in the cache.
@@ -88,9 +89,9 @@ class Extractor:
         precision = self._choose_precision(base, base_digest, views)
         identity = base_digest if precision == "float32" else f"{base_digest}/{precision}"
         keys = _keys(views, identity)
-        # The same picture at the same angle is wanted once.
+        # The same picture with the same augmentation is wanted once.
         wanted, place = np.unique(keys, axis=0, return_index=True, return_inverse=True)[1:]
-        features = new_matrix(len(views) // each, each, WIDTH, self._cache.folder)
+        features = new_matrix(len(views) // each, each, BACKBONE.width, self._cache.folder)
         missing = _from_cache(keys, wanted, features, self._cache)
         if len(missing) < len(wanted):
             say(f"{len(wanted) - len(missing)} of {len(wanted)} images are in the feature cache")
@@ -113,7 +114,7 @@ class Extractor:
         if not self._executor.gpus or not views:
             return "float32"
         if base_digest not in self._precisions:
-            few = [portable(view) for view in views[:: max(1, len(views) // BATCH)][:BATCH]]
+            few = [portable(view) for view in views[:: max(1, len(views) // BATCH_SIZE)][:BATCH_SIZE]]
             ((_, chosen),) = self._executor.map(PrecisionTask(base), [few])
             if isinstance(chosen, Failed):
                 warn(f"mixed precision could not be tried ({chosen.reason}): features are computed in float32")
@@ -136,28 +137,28 @@ class Extractor:
                     problems[position] = result if isinstance(result, str) else result.reason
                 else:
                     done[position] = result
-                if len(done) + len(problems) == BATCH:
+                if len(done) + len(problems) == BATCH_SIZE:
                     yield list(done), _stack(done), problems
                     done, problems = {}, {}
         yield list(done), _stack(done), problems
 
 
 def _stack(features: Mapping[int, Array]) -> Array:
-    return np.stack(list(features.values())) if features else np.empty((0, WIDTH), np.float32)
+    return np.stack(list(features.values())) if features else np.empty((0, BACKBONE.width), np.float32)
 
 
 def _keys(views: Sequence[View], identity: str) -> NDArray[np.uint64]:
     """Each key as a pair of numbers: a million in one array rather than in a million objects."""
     joined = bytearray()
     for view in views:
-        joined += feature_key(view.record.digest, view.angle, identity, view.occlusion_key)
+        joined += feature_key(view.record.digest, view.augmentation_key, identity, view.occlusion_key)
     return np.frombuffer(joined, np.uint64).reshape(-1, 2)
 
 
 def _from_cache(keys: NDArray[np.uint64], wanted: Whole, features: Features, cache: FeatureCache) -> Whole:
     """Fill in what the cache has; return the rows that it lacks, in order."""
     missing = []
-    for rows in np.array_split(np.sort(wanted), -(-len(wanted) // AT_ONCE)):
+    for rows in np.array_split(np.sort(wanted), -(-len(wanted) // CACHE_QUERY_ROWS)):
         named = [key.tobytes() for key in keys[rows]]
         found = cache.get(named)
         here = np.array([key in found for key in named])
@@ -171,6 +172,6 @@ def _repeat(features: Features, first: Whole) -> None:
     """Copy to each view whose key an earlier one had what was found for that."""
     again = np.flatnonzero(first != np.arange(len(first)))
     each = features.shape[1]
-    for start in range(0, len(again), AT_ONCE):
-        rows = again[start : start + AT_ONCE]
+    for start in range(0, len(again), CACHE_QUERY_ROWS):
+        rows = again[start : start + CACHE_QUERY_ROWS]
         put(features, rows, features[first[rows] // each, first[rows] % each])

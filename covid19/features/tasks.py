@@ -16,24 +16,27 @@ from covid19.core.executor.executor import Resources, Task
 from covid19.data.decoding import MODULES
 from covid19.data.images import read_picture
 from covid19.features.augmentation import View, ViewSpec
-from covid19.features.backbone.vgg16 import base_arrays, base_of, is_trained, pooled
-from covid19.features.batches import AHEAD, load_batches
+from covid19.features.augmentations.augmentation import Augmentation
+from covid19.features.backbone.network import base_arrays, base_of, is_trained, pooled
+from covid19.features.batches import PREFETCHED_BATCHES, load_batches
 
 Array = NDArray[np.float32]
-Item = tuple[str, float, Any]  # path, angle and occlusion of a `ViewSpec`, such that every machine understands the path
+Item = tuple[str, tuple[Augmentation, ...], Any]  # a `ViewSpec` such that every machine understands the path
 
 MAX_RELATIVE_ERROR = 1e-2  # by which mixed precision may change the features of an image
 
 
 def portable(view: View) -> Item:
     """What a view takes of its image, for any machine that sees the files."""
-    path, angle, occlusion = view.spec
-    return absolute_text(path), angle, occlusion and occlusion._replace(mask=occlusion.mask and occlusion.mask.absolute())
+    path, augmentations, occlusion = view.spec
+    if occlusion and occlusion.mask:
+        occlusion = occlusion._replace(mask=occlusion.mask.absolute())
+    return absolute_text(path), augmentations, occlusion
 
 
-def _shot(item: Item) -> ViewSpec:
-    path, angle, occlusion = item
-    return ViewSpec(as_path(path), angle, occlusion)
+def _spec(item: Item) -> ViewSpec:
+    path, augmentations, occlusion = item
+    return ViewSpec(as_path(path), augmentations, occlusion)
 
 
 class _BackboneTask:
@@ -56,7 +59,7 @@ class _BackboneTask:
 
 
 class ExtractTask(_BackboneTask, Task[Item, Array | str]):
-    """Runs the backbone over augmented images: features, float32 (512,), of each, or in words why there are none.
+    """Runs the backbone over augmented images: features, float32 (width,), of each, or in words why there are none.
 
     Args:
         base: the backbone.
@@ -74,12 +77,12 @@ class ExtractTask(_BackboneTask, Task[Item, Array | str]):
         """Build the model."""
         self._model = self._build(self._precision)
         self._read = partial(read_picture, run=resources.run)
-        self._ahead = max(AHEAD, resources.cores)
+        self._ahead = max(PREFETCHED_BATCHES, resources.cores)
         self._turn = threading.Lock()
 
     def run(self, items: Sequence[Item]) -> Iterator[tuple[int, Array | str]]:
         """Decode batch by batch in the background, and run the backbone over each."""
-        for batch in load_batches([_shot(item) for item in items], self._read, self._ahead):
+        for batch in load_batches([_spec(item) for item in items], self._read, self._ahead):
             with self._turn:
                 features = forward(self._model, batch.as_floats()) if batch.positions else ()
             yield from zip(batch.positions, features, strict=True)
@@ -99,7 +102,7 @@ class PrecisionTask(_BackboneTask, Task[list[Item], str]):
     def run(self, items: Sequence[list[Item]]) -> Iterator[tuple[int, str]]:
         """'mixed_float16' if it changes the features of each image by at most 1 % of their length, else 'float32'."""
         for position, some in enumerate(items):
-            yield position, self._choose([_shot(item) for item in some])
+            yield position, self._choose([_spec(item) for item in some])
 
     def _choose(self, specs: Sequence[ViewSpec]) -> str:
         tried = 0
@@ -114,7 +117,7 @@ class PrecisionTask(_BackboneTask, Task[list[Item], str]):
 
 
 def forward(model: keras.Model, pixels: Array) -> Array:
-    """Features, float32 (n, 512), of images, RGB in [0, 1], float32 (n, 224, 224, 3), by a model from `vgg16.pooled`."""
+    """Features, float32 (n, width), of images, RGB in [0, 1], float32 (n, 224, 224, 3), by a model from `network.pooled`."""
     return np.asarray(model.predict_on_batch(pixels), np.float32)
 
 

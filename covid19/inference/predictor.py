@@ -26,8 +26,8 @@ from covid19.data.dataset import list_inputs
 from covid19.data.decoding import MODULES, DecodingPool
 from covid19.data.images import Pixels, read_picture, why_unreadable
 from covid19.evaluation.metrics import predict_labels
-from covid19.features.backbone.vgg16 import build_base
-from covid19.features.batches import AHEAD, BATCH
+from covid19.features.backbone.network import build_base
+from covid19.features.batches import BATCH_SIZE, PREFETCHED_BATCHES
 from covid19.inference.heatmaps import encode_image, overlay, overlay_paths
 from covid19.inference.writers import Answer, CsvWriter, JsonWriter, TextWriter, Writer, unanswered
 from covid19.model.file import read_content, read_model
@@ -173,10 +173,12 @@ class PredictTask(Task[str, tuple[Answer, bytes]]):
 
     def run(self, items: Sequence[str]) -> Iterator[tuple[int, tuple[Answer, bytes]]]:
         """Decode in the background, and ask the model batch by batch."""
-        starts = range(0, len(items), BATCH)
-        loaded = in_background(lambda at: [self._read(file) for file in items[at : at + BATCH]], starts, AHEAD)
+        starts = range(0, len(items), BATCH_SIZE)
+        loaded = in_background(
+            lambda at: [self._read(file) for file in items[at : at + BATCH_SIZE]], starts, PREFETCHED_BATCHES
+        )
         for start, pictures in zip(starts, loaded, strict=True):
-            yield from enumerate(self._answer(items[start : start + BATCH], pictures), start)
+            yield from enumerate(self._answer(items[start : start + BATCH_SIZE], pictures), start)
 
     def _answer(self, files: Sequence[str], pictures: Sequence[Pixels | str]) -> list[tuple[Answer, bytes]]:
         results = [(unanswered(file, str(picture)), b"") for file, picture in zip(files, pictures, strict=True)]

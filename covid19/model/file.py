@@ -25,24 +25,22 @@ from numpy.typing import NDArray
 
 from covid19.core.errors import InputError
 from covid19.core.hdf5 import check_index, list_arrays
+from covid19.features.backbone.description import BACKBONE
 from covid19.features.backbone.magnitudes import bound_features, check_head
 from covid19.features.backbone.weights import (
     IMAGENET,
     LARGEST_PIXEL,
-    LAYERS,
-    SHAPES,
     UNTRAINED,
     Weights,
     preprocessing_arrays,
     weights_of,
 )
+from covid19.model import head_layout
 from covid19.model.info import parse_info
-from covid19.model.novelty import KEPT, NoveltyDetector
+from covid19.model.novelty import MAX_REFERENCE_IMAGES, NoveltyDetector
 
 Array = NDArray[np.float32]
 
-WIDTH = 512
-HIDDEN = 64
 INFO = "covid19.json"  # member of the archive, data set of an HDF5 file
 FAMILIAR = "familiar"  # folder of the archive, group of an HDF5 file
 WEIGHTS = "model.weights.h5"  # member of a Keras archive
@@ -56,8 +54,8 @@ MAX_DIRECTORY_BYTES = 4096  # of an archive's list of its six members; it takes 
 MAX_RATIO = 100  # of a member's size to what it takes in the archive
 MAX_TEXT_BYTES = 1 << 28  # of information: a million training images take 140 MB
 MAX_CONFIG_BYTES = 1 << 20  # of what only Keras reads
-MAX_FAMILIAR_BYTES = KEPT * (2 * WIDTH + 8) + 4096
-MAX_ARRAY_BYTES = 4 * sum(math.prod(shape) + shape[3] for shape in SHAPES) + (1 << 20) + MAX_FAMILIAR_BYTES
+MAX_FAMILIAR_BYTES = MAX_REFERENCE_IMAGES * (2 * BACKBONE.width + 8) + 4096
+MAX_ARRAY_BYTES = 4 * sum(map(math.prod, BACKBONE.array_shapes(True))) + (1 << 20) + MAX_FAMILIAR_BYTES
 MAX_FILE_BYTES = MAX_TEXT_BYTES + MAX_ARRAY_BYTES
 # The header of an array as NumPy writes it.
 NPY_HEADER = re.compile(rb"\{'descr': '(<f2|<i8)', 'fortran_order': False, 'shape': \((\d{1,9}),(?: (\d{1,9}))?\), \} *\n")
@@ -70,7 +68,7 @@ class ModelFile(NamedTuple):
 
     Attributes:
         weights: of the base.
-        head: mean (512,), variance (512,), hidden (512, 64) and its bias, output (64, classes) and its bias, float32.
+        head: mean, variance, hidden kernel and bias, output kernel and bias, float32, in the shapes of `head_layout`.
         info: see `report.model_info`.
         novelty_detector: compares images with the training images by their features.
     """
@@ -215,7 +213,7 @@ def _novelty_detector(features: NDArray[Any], groups: NDArray[Any]) -> NoveltyDe
     if features.dtype != np.float16 or groups.dtype != np.int64:
         raise ValueError("what its training images look like is of another type")
     count = len(groups) if groups.ndim == 1 else 0
-    if features.shape != (count, WIDTH) or not 2 <= count <= KEPT:
+    if features.shape != (count, BACKBONE.width) or not 2 <= count <= MAX_REFERENCE_IMAGES:
         raise ValueError("what its training images look like has another shape")
     if not np.isfinite(features).all():
         raise ValueError("what its training images look like is not finite")
@@ -230,21 +228,11 @@ def _take_text(arrays: dict[str, h5py.Dataset]) -> bytes:
 
 
 def _archive_names(preprocessed: bool) -> list[str]:
-    """Where Keras keeps the arrays of the base, preprocessing first if there is one, then those of the head."""
-    layers = ["conv2d", *(f"conv2d_{number}" for number in range(1, len(LAYERS) + preprocessed))]
-    base = [f"functional/layers/{layer}/vars/{number}" for layer in layers for number in range(2)]
-    counts = {"normalization": 3, "dense": 2, "dense_1": 2}
-    head = [f"{layer}/vars/{number}" for layer, count in counts.items() for number in range(count)]
-    return [f"layers/{name}" for name in base + head]
+    return [f"layers/{name}" for name in (*BACKBONE.archive_names(preprocessed), *head_layout.archive_names())]
 
 
 def _hdf5_names(preprocessed: bool) -> list[str]:
-    """The same in an HDF5 file."""
-    layers = ["preprocessing", *LAYERS] if preprocessed else LAYERS
-    base = [f"vgg16/{layer}/{name}" for layer in layers for name in ("kernel", "bias")]
-    head = [f"standardisation/head/standardisation/{name}" for name in ("mean", "variance", "count")]
-    head += [f"{layer}/head/{layer}/{name}" for layer in ("hidden", "probabilities") for name in ("kernel", "bias")]
-    return [f"model_weights/{name}" for name in base + head]
+    return [f"model_weights/{name}" for name in (*BACKBONE.hdf5_names(preprocessed), *head_layout.hdf5_names())]
 
 
 def _take_weights(
@@ -260,15 +248,13 @@ def _take_weights(
     names, outputs = names_of(preprocessed), len(info["classes"])
     if strange := sorted(set(names) ^ set(arrays)):
         raise ValueError(f"its layers are not those of this program: '{strange[0][:60]}' is missing or too much")
-    shapes: list[tuple[int, ...]] = [(1, 1, 3, 3), (3,)] if preprocessed else []
-    shapes += [part for shape in SHAPES for part in (shape, shape[3:])]
-    shapes += [(WIDTH,), (WIDTH,), (), (WIDTH, HIDDEN), (HIDDEN,), (HIDDEN, outputs), (outputs,)]
-    for name, shape in zip(names, shapes, strict=True):
+    head_shapes = head_layout.array_shapes(BACKBONE.width, outputs)
+    for name, shape in zip(names, [*BACKBONE.array_shapes(preprocessed), *head_shapes], strict=True):
         if arrays[name].shape != shape or (shape and arrays[name].dtype != np.float32):
             raise ValueError(f"'{name}' is not of float32 and shape {shape}")
     values: list[Array] = [arrays[name][()] for name in names]
     own = [values.pop(0) for _ in range(2)] if preprocessed else []
-    base, (mean, variance, _, *dense) = values[:26], values[26:]
+    base, (mean, variance, _, *dense) = values[: -len(head_shapes)], values[-len(head_shapes) :]
     weights = weights_of(base, info["base"]["weights"].removeprefix("file "))
     expected: Sequence[Array] = preprocessing_arrays() if weights.trained else ()
     if len(own) != len(expected) or not all(map(np.array_equal, own, expected)):

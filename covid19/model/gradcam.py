@@ -17,7 +17,7 @@ def gradcam(maps: Array, heads: Heads, output: int) -> Array:
     the mean, divided by the cells. It follows from the head's weights and from which hidden units are awake.
 
     Args:
-        maps: of the base, float32 (n, height, width, 512).
+        maps: of the base, float32 (n, height, width, channels).
         heads: whose first head is explained.
         output: column of the class.
 

@@ -19,13 +19,13 @@ from covid19.core.console import Progress
 from covid19.core.errors import InputError
 from covid19.core.settings import TrainingSettings
 from covid19.features.array_file import FeatureFile, in_chunks
+from covid19.model.head_layout import HIDDEN_UNITS
 
 Array = NDArray[np.float32]
 Features = Array | FeatureFile
 Members = NDArray[np.intp]
 History = dict[str, list[float]]
 
-HIDDEN = 64
 DROPOUT = 0.5
 
 
@@ -34,9 +34,9 @@ class Heads:
     """The weights of K heads: standardisation, Dense 64 ReLU, Dense softmax. All float32.
 
     Attributes:
-        mean, variance: of the training features, (K, 512).
-        hidden, hidden_bias: (K, 512, 64) and (K, 64).
-        output, output_bias: (K, 64, classes) and (K, classes).
+        mean, variance: of the training features, (K, width).
+        hidden, hidden_bias: (K, width, units) and (K, units).
+        output, output_bias: (K, units, classes) and (K, classes).
     """
 
     mean: Array
@@ -47,18 +47,18 @@ class Heads:
     output_bias: Array
 
     def standardised(self, features: Array) -> Array:
-        """Features (n, 512), or (n, K, 512) with a row for each head, as each head sees them: (n, K, 512)."""
+        """Features (n, width), or (n, K, width) with a row for each head, standardised for each head: (n, K, width)."""
         rows = features if features.ndim == 3 else features[:, None]
         return np.asarray((rows - self.mean) / np.sqrt(self.variance), np.float32)
 
     def logits(self, features: Array) -> Array:
-        """What each head says of features (n, 512), before the softmax: (n, K, classes)."""
+        """Logits of each head for features (n, width): float32 (n, K, classes)."""
         rows = self.standardised(features).transpose(1, 0, 2)
         active = np.maximum(rows @ self.hidden + self.hidden_bias[:, None], 0)
         return np.asarray(active @ self.output + self.output_bias[:, None], np.float32).transpose(1, 0, 2)
 
     def probabilities(self, features: Array) -> Array:
-        """What each head says of features (n, 512): (n, K, classes), rows sum to 1."""
+        """Probabilities of each head for features (n, width): float32 (n, K, classes), rows sum to 1."""
         return np.asarray(softmax(self.logits(features), axis=2), np.float32)
 
     def one(self, head: int) -> Heads:
@@ -74,12 +74,12 @@ class Heads:
 def new_heads(features: Features, members: Sequence[Members], classes: int, seed: int) -> Heads:
     """Untrained heads, each standardised on its own training images.
 
-    Standardisation: mean 0 and variance 1 for each of the 512 features. One that is silent on all training images has
-    variance 0, and an image that wakes it would drown the other 511; so no deviation is taken for less than 3 % of the mean.
+    Standardisation: mean 0 and variance 1 for each feature. One that is silent on all training images has
+    variance 0, and an image that wakes it would drown all others; so no deviation is taken for less than 3 % of the mean.
     Kernels are Glorot-uniform (Glorot and Bengio, AISTATS 2010), drawn by NumPy: the same under every backend.
 
     Args:
-        features: of all images, float32 (n, views, 512).
+        features: of all images, float32 (n, views, width).
         members: for each head the positions of its training images.
         classes: outputs, two or more.
         seed: of the kernels; head k draws from (seed, k).
@@ -95,8 +95,8 @@ def new_heads(features: Features, members: Sequence[Members], classes: int, seed
         limit = np.sqrt(6 / (inputs + outputs))
         return np.stack([generator.uniform(-limit, limit, (inputs, outputs)) for generator in generators]).astype(np.float32)
 
-    hidden_bias, output_bias = (np.zeros((len(members), units), np.float32) for units in (HIDDEN, classes))
-    return Heads(mean, variance, kernels(width, HIDDEN), hidden_bias, kernels(HIDDEN, classes), output_bias)
+    hidden_bias, output_bias = (np.zeros((len(members), units), np.float32) for units in (HIDDEN_UNITS, classes))
+    return Heads(mean, variance, kernels(width, HIDDEN_UNITS), hidden_bias, kernels(HIDDEN_UNITS, classes), output_bias)
 
 
 def _moments(features: Features, images: Members) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -127,7 +127,7 @@ def train_heads(
 
     Args:
         heads: to start from.
-        features: of all images, float32 (n, views, 512); view 0 is the image itself.
+        features: of all images, float32 (n, views, width); view 0 is the image itself.
         labels: one-hot, float32 (n, classes).
         members: for each head the positions of its training images.
         training: epochs, batch_size, learning_rate and seed are used.
@@ -156,10 +156,10 @@ def train_heads(
             # Batch by batch, not `fit`: its data pipeline costs 3 times as long as these small steps themselves.
             for images in np.split(order, steps):
                 views = generator.integers(features.shape[1], size=images.shape)
-                seen = heads.standardised(features[images, views])
+                inputs = heads.standardised(features[images, views])
                 # The sum over heads of each one's mean: a head learns the same in company as alone.
-                share = balance[columns, truth[images]] / len(images)
-                logs.append(stack.train_on_batch(seen, labels[images], sample_weight=share))
+                sample_weight = balance[columns, truth[images]] / len(images)
+                logs.append(stack.train_on_batch(inputs, labels[images], sample_weight=sample_weight))
             loss, accuracy = np.mean(np.asarray(logs, float), axis=0)
             numbers = {"loss": loss / len(members), "accuracy": accuracy}
             if test is not None:
@@ -175,12 +175,12 @@ def train_heads(
 
 
 def logits_of(heads: Heads, features: Features, images: Members) -> Array:
-    """What each head says of some images as they are, view 0, before the softmax: (n, K, classes); chunk by chunk."""
+    """Logits of each head for the unaugmented images at some positions: float32 (n, K, classes)."""
     return np.concatenate([heads.logits(features[own, 0]) for own in in_chunks(images)])
 
 
 def probabilities_of(heads: Heads, features: Features, images: Members) -> Array:
-    """The same after the softmax: rows sum to 1."""
+    """Probabilities of each head for these images: float32 (n, K, classes), rows sum to 1."""
     return np.asarray(softmax(logits_of(heads, features, images), axis=2), np.float32)
 
 
@@ -188,11 +188,11 @@ def head_model(heads: Heads) -> keras.Model:
     """The first head as a Keras model with named layers.
 
     Returns:
-        A model from features, float32 (n, 512), to probabilities, float32 (n, classes), that sum to 1.
+        A model from features, float32 (n, width), to probabilities, float32 (n, classes), that sum to 1.
     """
     width, classes = heads.mean.shape[1], heads.output.shape[2]
     standardisation = keras.layers.Normalization(name="standardisation")
-    hidden = keras.layers.Dense(HIDDEN, activation="relu", name="hidden")
+    hidden = keras.layers.Dense(HIDDEN_UNITS, activation="relu", name="hidden")
     output = keras.layers.Dense(classes, activation="softmax", name="probabilities")
     dropout = keras.layers.Dropout(DROPOUT, name="dropout")
     model = keras.Sequential([keras.Input((width,), name="features"), standardisation, hidden, dropout, output], name="head")
@@ -211,10 +211,10 @@ def heads_of(model: keras.Model) -> Heads:
 
 
 def _stack(heads: Heads, training: TrainingSettings, steps: int) -> keras.Model:
-    """The heads as one Keras model from standardised features (n, K, 512) to probabilities (n, K, classes)."""
+    """The heads as one Keras model from standardised features (n, K, width) to probabilities (n, K, classes)."""
     count, width = heads.mean.shape
     each = {"bias_axes": "ko"}
-    hidden = keras.layers.EinsumDense("bki,kio->bko", (count, HIDDEN), activation="relu", **each)
+    hidden = keras.layers.EinsumDense("bki,kio->bko", (count, HIDDEN_UNITS), activation="relu", **each)
     output = keras.layers.EinsumDense("bki,kio->bko", (count, heads.output.shape[2]), activation="softmax", **each)
     stack = keras.Sequential([keras.Input((count, width)), hidden, keras.layers.Dropout(DROPOUT, seed=training.seed), output])
     hidden.set_weights([heads.hidden, heads.hidden_bias])
@@ -238,7 +238,7 @@ def _order(images: Members, count: int, generator: np.random.Generator) -> NDArr
 
 def _watch(heads: Heads, features: Features, test: Members, truth: Members) -> dict[str, float]:
     """Mean loss and accuracy of the heads on held-out images."""
-    said = probabilities_of(heads, features, test)
-    of_truth = np.take_along_axis(said, truth[test][:, None, None], axis=2)
-    right = said.argmax(axis=2) == truth[test][:, None]
+    probabilities = probabilities_of(heads, features, test)
+    of_truth = np.take_along_axis(probabilities, truth[test][:, None, None], axis=2)
+    right = probabilities.argmax(axis=2) == truth[test][:, None]
     return {"val_loss": float(-np.log(of_truth.clip(1e-7)).mean()), "val_accuracy": float(right.mean())}

@@ -10,6 +10,8 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+from covid19.features.backbone.description import BACKBONE
+
 MEASURES = ("accuracy", "sensitivity", "specificity", "roc_auc")
 VERDICTS = ("explained", "present", "none-found", "too-few")  # of `verdict.assess_shortcuts`
 DIGEST_DIGITS = 64  # of a file's digest and of a perceptual hash, in hexadecimal
@@ -111,7 +113,7 @@ def _are_classes(values: Any) -> bool:
 def _is_base(value: Any) -> bool:
     return (
         isinstance(value, dict)
-        and value.get("name") == "VGG16"
+        and value.get("name") == BACKBONE.name
         and _is_text(value.get("weights"))
         and bool(value["weights"])
         and _are_digests([value.get("digest")])
@@ -165,7 +167,7 @@ FIELDS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "classes": (_are_classes, f"2 to {MAX_CLASSES} different printable names"),
     "positive": (lambda name: _is_text(name, MAX_NAME), "one of its classes"),
     "preprocessing": (_is_text, "a line of text"),
-    "base": (_is_base, "the name VGG16, the weights' origin and a digest of 64 hexadecimal digits"),
+    "base": (_is_base, f"the name {BACKBONE.name}, the weights' origin and a digest of 64 hexadecimal digits"),
     "settings": (_are_settings, "texts, numbers and lists of numbers by name"),
     "versions": (_are_versions, "lines of text by name"),
     "trained_on": (_are_digests, "digests of 64 hexadecimal digits"),

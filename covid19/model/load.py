@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import keras
 
 from covid19.core.errors import InputError
-from covid19.features.backbone.vgg16 import build_base
+from covid19.features.backbone.network import build_base
 from covid19.features.backbone.weights import Weights
 from covid19.model.file import ModelFile, read_model
 from covid19.model.head import Heads, head_model
@@ -63,13 +63,13 @@ def load_head(path: Path, classes: tuple[str, ...], weights: Weights) -> tuple[H
     info = content.info
     if tuple(info["classes"]) != classes:
         raise InputError(
-            f"--from '{path}' tells {', '.join(info['classes'])} apart; expected this data set's classes "
+            f"--from '{path}' was trained for the classes {', '.join(info['classes'])}; expected this data set's, "
             f"{', '.join(classes)}: give a model of the same classes"
         )
     if info["base"]["digest"] != weights.digest:
         theirs = info["base"]
         raise InputError(
-            f"--from '{path}' stands on a base with weights '{theirs['weights']}' (digest {theirs['digest'][:12]}); "
+            f"--from '{path}' uses backbone weights '{theirs['weights']}' (digest {theirs['digest'][:12]}); "
             f"expected this run's '{weights.origin}' ({weights.digest[:12]}): set --weights to the model's"
         )
     return heads_in(content), info

@@ -19,7 +19,7 @@ from covid19.features.array_file import Features
 Array = NDArray[np.float32]
 Floats = NDArray[np.float64]
 
-KEPT = 2000  # training images whose features are kept, 1 KB each
+MAX_REFERENCE_IMAGES = 2000  # training images whose features are kept, 1 KB each
 NEIGHBOURS = 3
 UNLIKE = 99.0  # percentile beyond which an image is not like the training images
 
@@ -28,7 +28,7 @@ class NoveltyDetector:
     """The training images, as the base saw them.
 
     Args:
-        features: float32 (n, 512), n at least 2.
+        features: float32 (n, width), n at least 2.
         groups: of each image, the same for one patient's: nobody is measured by another image of himself.
     """
 
@@ -59,7 +59,7 @@ class NoveltyDetector:
         fit too little of its weight.
 
         Args:
-            features: float32 (n, 512), finite.
+            features: float32 (n, width), finite.
 
         Returns:
             float64 (n,), 0 to 100, never NaN; 100 where the training images are of one patient or all the same, so that nothing
@@ -77,15 +77,15 @@ class NoveltyDetector:
 
 
 def fit_novelty_detector(features: Features, groups: NDArray[np.intp], train: NDArray[np.intp], seed: int) -> NoveltyDetector:
-    """What is kept of the training images, at most `KEPT` of them, drawn by a seed.
+    """What is kept of the training images, at most `MAX_REFERENCE_IMAGES` of them, drawn by a seed.
 
     Args:
-        features: float32 (images, views, 512), view 0 of the image itself.
+        features: float32 (images, views, width), view 0 of the image itself.
         groups: of all images, see `NoveltyDetector`.
         train: positions of the training images.
         seed: of the draw.
     """
-    kept = np.sort(np.random.default_rng(seed).permutation(train)[:KEPT])
+    kept = np.sort(np.random.default_rng(seed).permutation(train)[:MAX_REFERENCE_IMAGES])
     return NoveltyDetector(features[kept, 0], groups[kept])
 
 

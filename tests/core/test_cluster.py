@@ -30,7 +30,7 @@ from covid19.data.build.phantoms import write_sample
 from covid19.data.images import read_picture
 from covid19.data.shared_files import SharedFiles
 from covid19.features.augmentation import View
-from covid19.features.backbone.vgg16 import base_arrays, base_of, build_base
+from covid19.features.backbone.network import base_arrays, base_of, build_base
 from covid19.features.backbone.weights import get_weights
 from covid19.features.batches import load_batches
 from covid19.features.cache import FeatureCache

@@ -13,7 +13,7 @@ from covid19.data.images import read_picture
 from covid19.evaluation.cross_validation import cross_validate, make_folds
 from covid19.evaluation.metrics import evaluate, one_hot
 from covid19.features.augmentation import View
-from covid19.features.backbone.vgg16 import build_base
+from covid19.features.backbone.network import build_base
 from covid19.features.backbone.weights import get_weights
 from covid19.features.cache import FeatureCache
 from covid19.features.extraction import Extractor
@@ -73,7 +73,7 @@ def test_a_head_learns_nothing_of_the_images_that_it_judges(tmp_path):
 def sample_features():
     """Features of the sample set's images on the untrained base, float32 (50, 1, 512), and its data set."""
     dataset, weights = read(PROJECT / "dataset"), get_weights("random")
-    views = [View(record, 0.0) for record in dataset.records]
+    views = [View(record) for record in dataset.records]
     store = FeatureCache(None, 10**9)
     return dataset, Extractor(store, LocalExecutor(), read_picture).extract(views, build_base(weights), weights.digest).features
 

@@ -16,7 +16,7 @@ from covid19.core.sqlite_cache import checksum
 from covid19.data.images import read_picture
 from covid19.features import batches, extraction
 from covid19.features.augmentation import augmented_views
-from covid19.features.backbone.vgg16 import build_base
+from covid19.features.backbone.network import build_base
 from covid19.features.backbone.weights import get_weights
 from covid19.features.cache import FeatureCache, cache_files, feature_key, open_caches
 from covid19.features.extraction import Extractor
@@ -30,7 +30,7 @@ INFINITE = b"\x00\x00\x80\x7f" * 512
 def some(count):
     """Keys and features."""
     values = np.random.default_rng(0).random((count, 512), np.float32)
-    return {feature_key(str(index), 0.0, "base"): value for index, value in enumerate(values)}
+    return {feature_key(str(index), "0.0", "base"): value for index, value in enumerate(values)}
 
 
 def equal(found, expected):
@@ -94,10 +94,11 @@ def test_each_cache_has_a_private_file_of_its_own_and_without_keeping_there_is_n
 
 def test_a_key_changes_with_each_thing_that_a_feature_depends_on():
     keys = {
-        feature_key(*what) for what in (("a", 0.0, "x"), ("b", 0.0, "x"), ("a", 1.5, "x"), ("a", 1.25, "x"), ("a", 0.0, "y"))
+        feature_key(*what)
+        for what in (("a", "0.0", "x"), ("b", "0.0", "x"), ("a", "1.5", "x"), ("a", "1.25", "x"), ("a", "0.0", "y"))
     }
     assert len(keys) == 5
-    assert feature_key("a", 0.0, "x") in keys
+    assert feature_key("a", "0.0", "x") in keys
 
 
 @pytest.fixture(scope="module")
@@ -127,8 +128,8 @@ def test_a_second_extraction_needs_no_decode_and_no_forward_also_for_renamed_and
 
 
 def test_a_stopped_extraction_goes_on_where_it_stopped(phantoms, tmp_path, base, monkeypatch):
-    monkeypatch.setattr(batches, "BATCH", 2)
-    monkeypatch.setattr(extraction, "BATCH", 2)
+    monkeypatch.setattr(batches, "BATCH_SIZE", 2)
+    monkeypatch.setattr(extraction, "BATCH_SIZE", 2)
     records = read_records(phantoms)[:6]
     views = augmented_views(records, (), TrainingSettings(augmentations=0))
     decoded = []

@@ -14,7 +14,8 @@ from helpers.paths import SHARED
 
 from covid19.core.errors import InputError
 from covid19.features.backbone import weights as module
-from covid19.features.backbone.weights import FILE_NAME, LAYERS, SHAPES, get_weights, untrained_arrays, weights_of
+from covid19.features.backbone.description import BACKBONE
+from covid19.features.backbone.weights import FILE_NAME, get_weights, untrained_arrays, weights_of
 
 
 @pytest.fixture
@@ -50,9 +51,11 @@ def offline(tmp_path, monkeypatch):
 
 
 def test_the_shapes_are_those_of_vgg16():
-    assert SHAPES[0] == (3, 3, 3, 64)
-    assert SHAPES[-1] == (3, 3, 512, 512)
-    assert sum(int(np.prod(shape)) + shape[3] for shape in SHAPES) == 14_714_688  # as keras.applications documents
+    assert BACKBONE.kernel_shapes[0] == (3, 3, 3, 64)
+    assert BACKBONE.kernel_shapes[-1] == (3, 3, 512, 512)
+    assert (
+        sum(int(np.prod(shape)) + shape[3] for shape in BACKBONE.kernel_shapes) == 14_714_688
+    )  # as keras.applications documents
 
 
 def test_untrained_weights_are_he_normal_and_always_the_same():
@@ -113,7 +116,7 @@ def test_without_a_network_auto_is_untrained_and_says_so(offline, capsys):
 
 
 def test_a_server_that_never_answers_is_given_up(offline, monkeypatch):
-    monkeypatch.setattr(module, "PATIENCE", 0.2)
+    monkeypatch.setattr(module, "CONNECT_TIMEOUT_S", 0.2)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         monkeypatch.setattr(module, "URL", f"http://127.0.0.1:{silent.getsockname()[1]}/x.h5")
         with pytest.raises(InputError, match="no ImageNet weights"):
@@ -159,7 +162,7 @@ def test_a_wrong_or_truncated_file_is_refused_by_name(official, tmp_path, spoil,
 def write_layout(path, arrays, **storage):
     """Write arrays in the layout of the official file."""
     with h5py.File(path, "w") as file:
-        for layer, kernel, bias in zip(LAYERS, arrays[::2], arrays[1::2], strict=True):
+        for layer, kernel, bias in zip(BACKBONE.convolutions, arrays[::2], arrays[1::2], strict=True):
             for name, array in (("kernel", kernel), ("bias", bias)):
                 file.create_dataset(f"{layer}/{name}", data=array, chunks=array.shape if storage else None, **storage)
     return path

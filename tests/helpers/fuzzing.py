@@ -115,7 +115,7 @@ def use_model(path: Path) -> None:
 
 def use_feature_cache(path: Path) -> None:
     """A feature cache gives what is in it or begins anew, and takes what it is given."""
-    known, fresh = feature_key("known", 0.0, "base"), feature_key("fresh", 0.0, "base")
+    known, fresh = feature_key("known", "0.0", "base"), feature_key("fresh", "0.0", "base")
     with FeatureCache(_folder_with(path, FeatureCache.FILE_NAME), 10**9) as cache:
         found = cache.get([known])
         assert all(np.array_equal(feature, np.ones(512)) for feature in found.values())
@@ -187,8 +187,8 @@ def models() -> list[bytes]:
 def feature_caches(folder: Path) -> list[bytes]:
     """A cache with a few features."""
     with FeatureCache(folder, 10**9) as cache:
-        cache.put([(feature_key(str(number), 0.0, "base"), np.full(512, number, np.float32)) for number in range(20)])
-        cache.put([(feature_key("known", 0.0, "base"), np.ones(512, np.float32))])
+        cache.put([(feature_key(str(number), "0.0", "base"), np.full(512, number, np.float32)) for number in range(20)])
+        cache.put([(feature_key("known", "0.0", "base"), np.ones(512, np.float32))])
     return [(folder / FeatureCache.FILE_NAME).read_bytes()]
 
 

@@ -13,7 +13,7 @@ from helpers.images import write_image
 
 import covid19
 from covid19.cli.main import main
-from covid19.model.export import export
+from covid19.model.export.run import export
 
 PIXELS = np.random.default_rng(0).random((3, 224, 224, 3), np.float32)
 

@@ -18,7 +18,7 @@ import pytest
 from helpers.paths import PROJECT
 
 import covid19
-import covid19.features.backbone.vgg16
+import covid19.features.backbone.network
 import covid19.features.backbone.weights
 import covid19.model.head
 import covid19.model.load
@@ -159,7 +159,7 @@ def trained_model(run, official, tmp_path_factory):
     """A model on the base of a weights file, and so with preprocessing: the run's head on that."""
     content = read_model(run.model)
     weights = get_weights(str(official))
-    base = covid19.features.backbone.vgg16.build_base(weights)
+    base = covid19.features.backbone.network.build_base(weights)
     model = covid19.model.save.assemble(base, covid19.model.head.head_model(covid19.model.load.heads_in(content)))
     path = tmp_path_factory.mktemp("trained") / "trained.model"
     covid19.model.save.save_model(path, model, content.info | {"base": weights.as_json()}, content.novelty_detector)

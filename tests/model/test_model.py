@@ -16,7 +16,7 @@ from covid19.core.executor.local import LocalExecutor
 from covid19.core.settings import TrainingSettings
 from covid19.data.images import read_picture
 from covid19.features.augmentation import augmented_views
-from covid19.features.backbone.vgg16 import build_base
+from covid19.features.backbone.network import build_base
 from covid19.features.backbone.weights import Weights, get_weights
 from covid19.features.batches import load_batches
 from covid19.features.cache import FeatureCache
@@ -197,7 +197,7 @@ def test_from_starts_at_the_earlier_heads_weights_and_standardisation(run, weigh
 
 def test_from_names_what_does_not_fit(run, weights):
     other = Weights(weights.arrays, "imagenet", "0123456789abcdef")
-    with pytest.raises(InputError, match=r"tells covid, normal apart; expected this data set's classes a, b"):
+    with pytest.raises(InputError, match=r"was trained for the classes covid, normal; expected this data set's, a, b"):
         load_head(run.model, ("a", "b"), weights)
     with pytest.raises(InputError, match=r"weights 'random' \(digest .*expected this run's 'imagenet' \(0123456789ab\)"):
         load_head(run.model, ("covid", "normal"), other)

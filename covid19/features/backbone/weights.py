@@ -15,7 +15,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from http.client import HTTPException
-from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +23,7 @@ from numpy.typing import NDArray
 from covid19.core.console import Progress, printable, say, warn
 from covid19.core.errors import InputError
 from covid19.core.outputs import atomic_write
+from covid19.features.backbone.description import BACKBONE
 from covid19.features.backbone.magnitudes import bound_features
 
 Array = NDArray[np.float32]
@@ -31,8 +31,8 @@ Array = NDArray[np.float32]
 FILE_NAME = "vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5"
 URL = f"https://storage.googleapis.com/tensorflow/keras-applications/vgg16/{FILE_NAME}"
 MD5 = "6d6bbae143d832006294945121d1f1fc"  # published with keras.applications
-MOST_BYTES = 1_000_000_000  # of all arrays of a file; with the top, which is left alone, VGG16 has 553 MB
-PATIENCE = 10.0  # seconds until a connection that does not answer is given up
+MAX_ARRAY_BYTES = 1_000_000_000  # of all arrays of a file; with the top, which is left alone, VGG16 has 553 MB
+CONNECT_TIMEOUT_S = 10.0  # until a connection that does not answer is given up
 UNTRAINED = "random"  # origin of weights that were never trained
 IMAGENET = "imagenet"  # origin of the official weights
 UNTRAINED_SEED = 0  # of the untrained draw: always the same, so that features of two runs can be compared
@@ -43,12 +43,7 @@ UNTRAINED_DIGEST = "987b448d67fd2dd69cb55f6ab048d6b8573b2c03264baa2f0118f1062823
 # keras.applications.vgg16.preprocess_input in 'caffe' mode: mean of each channel over ImageNet, in RGB order, of 255.
 IMAGENET_MEAN = (123.68, 116.779, 103.939)
 LARGEST_PIXEL = 255.0  # magnitude of what the first convolution is shown, with or without preprocessing
-MAX_NAME = 200  # characters of a file's name in an origin
-
-# VGG16 configuration D (Simonyan and Zisserman, arXiv:1409.1556, table 1): channels of each convolution, by block.
-BLOCKS = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512))
-LAYERS = tuple(f"block{block}_conv{conv}" for block, widths in enumerate(BLOCKS, 1) for conv, _ in enumerate(widths, 1))
-SHAPES = tuple((3, 3, inputs, outputs) for inputs, outputs in pairwise((3, *(width for block in BLOCKS for width in block))))
+MAX_NAME_CHARACTERS = 200  # characters of a file's name in an origin
 
 
 @dataclass(frozen=True)
@@ -80,7 +75,7 @@ class Weights:
 
     def as_json(self) -> dict[str, str]:
         """What a report and a model file say of the base."""
-        return {"name": "VGG16", "weights": self.origin, "digest": self.digest}
+        return {"name": BACKBONE.name, "weights": self.origin, "digest": self.digest}
 
 
 def get_weights(wanted: str) -> Weights:
@@ -114,7 +109,7 @@ def untrained_arrays() -> list[Array]:
     """He-normal kernels and zero biases (He et al., arXiv:1502.01852), drawn by NumPy: the same under every backend."""
     generator = np.random.default_rng(UNTRAINED_SEED)
     arrays: list[Array] = []
-    for shape in SHAPES:
+    for shape in BACKBONE.kernel_shapes:
         deviation = np.float32(np.sqrt(2 / np.prod(shape[:3])))
         arrays += [generator.standard_normal(shape, np.float32) * deviation, np.zeros(shape[3], np.float32)]
     return arrays
@@ -145,8 +140,8 @@ def read_arrays(path: Path) -> list[Array]:
         with path.open("rb") as opened, mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ) as content:
             check_index(content)
         with h5py.File(path, "r") as file:
-            listed = list_arrays(file, MOST_BYTES)
-            for layer, shape in zip(LAYERS, SHAPES, strict=True):
+            listed = list_arrays(file, MAX_ARRAY_BYTES)
+            for layer, shape in zip(BACKBONE.convolutions, BACKBONE.kernel_shapes, strict=True):
                 within = [item for name, item in listed.items() if name.startswith(f"{layer}/")]
                 found = sorted(within, key=lambda item: -item.ndim)
                 if [item.shape for item in found] != [shape, shape[3:]]:
@@ -172,7 +167,7 @@ def weights_of(arrays: Sequence[Array], name: str, warning: str | None = None) -
     if digest == UNTRAINED_DIGEST or digest == _untrained_digest():
         return Weights(tuple(arrays), UNTRAINED, digest, warning)
     digest = _digest(b"caffe", arrays)
-    origin = IMAGENET if digest == IMAGENET_DIGEST else f"file {printable(name)[:MAX_NAME]}"
+    origin = IMAGENET if digest == IMAGENET_DIGEST else f"file {printable(name)[:MAX_NAME_CHARACTERS]}"
     return Weights(tuple(arrays), origin, digest, warning)
 
 
@@ -232,7 +227,7 @@ def _imagenet_file() -> Path:
 
 
 def _download(url: str, target: Path) -> None:
-    """Download with a bar; a connection or a read that takes longer than `PATIENCE` seconds is given up."""
+    """Download with a bar; a connection or a read that takes longer than `CONNECT_TIMEOUT_S` seconds is given up."""
     say(f"Downloading the ImageNet weights of VGG16 from {url}")
     with _open(url) as response:
         size = max(int(response.headers.get("Content-Length") or 0), 1)
@@ -243,21 +238,25 @@ def _download(url: str, target: Path) -> None:
 
 
 def _open(url: str):  # type: ignore[no-untyped-def]  # urllib's response has no public type
-    """Open a URL within `PATIENCE` seconds in all: a name server that does not answer has no time-out of its own."""
+    """Open a URL within `CONNECT_TIMEOUT_S` seconds in all.
+
+    A time-out of the connection does not cover looking up the name, so a thread is watched. `keras.utils.get_file` is no
+    replacement: it calls `urlretrieve`, which takes no time-out at all.
+    """
     answer: list[object] = []
 
     def connect() -> None:
         try:
-            answer.append(urllib.request.urlopen(url, timeout=PATIENCE))
+            answer.append(urllib.request.urlopen(url, timeout=CONNECT_TIMEOUT_S))
         except Exception as error:  # noqa: BLE001  # handed over to the waiting thread, which raises it
             answer.append(error)
 
     # A daemon: the process must not wait for it at exit.
     thread = threading.Thread(target=connect, daemon=True)
     thread.start()
-    thread.join(PATIENCE)
+    thread.join(CONNECT_TIMEOUT_S)
     if not answer:
-        raise OSError(f"no answer within {PATIENCE:.0f} s")
+        raise OSError(f"no answer within {CONNECT_TIMEOUT_S:.0f} s")
     if isinstance(answer[0], Exception):
         raise answer[0]
     return answer[0]

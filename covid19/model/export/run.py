@@ -1,11 +1,10 @@
-"""A saved model for other programs: ONNX, TensorFlow's SavedModel or LiteRT, with class names and notice inside."""
+"""Writing a saved model in a format of other programs, with its class names and the notice inside."""
 
 from __future__ import annotations
 
 import logging
 import tempfile
 import warnings
-import zipfile
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -17,25 +16,24 @@ from covid19.core.console import say
 from covid19.core.errors import InputError
 from covid19.core.keras_startup import without_chatter
 from covid19.core.outputs import DRAFT_PREFIX, atomic_write, check_outputs, json_text
-from covid19.data.images import SIDE
+from covid19.features.backbone.description import BACKBONE
+from covid19.model.export.export_format import ExportFormat
+from covid19.model.export.registry import FORMATS
 from covid19.model.file import INFO
 from covid19.model.head import Heads, heads_of
 from covid19.model.load import load_model
 
-ENDINGS = {"onnx": ".onnx", "savedmodel": "_savedmodel", "litert": ".tflite"}
-KERAS_FORMATS = {"onnx": "onnx", "savedmodel": "tf_saved_model", "litert": "litert"}
 LEFT_OUT = ("settings", "trained_on", "trained_hashes")  # not needed to use a model
 
 
 def export(model: Path, form: str, output: Path | None) -> Path:
     """Write a model for another program.
 
-    What the model's file says goes along: in ONNX's `metadata_props`; in `assets.extra/covid19.json` of a SavedModel; in a zip
-    archive behind a LiteRT model, where TensorFlow Lite's metadata keep associated files.
+    The information in the model's file goes along, where the format has a place for it.
 
     Args:
         model: a file that `covid19 train` wrote.
-        form: 'onnx', 'savedmodel' (a folder) or 'litert'.
+        form: a name in `registry.FORMATS`.
         output: path to write; None takes the model's name with the format's ending.
 
     Returns:
@@ -44,9 +42,10 @@ def export(model: Path, form: str, output: Path | None) -> Path:
     Raises:
         InputError: the model cannot be used, the output cannot be written or is a folder that exists, or a package is missing.
     """
-    target = output or model.with_name(model.stem + ENDINGS[form])
+    export_format = FORMATS[form]
+    target = output or model.with_name(model.stem + export_format.ending)
     check_outputs((target,), (model,))
-    _check_packages(form)
+    _check_packages(export_format)
     loaded = load_model(model)
     info = {key: value for key, value in loaded.info.items() if key not in LEFT_OUT}
     folded_model = _without_standardisation(loaded.model)
@@ -54,27 +53,27 @@ def export(model: Path, form: str, output: Path | None) -> Path:
         atomic_write(target) as draft,
         tempfile.TemporaryDirectory(dir=target.parent, prefix=DRAFT_PREFIX) as folder,
     ):
-        named = Path(folder) / f"model{ENDINGS[form]}"  # the exporters take the format from the name
+        named = Path(folder) / f"model{export_format.ending}"  # the exporters take the format from the name
         logging.getLogger("tf2onnx").setLevel(logging.ERROR)
         with without_chatter(), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of the exporters about NumPy and themselves
-            folded_model.export(named, format=KERAS_FORMATS[form], verbose=False)
-        _add_info(named, form, info)
+            export_format.write(folded_model, named)
+        export_format.add_info(named, INFO, json_text(info))
         named.replace(draft)
-    say(f"Wrote {target}: takes RGB in [0, 1], float32 (n, {SIDE}, {SIDE}, 3); gives {', '.join(info['classes'])}.")
+    side = BACKBONE.side
+    say(f"Wrote {target}: takes RGB in [0, 1], float32 (n, {side}, {side}, 3); gives {', '.join(info['classes'])}.")
     say(info["notice"])
     return target
 
 
-def _check_packages(form: str) -> None:
+def _check_packages(export_format: ExportFormat) -> None:
     if keras.backend.backend() != "tensorflow":
         raise InputError(
             f"export was given the Keras backend {keras.backend.backend()}; expected tensorflow: unset KERAS_BACKEND"
         )
-    if form == "onnx":
-        missing = [name for name in ("onnx", "tf2onnx") if find_spec(name) is None]
-        if missing:
-            raise InputError(f"--format onnx needs the package '{missing[0]}': pip install 'covid19[onnx]'")
+    name = export_format.name
+    if missing := [package for package in export_format.packages if find_spec(package) is None]:
+        raise InputError(f"--format {name} needs the package '{missing[0]}': pip install 'covid19[{name}]'")
 
 
 def _without_standardisation(model: keras.Model) -> keras.Model:
@@ -86,7 +85,7 @@ def _without_standardisation(model: keras.Model) -> keras.Model:
     deviation = np.sqrt(heads.variance[0])
     kernel = heads.hidden[0] / deviation[:, None]
     bias = heads.hidden_bias[0] - (heads.mean[0] / deviation) @ heads.hidden[0]
-    return _chain(model.get_layer("vgg16"), heads, kernel, bias)
+    return _chain(model.get_layer(BACKBONE.layer), heads, kernel, bias)
 
 
 def _chain(base: keras.Model, heads: Heads, kernel: Any, bias: Any) -> keras.Model:
@@ -98,22 +97,3 @@ def _chain(base: keras.Model, heads: Heads, kernel: Any, bias: Any) -> keras.Mod
     output.set_weights([heads.output[0], heads.output_bias[0]])
     folded_model(np.zeros((1, *base.input_shape[1:]), np.float32))  # the exporter to ONNX takes only a model that was called
     return folded_model
-
-
-def _add_info(path: Path, form: str, info: dict[str, Any]) -> None:
-    text = json_text(info)
-    if form == "onnx":
-        import onnx
-
-        graph = onnx.load(path)
-        for key, value in info.items():
-            as_text = value if isinstance(value, str) else json_text(value)
-            graph.metadata_props.add(key=key, value=as_text.encode(errors="backslashreplace").decode())  # UTF-8 alone
-        onnx.save(graph, path)
-    elif form == "litert":
-        with zipfile.ZipFile(path, "a") as archive:
-            archive.writestr(INFO, text)
-    else:
-        extra = path / "assets.extra"
-        extra.mkdir()
-        (extra / INFO).write_text(text, encoding="utf-8")

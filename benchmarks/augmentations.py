@@ -1,6 +1,6 @@
-"""How many rotated views does an image need? Repeated cross-validation with 0 to 25 views on an untrained base.
+"""How many rotated copies does an image need? Repeated cross-validation with 0 to 25 copies on an untrained base.
 
-`python3 -m benchmarks.views DATASET...`; features are kept in the feature cache, so a second call takes seconds.
+`python3 -m benchmarks.augmentations DATASET...`; features are kept in the feature cache, so a second call takes seconds.
 """
 
 from __future__ import annotations
@@ -28,42 +28,42 @@ from covid19.features.augmentation import augmented_views
 from covid19.features.backbone.weights import get_weights
 from covid19.features.cache import open_caches
 
-VIEWS = (0, 1, 2, 3, 4, 6, 10, 25)
+COPIES = (0, 1, 2, 3, 4, 6, 10, 25)
 FOLDS, REPEATS = 5, 20
 
 
 def main() -> None:
-    """Measure each data set and write `results/views.md`."""
+    """Measure each data set and write `results/augmentations.md`."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("datasets", nargs="+", type=Path, metavar="DATASET")
     import_keras()
-    sections = ["# Out-of-fold ROC AUC by number of rotated views", provenance()]
+    sections = ["# Out-of-fold ROC AUC by number of rotated copies", provenance()]
     sections.append(
         f"Untrained base, {REPEATS} repeats of {FOLDS} folds stratified by class and grouped by patient, 25 epochs, default "
-        "settings. ± is the standard deviation over the repeats; the last column is the mean paired difference to 25 views and "
-        "its own."
+        "settings. ± is the standard deviation over the repeats; the last column is the mean paired difference to 25 copies "
+        "and its own."
     )
     for dataset in parser.parse_args().datasets:
         aucs = measure(dataset)
-        reference = aucs[VIEWS[-1]]
+        reference = aucs[COPIES[-1]]
         rows = [
             [
-                views, f"{auc.mean():.4f} ± {auc.std(ddof=1):.4f}",
+                copies, f"{auc.mean():.4f} ± {auc.std(ddof=1):.4f}",
                 f"{(auc - reference).mean():+.4f} ± {(auc - reference).std(ddof=1):.4f}",
             ]
-            for views, auc in aucs.items()
+            for copies, auc in aucs.items()
         ]  # fmt: skip
-        sections.append(f"## {dataset.name}\n\n" + table(["views", "AUC", "less 25 views"], rows))
-    write("views.md", "\n\n".join(sections))
+        sections.append(f"## {dataset.name}\n\n" + table(["copies", "AUC", "less 25 copies"], rows))
+    write("augmentations.md", "\n\n".join(sections))
 
 
 def measure(dataset: Path) -> dict[int, NDArray[np.float64]]:
-    """The out-of-fold AUC of each repeat, by number of views."""
+    """The out-of-fold AUC of each repeat, by number of copies."""
     from covid19.evaluation.cross_validation import cross_validate, make_folds
-    from covid19.features.backbone.vgg16 import build_base
+    from covid19.features.backbone.network import build_base
     from covid19.features.extraction import Extractor
 
-    training = TrainingSettings(augmentations=VIEWS[-1])
+    training = TrainingSettings(augmentations=COPIES[-1])
     weights = get_weights("random")
     with DecodingPool() as decoder, open_caches(True, None, ComputeSettings.cache_size) as caches:
         executor, read = LocalExecutor(decoder.run), partial(read_picture, run=decoder.run)
@@ -75,10 +75,10 @@ def measure(dataset: Path) -> dict[int, NDArray[np.float64]]:
     positive = data.classes.index(choose_positive(data.classes, None))
     divisions = make_folds(labels.argmax(axis=1).tolist(), [record.group for record in data.records], FOLDS, REPEATS, 0)
     aucs = {}
-    for count in VIEWS:
+    for count in COPIES:
         logits = cross_validate(features[:, : 1 + count], labels, divisions, replace(training, augmentations=count))
-        said = softmax(logits, axis=2)[:, :, positive]
-        aucs[count] = np.array([roc_auc_score(labels[:, positive], repeat) for repeat in said])
+        probabilities = softmax(logits, axis=2)[:, :, positive]
+        aucs[count] = np.array([roc_auc_score(labels[:, positive], repeat) for repeat in probabilities])
     return aucs
 
 

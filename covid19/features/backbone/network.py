@@ -8,12 +8,10 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from covid19.data.images import SIDE
+from covid19.features.backbone.description import BACKBONE
 from covid19.features.backbone.weights import Weights, preprocessing_arrays
 
 Array = NDArray[np.float32]
-
-PREPROCESSING = "preprocessing"  # name of the layer
 
 
 def build_base(weights: Weights) -> keras.Model:
@@ -30,9 +28,9 @@ def build_base(weights: Weights) -> keras.Model:
 
 def base_of(arrays: Sequence[Array], trained: bool) -> keras.Model:
     """The same of the 26 arrays of `Weights.arrays` alone."""
-    xray = keras.Input((SIDE, SIDE, 3), name="rgb")
+    xray = keras.Input((BACKBONE.side, BACKBONE.side, 3), name="rgb")
     vgg16 = keras.applications.VGG16(weights=None, include_top=False, input_tensor=_preprocess(xray, trained))
-    base = keras.Model(xray, vgg16.output, name="vgg16")
+    base = keras.Model(xray, vgg16.output, name=BACKBONE.layer)
     base.trainable = False
     for layer, start in zip(_convolutions(base), range(0, 26, 2), strict=True):
         layer.set_weights(list(arrays[start : start + 2]))
@@ -51,7 +49,7 @@ def base_arrays(base: keras.Model) -> list[Array]:
 
 def is_trained(base: keras.Model) -> bool:
     """Whether a base has the preprocessing of trained weights."""
-    return any(layer.name == PREPROCESSING for layer in base.layers)
+    return any(layer.name == BACKBONE.preprocessing_layer for layer in base.layers)
 
 
 def _convolutions(base: keras.Model) -> list[keras.layers.Layer]:
@@ -65,7 +63,7 @@ def _preprocess(xray: keras.KerasTensor, trained: bool) -> keras.KerasTensor:
     """
     if not trained:
         return xray
-    layer = keras.layers.Conv2D(3, 1, name=PREPROCESSING, dtype="float32")
+    layer = keras.layers.Conv2D(3, 1, name=BACKBONE.preprocessing_layer, dtype="float32")
     output = layer(xray)
     layer.set_weights(list(preprocessing_arrays()))
     return output
