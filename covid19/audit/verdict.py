@@ -15,7 +15,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from covid19.audit.result import AuditResult, Interval, Margin, ProbeResult, Verdict
-from covid19.data.dataset import FEW
+from covid19.data.dataset import FEW_PATIENTS
 from covid19.evaluation.bootstrap import Ranking, intervals, roc_auc
 from covid19.evaluation.cross_validation import Fold
 
@@ -176,7 +176,8 @@ def assess_shortcuts(probes: Sequence[Probe], model: Floats, folds: LabelledFold
     explaining = [p for p in significant if p.sees_pixels and aucs["the model"] - aucs[p.name] <= EXPLAINING_MARGIN]
     best = max(explaining or significant or blind, key=lambda probe: aucs[probe.name]).name
     fewest = min(len(set(np.asarray(groups)[side])) for side in (positive, ~positive))
-    verdict: Verdict = "explained" if explaining else "present" if significant else "too-few" if fewest < FEW else "none-found"
+    unexplained: Verdict = "too-few" if fewest < FEW_PATIENTS else "none-found"
+    verdict: Verdict = "explained" if explaining else "present" if significant else unexplained
     return AuditResult(
         verdict=verdict,
         probes=tuple(

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections import Counter, defaultdict
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,27 +19,90 @@ import numpy as np
 from covid19.core.console import printable, shortened
 from covid19.core.executor.local import LocalExecutor
 from covid19.core.settings import FILE_TIMEOUT_S
-from covid19.data.dataset import FEW, Dataset, Record, list_classes
+from covid19.data.dataset import FEW_PATIENTS, Dataset, Record, list_classes
 from covid19.data.decoding import DecodingPool
-from covid19.data.images import COLOURFUL, FLAT, SIDE, read_picture
+from covid19.data.images import COLOURFUL, MIN_CONTRAST_GREY_LEVELS, PICTURE_SIDE_PX, read_picture
 from covid19.data.patients import KAGGLE
 from covid19.data.reader import Filter, describe_conflict, survey
 from covid19.data.scan_cache import ScanCache
 
-Finding = dict[str, Any]
-
-ADULT = 18  # years
-MAX_AGE = 150  # years: a larger number in the table is no age
-SHUFFLES = 1000
-GIVEN_AWAY = 0.8  # share of the way from chance to certainty at which the source tells the class
+ADULT_AGE_YEARS = 18
+MAX_AGE_YEARS = 150  # a larger number in the table is no age
+PERMUTATIONS = 1000
+TELLING_SOURCE = 0.8  # fraction of the way from chance to certainty from which on the source tells the class
 DETAILS = {
-    "small": f"smaller than the {SIDE} pixels that the base sees",
+    "small": f"smaller than the {PICTURE_SIDE_PX} pixels that the network is given",
     "flat": "nearly one shade",
     "colourful": "colourful, like a photograph",
 }
 
 
-def check(root: Path, wanted: Filter, scans: ScanCache, file_timeout_s: float = FILE_TIMEOUT_S) -> Finding:
+@dataclass(frozen=True)
+class FileNote:
+    """A file of which there is something to say, and what."""
+
+    path: str
+    why: str
+
+
+@dataclass(frozen=True)
+class SourceGuess:
+    """How well the source alone tells the class: each image is given the most frequent class of its source.
+
+    Attributes:
+        accuracy: of that guess, in [0, 1].
+        chance: the mean of its accuracy when the classes are dealt anew to the groups; small sources are right by themselves.
+        p_value: of that permutation test (Phipson and Smyth, Stat. Appl. Genet. Mol. Biol. 9:39, 2010).
+        images: over which it was made.
+    """
+
+    accuracy: float
+    chance: float
+    p_value: float
+    images: int
+
+    @property
+    def tells_class(self) -> bool:
+        """Whether the source all but gives the class away."""
+        return self.accuracy - self.chance >= TELLING_SOURCE * (1 - self.chance)
+
+
+@dataclass(frozen=True)
+class SourceFindings:
+    """The sources of the images: `table` counts images by source and class."""
+
+    table: dict[str, dict[str, int]]
+    guess: SourceGuess | None
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What `check` found.
+
+    Attributes:
+        root: folder of the data set.
+        sound: whether there are no problems.
+        problems: each makes a run unsound.
+        warnings: each is something to know before a score is believed.
+        classes: counts of each class.
+        projections, patients_by_rule, metadata: as in a run's report.
+        sources: of the images that name one.
+        files: that were left out or look odd.
+    """
+
+    root: str
+    sound: bool
+    problems: list[str]
+    warnings: list[str]
+    classes: dict[str, dict[str, int]]
+    projections: dict[str, int]
+    patients_by_rule: dict[str, int]
+    metadata: dict[str, Any] | None
+    sources: SourceFindings
+    files: list[FileNote]
+
+
+def check(root: Path, wanted: Filter, scans: ScanCache, file_timeout_s: float = FILE_TIMEOUT_S) -> Findings:
     """Look over a data set's files, metadata and classes.
 
     Args:
@@ -47,46 +111,37 @@ def check(root: Path, wanted: Filter, scans: ScanCache, file_timeout_s: float = 
         scans: knows the images that were decoded before.
         file_timeout_s: seconds that reading one file may take.
 
-    Returns:
-        JSON values: `root`, `sound`, `problems`, `warnings`, `classes` (counts of each), `projections`, `patients_by_rule`,
-        `sources` {`table`: images by source and class, `guess`: see `guess_by_source`}, `metadata`, `files` [{path, why}].
-
     Raises:
         InputError: there are no class folders, or the table cannot be read.
     """
     classes = list_classes(root)
     with DecodingPool(file_timeout_s) as decoder:
         dataset = survey(root, classes, wanted, scans, LocalExecutor(decoder.run), partial(read_picture, run=decoder.run))
-    files = [{"path": skipped.path, "why": skipped.reason} for skipped in dataset.skipped]
-    files += [{"path": record.name, "why": DETAILS[kind]} for record in dataset.records for kind in _oddities(record)]
+    files = [FileNote(skipped.path, skipped.reason) for skipped in dataset.skipped]
+    files += [FileNote(record.name, DETAILS[kind]) for record in dataset.records for kind in _oddities(record)]
     described = dataset.as_json()
     counts = _count_classes(dataset)
     named = [record for record in dataset.records if record.entry.source]
-    sources = {"table": _by_source(named, dataset.classes), "guess": guess_by_source(named)}
-    problems = _problems(dataset, counts, sources["guess"])
-    return {
-        "root": str(root),
-        "sound": not problems,
-        "problems": problems,
-        "warnings": _warnings(dataset, counts, sources["guess"]),
-        "classes": counts,
-        **{key: described[key] for key in ("projections", "patients_by_rule", "metadata")},
-        "sources": sources,
-        "files": files,
-    }
+    sources = SourceFindings(_by_source(named, dataset.classes), guess_by_source(named))
+    problems = _problems(dataset, counts, sources.guess)
+    return Findings(
+        root=str(root),
+        sound=not problems,
+        problems=problems,
+        warnings=_warnings(dataset, counts, sources.guess),
+        classes=counts,
+        projections=described["projections"],
+        patients_by_rule=described["patients_by_rule"],
+        metadata=described["metadata"],
+        sources=sources,
+        files=files,
+    )
 
 
-def guess_by_source(records: Sequence[Record]) -> Finding | None:
-    """How well the source alone tells the class: each image is given the most frequent class of its source.
+def guess_by_source(records: Sequence[Record]) -> SourceGuess | None:
+    """How well the source alone tells the class of images whose source is known.
 
-    Small sources are right by themselves, so chance is what the same guess gets when the classes are dealt anew to the groups.
-
-    Args:
-        records: images whose source is known.
-
-    Returns:
-        `accuracy`, its mean by `chance` and the `p_value` of a permutation test (Phipson and Smyth, Stat. Appl. Genet. Mol.
-        Biol. 9:39, 2010), over so many `images`; None where fewer than two classes have a source, or all have the same one.
+    None where fewer than two classes have a source, or all images have the same one.
     """
     labels, label = np.unique([record.label for record in records], return_inverse=True)
     sources, source = np.unique([record.entry.source for record in records], return_inverse=True)
@@ -100,17 +155,17 @@ def guess_by_source(records: Sequence[Record]) -> Finding | None:
 
     generator = np.random.default_rng(0)
     found = accuracy(label)
-    dealt = [accuracy(generator.permutation(label[first])[group]) for _ in range(SHUFFLES)]
+    dealt = [accuracy(generator.permutation(label[first])[group]) for _ in range(PERMUTATIONS)]
     above = sum(value >= found - 1e-12 for value in dealt)
     chance = float(np.mean(dealt))
-    return {"accuracy": found, "chance": chance, "p_value": (above + 1) / (SHUFFLES + 1), "images": len(records)}
+    return SourceGuess(found, chance, (above + 1) / (PERMUTATIONS + 1), len(records))
 
 
 def _oddities(record: Record) -> list[str]:
     stats = record.stats
     found = {
-        "small": min(stats.width, stats.height) < SIDE,
-        "flat": stats.contrast < FLAT,
+        "small": min(stats.width, stats.height) < PICTURE_SIDE_PX,
+        "flat": stats.contrast < MIN_CONTRAST_GREY_LEVELS,
         "colourful": stats.colour >= COLOURFUL,
     }
     return [kind for kind, odd in found.items() if odd]
@@ -158,8 +213,8 @@ def _is_child(record: Record) -> bool | None:
         age = float(record.entry.age)
     except ValueError:
         age = math.nan
-    if 0 <= age <= MAX_AGE:
-        return age < ADULT
+    if 0 <= age <= MAX_AGE_YEARS:
+        return age < ADULT_AGE_YEARS
     return True if record.entry.source == KAGGLE else None
 
 
@@ -170,7 +225,7 @@ def _by_source(records: Sequence[Record], classes: Sequence[str]) -> dict[str, d
     return {source: {label: cells[source, label] for label in classes} for source, _ in total.most_common()}
 
 
-def _problems(dataset: Dataset, classes: dict[str, dict[str, int]], guess: Finding | None) -> list[str]:
+def _problems(dataset: Dataset, classes: dict[str, dict[str, int]], guess: SourceGuess | None) -> list[str]:
     """What makes a run on this data set unsound."""
     found = shortened([describe_conflict(names) for names in dataset.conflicts], "more images under two classes")
     groups: dict[str, set[int]] = defaultdict(set)
@@ -183,16 +238,16 @@ def _problems(dataset: Dataset, classes: dict[str, dict[str, int]], guess: Findi
         elif len(groups[label]) < 2:
             small.append(f"all images of class '{label}' are of one patient or of one picture: none can be held out")
     found += shortened(small, "more such classes")
-    if guess and guess["accuracy"] - guess["chance"] >= GIVEN_AWAY * (1 - guess["chance"]):
+    if guess and guess.tells_class:
         found.append(
-            f"the source alone tells the class with accuracy {guess['accuracy']:.3f} (by chance {guess['chance']:.3f}): a "
+            f"the source alone tells the class with accuracy {guess.accuracy:.3f} (by chance {guess.chance:.3f}): a "
             "model can score so without looking at the lungs; take controls from the same sources (covid19 prepare --controls "
             "same-source)"
         )
     return found
 
 
-def _warnings(dataset: Dataset, classes: dict[str, dict[str, int]], guess: Finding | None) -> list[str]:
+def _warnings(dataset: Dataset, classes: dict[str, dict[str, int]], guess: SourceGuess | None) -> list[str]:
     """What to know before a score on this data set is believed."""
 
     def total(key: str) -> int:
@@ -218,27 +273,28 @@ def _warnings(dataset: Dataset, classes: dict[str, dict[str, int]], guess: Findi
             f"class '{young}' is of children and class '{old}' is not (Kaggle's pneumonia set is of children of one to five "
             "years, the COVID-19 sets are of adults): a model can tell them by age"
         )
-    few = shortened([f"'{label}' ({counts['patients']})" for label, counts in classes.items() if counts["patients"] < FEW])
+    patients = {label: counts["patients"] for label, counts in classes.items()}
+    few = shortened([f"'{label}' ({count})" for label, count in patients.items() if count < FEW_PATIENTS])
     if few:
-        found.append(f"fewer than {FEW} patients of class {' and '.join(few)}: little can be concluded")
-    if guess and guess["p_value"] < 0.05 and guess["accuracy"] - guess["chance"] < GIVEN_AWAY * (1 - guess["chance"]):
-        found.append(f"the source hints at the class: accuracy {guess['accuracy']:.3f}, by chance {guess['chance']:.3f}")
+        found.append(f"fewer than {FEW_PATIENTS} patients of class {' and '.join(few)}: little can be concluded")
+    if guess and guess.p_value < 0.05 and not guess.tells_class:
+        found.append(f"the source hints at the class: accuracy {guess.accuracy:.3f}, by chance {guess.chance:.3f}")
     return found
 
 
-def describe(findings: Finding) -> str:
+def describe(findings: Findings) -> str:
     """The findings as text for a terminal: counts by class, sources by class, problems, warnings."""
-    labels = list(findings["classes"])
-    rows = [[name, *(str(findings["classes"][label][name]) for label in labels)] for name in findings["classes"][labels[0]]]
+    labels = list(findings.classes)
+    rows = [[name, *(str(findings.classes[label][name]) for label in labels)] for name in findings.classes[labels[0]]]
     lines = [*_table(["", *labels], rows), ""]
-    lines.append("projections: " + ", ".join(f"{projection} {count}" for projection, count in findings["projections"].items()))
-    lines.append("patients known by: " + ", ".join(f"{rule} {count}" for rule, count in findings["patients_by_rule"].items()))
-    if metadata := findings["metadata"]:
+    lines.append("projections: " + ", ".join(f"{projection} {count}" for projection, count in findings.projections.items()))
+    lines.append("patients known by: " + ", ".join(f"{rule} {count}" for rule, count in findings.patients_by_rule.items()))
+    if metadata := findings.metadata:
         lines.append(
             f"metadata: {metadata['rows']} rows, {metadata['matched']} images matched, {metadata['without_file']} files not "
             f"here, {len(metadata['conflicts'])} with contradicting rows"
         )
-    table, guess = findings["sources"]["table"], findings["sources"]["guess"]
+    table, guess = findings.sources.table, findings.sources.guess
     if table:
         shown = [[source[:48], *(str(counts[label]) for label in labels)] for source, counts in list(table.items())[:12]]
         lines += ["", *_table(["source", *labels], shown)]
@@ -246,15 +302,15 @@ def describe(findings: Finding) -> str:
             lines.append(f"... and {len(table) - len(shown)} smaller sources")
     if guess:
         lines.append(
-            f"guess the class from the source: accuracy {guess['accuracy']:.3f}, by chance {guess['chance']:.3f} "
-            f"(p = {guess['p_value']:.3f}, {guess['images']} images)"
+            f"guess the class from the source: accuracy {guess.accuracy:.3f}, by chance {guess.chance:.3f} "
+            f"(p = {guess.p_value:.3f}, {guess.images} images)"
         )
-    for kind in ("problems", "warnings"):
-        lines += ["", *(f"{kind[:-1]}: {text}" for text in findings[kind])] if findings[kind] else []
-    files = [f"{printable(file['path'])}: {file['why']}" for file in findings["files"]]
+    for kind, texts in (("problem", findings.problems), ("warning", findings.warnings)):
+        lines += ["", *(f"{kind}: {text}" for text in texts)] if texts else []
+    files = [f"{printable(file.path)}: {file.why}" for file in findings.files]
     lines += [f"  {line}" for line in shortened(files, "more files (all of them with --json)")]
-    verdict = "No problem found that makes a run unsound." if findings["sound"] else "Unsound: mend the problems before a run."
-    return "\n".join([*lines, "", verdict])
+    sound, unsound = "No problem found: ready for training.", "Not ready for training: fix the problems above."
+    return "\n".join([*lines, "", sound if findings.sound else unsound])
 
 
 def _table(head: list[str], rows: list[list[str]]) -> list[str]:

@@ -15,7 +15,7 @@ from covid19.core.errors import InputError
 from covid19.data.dicom import is_dicom_file
 from covid19.data.metadata import Entry
 
-FEW = 20  # patients of a class below which little can be concluded
+FEW_PATIENTS = 20  # patients of a class below which little can be concluded
 EXTENSIONS = (*paths.image_types, ".dcm", ".dicom")
 
 

@@ -13,13 +13,13 @@ from scipy.sparse.csgraph import connected_components
 
 Hashes = NDArray[np.uint64]
 
-SIDE = 16  # of the hash: 256 bits; with the usual 64, different chest X-rays collide
+HASH_SIDE_CELLS = 16  # of the hash: 256 bits; with the usual 64, different chest X-rays collide
 # Bits in which two files of one picture may differ. Measured on 268 radiographs and the phantoms: resaved at JPEG quality 40 or
 # halved, at most 12; different pictures, at least 14.
-NEAR = 12
+MAX_NEAR_DISTANCE_BITS = 12
 # Correlation of pixels above which two near pictures are one. Measured on the same images: resaved or halved, at least 0.995;
 # different phantoms of near-equal hash, at most 0.986.
-SAME = 0.99
+MIN_SAME_CORRELATION = 0.99
 # Hashes that each one is compared with in a band of bits. Ordinary radiographs share a band with far fewer; where thousands do,
 # only the most alike of them are compared, so that the work grows with the number of images and not with its square.
 MAX_NEIGHBOURS = 500
@@ -31,7 +31,7 @@ def same_picture(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> bool:
     greys = [picture.mean(axis=2).ravel() for picture in (one, other)]
     if min(grey.std() for grey in greys) == 0:
         return bool(np.array_equal(*greys))
-    return bool(np.corrcoef(*greys)[0, 1] > SAME)
+    return bool(np.corrcoef(*greys)[0, 1] > MIN_SAME_CORRELATION)
 
 
 def perceptual_hash(pixels: NDArray[np.uint8]) -> str:
@@ -43,7 +43,7 @@ def perceptual_hash(pixels: NDArray[np.uint8]) -> str:
     Returns:
         64 hexadecimal digits.
     """
-    return str(imagehash.phash(Image.fromarray(pixels), hash_size=SIDE))
+    return str(imagehash.phash(Image.fromarray(pixels), hash_size=HASH_SIDE_CELLS))
 
 
 def is_blank(hash_: str) -> bool:
@@ -57,10 +57,10 @@ def is_blank(hash_: str) -> bool:
 def near_groups(hashes: Sequence[str]) -> NDArray[np.intp]:
     """Give near-equal hashes the same number.
 
-    Two hashes that differ in at most `NEAR` bits are equal in at least one of `NEAR` + 1 bands of bits, so only hashes that
-    share a band are compared. The bits are shuffled first: the low frequencies of all chest X-rays are much alike, and a band
-    made of them alone would hold every image. Hashes that share a band are compared in the order of their other bits, each with
-    its next `MAX_NEIGHBOURS`.
+    Two hashes that differ in at most `MAX_NEAR_DISTANCE_BITS` bits are equal in at least one of that many bands of bits and one
+    more, so only hashes that share a band are compared. The bits are shuffled first: the low frequencies of all chest X-rays are
+    much alike, and a band made of them alone would hold every image. Hashes that share a band are compared in the order of their
+    other bits, each with its next `MAX_NEIGHBOURS`.
 
     Args:
         hashes: from `perceptual_hash`.
@@ -71,11 +71,13 @@ def near_groups(hashes: Sequence[str]) -> NDArray[np.intp]:
     if not hashes:
         return np.empty(0, np.intp)
     unique, position = np.unique(np.array([bytes.fromhex(text) for text in hashes]), return_inverse=True)
-    octets = np.frombuffer(unique.astype(f"S{SIDE * SIDE // 8}").tobytes(), np.uint8).reshape(len(unique), -1)
+    octets = np.frombuffer(unique.astype(f"S{HASH_SIDE_CELLS * HASH_SIDE_CELLS // 8}").tobytes(), np.uint8).reshape(
+        len(unique), -1
+    )
     words = octets.copy().view(np.uint64)
-    bits = np.unpackbits(octets, axis=1)[:, np.random.default_rng(0).permutation(SIDE * SIDE)]
+    bits = np.unpackbits(octets, axis=1)[:, np.random.default_rng(0).permutation(HASH_SIDE_CELLS * HASH_SIDE_CELLS)]
     groups = np.arange(len(unique))
-    for band in np.array_split(np.arange(SIDE * SIDE), NEAR + 1):
+    for band in np.array_split(np.arange(HASH_SIDE_CELLS * HASH_SIDE_CELLS), MAX_NEAR_DISTANCE_BITS + 1):
         rotated = np.packbits(np.roll(bits, -band[0], axis=1), axis=1)
         order = np.lexsort(rotated.T[::-1])
         groups = _link(groups, words, order, _numbers(bits[order][:, band]))
@@ -88,7 +90,7 @@ def _numbers(band: NDArray[np.uint8]) -> NDArray[np.int64]:
 
 
 def _link(groups: NDArray[np.intp], words: Hashes, order: NDArray[np.intp], key: NDArray[np.int64]) -> NDArray[np.intp]:
-    """Merge the groups of hashes that have an equal key and differ in at most `NEAR` bits.
+    """Merge the groups of hashes that have an equal key and differ in at most `MAX_NEAR_DISTANCE_BITS` bits.
 
     Args:
         groups: a number for each hash, (n,).
@@ -111,9 +113,9 @@ def _link(groups: NDArray[np.intp], words: Hashes, order: NDArray[np.intp], key:
         apart = groups[first] != groups[second]
         first, second = first[apart], second[apart]
         for word in words.T:  # most pairs are told apart by their first 64 bits
-            close = np.bitwise_count(word[first] ^ word[second]) <= NEAR
+            close = np.bitwise_count(word[first] ^ word[second]) <= MAX_NEAR_DISTANCE_BITS
             first, second = first[close], second[close]
-        close = np.bitwise_count(words[first] ^ words[second]).sum(axis=1) <= NEAR
+        close = np.bitwise_count(words[first] ^ words[second]).sum(axis=1) <= MAX_NEAR_DISTANCE_BITS
         pending.append(np.stack([first[close], second[close]]))
         if step == 1 or sum(pairs.shape[1] for pairs in pending) > MAX_PENDING_PAIRS:
             groups, pending = _merged(groups, pending), [np.empty((2, 0), np.intp)]

@@ -7,7 +7,7 @@ import io
 import re
 import stat
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -22,11 +22,11 @@ from covid19.data.dicom import is_dicom, read_dicom
 
 Pixels = NDArray[np.uint8]
 
-SIDE = 224
+PICTURE_SIDE_PX = 224
 # Part of every key of a cache: raise it whenever decoding, resizing, rotating, pooling or a measurement gives other values.
 PREPROCESSING_VERSION = 1
 COLOURFUL = 20  # measured: 268 radiographs, tinted and annotated ones included, have at most 18, two photographs 30 and 66
-FLAT = 5  # standard deviation in grey levels below which a picture shows next to nothing
+MIN_CONTRAST_GREY_LEVELS = 5  # standard deviation in grey levels below which a picture shows next to nothing
 MOST_PIXELS = 100_000_000  # the largest detectors have 20 million
 MAX_DECODED_BYTES = 512_000_000  # of a decoded image; 100 million pixels of 8 bits in three channels take 300 million
 MAX_JPEG_SCANS = 100  # encoders write about ten; an empty scan costs a few bytes in the file and a walk over the whole image
@@ -202,8 +202,8 @@ def resize(image: Pixels) -> Pixels:
         uint8 array (224, 224, 3).
     """
     height, width = image.shape[:2]
-    shrunk = cv2.resize(image, (min(width, SIDE), min(height, SIDE)), interpolation=cv2.INTER_AREA)
-    return np.asarray(cv2.resize(shrunk, (SIDE, SIDE), interpolation=cv2.INTER_LINEAR), np.uint8)
+    shrunk = cv2.resize(image, (min(width, PICTURE_SIDE_PX), min(height, PICTURE_SIDE_PX)), interpolation=cv2.INTER_AREA)
+    return np.asarray(cv2.resize(shrunk, (PICTURE_SIDE_PX, PICTURE_SIDE_PX), interpolation=cv2.INTER_LINEAR), np.uint8)
 
 
 def to_8_bits(values: NDArray[Any]) -> Pixels:
@@ -305,3 +305,17 @@ def _check_chunks(content: bytes) -> None:
         at += 12 + length  # and length, name, checksum
         if at > len(content):
             raise ValueError("OpenCV cannot decode it: the PNG file is truncated")
+
+
+def encode_image(pixels: Pixels, ending: str, options: Sequence[int] = ()) -> bytes:
+    """The bytes of an image file.
+
+    Args:
+        pixels: uint8 grey (height, width), RGB (height, width, 3) or RGBA (height, width, 4).
+        ending: '.png' or '.jpg', of which the latter has no transparency.
+        options: of OpenCV's encoder, such as `(cv2.IMWRITE_JPEG_QUALITY, 80)`.
+    """
+    if pixels.ndim == 3:
+        conversion = cv2.COLOR_RGBA2BGRA if pixels.shape[2] == 4 else cv2.COLOR_RGB2BGR
+        pixels = np.asarray(cv2.cvtColor(np.ascontiguousarray(pixels), conversion), np.uint8)
+    return cv2.imencode(ending, pixels, list(options))[1].tobytes()

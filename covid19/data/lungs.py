@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from covid19.core.errors import InputError
-from covid19.data.images import SIDE, Pixels, Read, file_digest, read_picture
+from covid19.data.images import PICTURE_SIDE_PX, Pixels, Read, file_digest, read_picture
 
 Box = tuple[float, float, float, float]
 Flags = NDArray[np.bool_]
@@ -72,8 +72,8 @@ def usable_masks(masks: dict[str, Path], stems: set[str], read: Read) -> tuple[d
 
 def box_mask(box: Box) -> Flags:
     """The pixels inside a box, bool (224, 224)."""
-    left, top, right, bottom = (round(SIDE * share) for share in box)
-    flags = np.zeros((SIDE, SIDE), bool)
+    left, top, right, bottom = (round(PICTURE_SIDE_PX * share) for share in box)
+    flags = np.zeros((PICTURE_SIDE_PX, PICTURE_SIDE_PX), bool)
     flags[top:bottom, left:right] = True
     return flags
 

@@ -159,4 +159,4 @@ def _entry(cells: Mapping[str, str]) -> Entry:
 def _agreed(rows: list[Entry]) -> Entry:
     """What all rows of one file say; where they differ, nothing."""
     values = {field: {getattr(row, field) for row in rows} for field in Entry.__dataclass_fields__}
-    return Entry(**{field: said.pop() if len(said) == 1 else "" for field, said in values.items()})
+    return Entry(**{field: stated.pop() if len(stated) == 1 else "" for field, stated in values.items()})

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-TRIES = 50  # orders of the groups that are tried for a division nearer to the target
+ORDERS_TRIED = 50  # of the groups, for a division nearer to the target
 
 
 class Split(NamedTuple):
@@ -48,7 +48,7 @@ def stratified_split(labels: Sequence[str], groups: Sequence[int], test_size: fl
     target = np.clip(np.floor(totals * test_size + 0.5).astype(int), 1, totals - 1)
     generator = np.random.default_rng(seed)
     best, best_distance = np.zeros(len(names), bool), np.inf
-    for _ in range(TRIES):
+    for _ in range(ORDERS_TRIED):
         taken = _take(counts, target, generator.permutation(len(names)))
         held_out = counts[taken].sum(axis=0)
         if ((held_out == 0) | (held_out == totals)).any():

@@ -15,7 +15,7 @@ Array = NDArray[np.float32]
 Whole = NDArray[np.signedinteger]
 
 IN_MEMORY = 1 << 30  # bytes: half a million views
-CHUNK = 4096  # images read at once, 8 MB a view
+IMAGES_PER_CHUNK = 4096  # images read at once, 8 MB a view
 
 
 class FeatureFile:
@@ -74,5 +74,5 @@ def put(features: Features, rows: Whole, values: Array) -> None:
 
 def in_chunks(images: Whole) -> Iterator[Whole]:
     """The positions of images, as many at once as memory should hold of their features."""
-    for start in range(0, len(images), CHUNK):
-        yield images[start : start + CHUNK]
+    for start in range(0, len(images), IMAGES_PER_CHUNK):
+        yield images[start : start + IMAGES_PER_CHUNK]

@@ -14,10 +14,10 @@ import cv2
 import numpy as np
 
 from covid19.core.addresses import as_path, is_address
-from covid19.core.arrays import Float32Array, UInt8Array
+from covid19.core.arrays import Float32Array
 from covid19.core.errors import InputError
 from covid19.core.outputs import PRIVATE_FOLDER, check_outputs
-from covid19.data.images import SIDE, Pixels
+from covid19.data.images import PICTURE_SIDE_PX, Pixels
 
 OVERLAY_SIDE_PX = 448
 OVERLAY_OPACITY = 0.4  # where the heat map is strongest
@@ -36,7 +36,7 @@ def overlay(pixels: Pixels, heat: Float32Array) -> Pixels:
 
 def transparent_heat_map(heat: Float32Array) -> Pixels:
     """A heat map (7, 7) as uint8 RGBA (224, 224, 4); the more a cell speaks for the class, the more opaque it is."""
-    colours, strength = _colour(heat, SIDE)
+    colours, strength = _colour(heat, PICTURE_SIDE_PX)
     return np.dstack([colours, np.asarray(255 * strength, np.uint8)])
 
 
@@ -46,17 +46,6 @@ def _colour(heat: Float32Array, side: int) -> tuple[Pixels, Float32Array]:
     strength = np.clip(cv2.resize(relative, (side, side), interpolation=cv2.INTER_CUBIC), 0, 1)
     colours = cv2.applyColorMap((255 * strength).astype(np.uint8), cv2.COLORMAP_INFERNO)[..., ::-1]
     return np.asarray(colours, np.uint8), np.asarray(strength, np.float32)
-
-
-def encode_image(pixels: UInt8Array, ending: str) -> bytes:
-    """The bytes of an image file.
-
-    Args:
-        pixels: uint8 RGB (height, width, 3) or RGBA (height, width, 4).
-        ending: '.png' or '.jpg', of which the latter has no transparency.
-    """
-    conversion = cv2.COLOR_RGBA2BGRA if pixels.shape[2] == 4 else cv2.COLOR_RGB2BGR
-    return cv2.imencode(ending, cv2.cvtColor(np.ascontiguousarray(pixels), conversion))[1].tobytes()
 
 
 def overlay_paths(folder: Path, inputs: Sequence[Path], files: Sequence[str], model: Path) -> dict[str, Path]:

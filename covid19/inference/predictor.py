@@ -24,11 +24,11 @@ from covid19.core.outputs import atomic_write
 from covid19.core.settings import FILE_TIMEOUT_S
 from covid19.data.dataset import list_inputs
 from covid19.data.decoding import MODULES, DecodingPool
-from covid19.data.images import Pixels, read_picture, why_unreadable
+from covid19.data.images import Pixels, encode_image, read_picture, why_unreadable
 from covid19.evaluation.metrics import predict_labels
 from covid19.features.backbone.network import build_base
 from covid19.features.batches import BATCH_SIZE, PREFETCHED_BATCHES
-from covid19.inference.heatmaps import encode_image, overlay, overlay_paths
+from covid19.inference.heatmaps import overlay, overlay_paths
 from covid19.inference.writers import Answer, CsvWriter, JsonWriter, TextWriter, Writer, unanswered
 from covid19.model.file import read_content, read_model
 from covid19.model.gradcam import gradcam

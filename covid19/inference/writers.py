@@ -10,7 +10,7 @@ from typing import Any, Protocol, TextIO
 
 from covid19.core.console import printable, say
 from covid19.core.outputs import json_text
-from covid19.model.novelty import UNLIKE
+from covid19.model.novelty import OUT_OF_DISTRIBUTION_PERCENTILE
 
 # By which spreadsheets know a formula, the full-width ones included, which some of them turn into the others.
 FORMULA_SIGNS = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
@@ -83,7 +83,10 @@ class TextWriter:
 
     def end(self) -> None:
         """Write what stands below."""
-        say(f"\nNovelty: percentile of the distance to the training images; beyond {UNLIKE:g} no label is given.")
+        say(
+            "\nNovelty: percentile of the distance to the training images; "
+            f"beyond {OUT_OF_DISTRIBUTION_PERCENTILE:g} no label is given."
+        )
         say(str(self._about["notice"]))
 
 

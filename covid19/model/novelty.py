@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scipy.spatial.distance import cdist
 from scipy.stats import t as student
 
-from covid19.data.images import COLOURFUL, FLAT, Pixels, colourfulness
+from covid19.data.images import COLOURFUL, MIN_CONTRAST_GREY_LEVELS, Pixels, colourfulness
 from covid19.features.array_file import Features
 
 Array = NDArray[np.float32]
@@ -21,7 +21,7 @@ Floats = NDArray[np.float64]
 
 MAX_REFERENCE_IMAGES = 2000  # training images whose features are kept, 1 KB each
 NEIGHBOURS = 3
-UNLIKE = 99.0  # percentile beyond which an image is not like the training images
+OUT_OF_DISTRIBUTION_PERCENTILE = 99.0  # percentile beyond which an image is not like the training images
 
 
 class NoveltyDetector:
@@ -91,7 +91,11 @@ def fit_novelty_detector(features: Features, groups: NDArray[np.intp], train: ND
 
 def is_unlike(pixels: Pixels, percentile: float) -> bool:
     """Whether a picture, uint8 RGB (224, 224, 3), gets no label: it is too unusual, one shade, or colourful as a photograph."""
-    return bool(percentile > UNLIKE or pixels.std() < FLAT or colourfulness(pixels) >= COLOURFUL)
+    return bool(
+        percentile > OUT_OF_DISTRIBUTION_PERCENTILE
+        or pixels.std() < MIN_CONTRAST_GREY_LEVELS
+        or colourfulness(pixels) >= COLOURFUL
+    )
 
 
 def _nearest(distances: Floats) -> Floats:

@@ -17,7 +17,7 @@ import numpy as np
 from covid19.audit.result import Interval, ProbeResult
 from covid19.audit.verdict import explain_verdict
 from covid19.data.dataset import Dataset, Record
-from covid19.data.images import Read
+from covid19.data.images import Read, encode_image
 from covid19.data.split import Split
 from covid19.evaluation.estimate import Estimate
 from covid19.evaluation.metrics import predict_labels
@@ -147,7 +147,7 @@ def _mistakes(positive: str, dataset: Dataset, estimate: Estimate, read: Read) -
 def _thumbnail(record: Record, read: Read) -> str:
     """A small JPEG as a data URL."""
     small = cv2.resize(read(record.path).pixels, (THUMBNAIL_SIDE_PX, THUMBNAIL_SIDE_PX), interpolation=cv2.INTER_AREA)
-    encoded = cv2.imencode(".jpg", small[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 80])[1].tobytes()
+    encoded = encode_image(np.asarray(small, np.uint8), ".jpg", (cv2.IMWRITE_JPEG_QUALITY, 80))
     return f"data:image/jpeg;base64,{base64.b64encode(encoded).decode()}"
 
 

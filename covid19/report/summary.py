@@ -18,7 +18,7 @@ from covid19 import NOTICE, __version__
 from covid19.audit.result import AuditResult
 from covid19.audit.verdict import explain_verdict
 from covid19.core.settings import EvaluationSettings, OutputSettings, Settings
-from covid19.data.dataset import FEW, Dataset
+from covid19.data.dataset import FEW_PATIENTS, Dataset
 from covid19.data.split import Split
 from covid19.evaluation.estimate import Estimate
 from covid19.evaluation.result import Evaluation, Metric
@@ -175,7 +175,7 @@ def verdict(report: Report) -> str:
             f"The patient of {unknown} of {data.images} images is not known: one may have images in both training and test."
         )
     few = min(data.patients_by_class.values())
-    if few < FEW:
+    if few < FEW_PATIENTS:
         words.append(f"With {few} patients in the smallest class, little can be concluded.")
     words.append(explain_verdict(report.audit))
     return " ".join(words)

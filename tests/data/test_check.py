@@ -48,7 +48,7 @@ def test_a_sound_data_set_passes_and_the_table_shows_it(tmp_path, capsys, monkey
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     assert main(["check", str(data_of(tmp_path / "data"))]) == 0
     said = capsys.readouterr().out
-    assert said.splitlines()[-1] == "No problem found that makes a run unsound."
+    assert said.splitlines()[-1] == "No problem found: ready for training."
     row = next(line for line in said.splitlines() if line.startswith("images"))
     assert row.split() == ["images", "3", "3"]
     assert "warning: 6 of 6 images have no known patient: each counts as a patient of its own" in said
@@ -106,7 +106,7 @@ def test_what_would_make_a_run_unsound_gives_exit_code_1(tmp_path, capsys, monke
     assert main(["check", str(root)]) == 1
     said = capsys.readouterr().out
     assert f"problem: {problem}" in said or problem in said
-    assert said.splitlines()[-1] == "Unsound: mend the problems before a run."
+    assert said.splitlines()[-1] == "Not ready for training: fix the problems above."
 
 
 def test_of_many_problems_of_a_kind_twenty_are_named_and_the_rest_counted(tmp_path):
@@ -114,10 +114,10 @@ def test_of_many_problems_of_a_kind_twenty_are_named_and_the_rest_counted(tmp_pa
         for label in ("covid", "normal"):
             write_image(tmp_path / label / f"{number:02d}.png", np.full((30, 30), number, np.uint8))
     findings = findings_of(tmp_path)
-    conflicts = [text for text in findings["problems"] if "two classes" in text]
+    conflicts = [text for text in findings.problems if "two classes" in text]
     assert conflicts[0] == "'covid/00.png' and 'normal/00.png' are the same image under two classes"
     assert conflicts[20:] == ["... and 3 more images under two classes"]
-    assert len(findings["files"]) == len({file["path"] for file in findings["files"]}) == 46
+    assert len(findings.files) == len({file.path for file in findings.files}) == 46
     assert sum(line.startswith("  covid/") for line in describe(findings).splitlines()) == 20
 
 
@@ -140,10 +140,10 @@ def test_a_folder_that_is_no_data_set_is_bad_input(tmp_path, capsys):
 def test_two_archives_one_for_each_class_give_the_class_away():
     # COVIDx 8B's test set: 200 positives of one archive, 200 negatives of another
     guess = guess_by_source(records_of(*(("covid" if n < 200 else "normal", "a" if n < 200 else "b", n) for n in range(400))))
-    assert guess["accuracy"] == 1
-    assert 0.5 < guess["chance"] < 0.55
-    assert guess["p_value"] < 0.002
-    assert guess["images"] == 400
+    assert guess.accuracy == 1
+    assert 0.5 < guess.chance < 0.55
+    assert guess.p_value < 0.002
+    assert guess.images == 400
 
 
 def test_sources_of_one_patient_each_are_right_by_themselves_and_chance_says_so():
@@ -155,7 +155,7 @@ def test_the_guess_by_hand():
     # source a: 3 covid, 1 normal; source b: 1 covid, 3 normal: 6 of 8 are right
     rows = [("covid", "a"), ("covid", "a"), ("covid", "a"), ("normal", "a"), ("covid", "b"), *[("normal", "b")] * 3]
     guess = guess_by_source(records_of(*((*row, n) for n, row in enumerate(rows))))
-    assert guess["accuracy"] == 0.75
+    assert guess.accuracy == 0.75
     assert guess_by_source(records_of(("covid", "a", 0), ("covid", "b", 1))) is None
     assert guess_by_source(records_of(("covid", "a", 0), ("normal", "a", 1))) is None
 
@@ -166,10 +166,10 @@ def test_children_on_one_side_alone_are_a_warning(tmp_path):
         write_image(tmp_path / "normal" / f"person{number}_virus_{number}.jpeg", phantom(10 + number))
     (tmp_path / "metadata.csv").write_text("filename,age\n" + "".join(f"c{number}.png,5{number}\n" for number in range(3)))
     findings = findings_of(tmp_path)
-    assert any("class 'normal' is of children and class 'covid' is not" in text for text in findings["warnings"])
-    assert findings["classes"]["covid"]["of adults"] == 3
-    assert findings["classes"]["normal"]["of children"] == 3
-    assert findings["sources"]["table"] == {"kaggle chest-xray-pneumonia": {"covid": 0, "normal": 3}}
+    assert any("class 'normal' is of children and class 'covid' is not" in text for text in findings.warnings)
+    assert findings.classes["covid"]["of adults"] == 3
+    assert findings.classes["normal"]["of children"] == 3
+    assert findings.sources.table == {"kaggle chest-xray-pneumonia": {"covid": 0, "normal": 3}}
 
 
 def test_colour_is_a_varying_hue_not_an_even_tint():
@@ -182,9 +182,9 @@ def test_colour_is_a_varying_hue_not_an_even_tint():
 @pytest.mark.skipif(not (SHARED / "ieee8023").is_dir(), reason="the real images are not here")
 def test_the_real_50_images_are_children_against_adults_told_by_their_source():
     findings = findings_of(SHARED / "seed50", metadata=SHARED / "ieee8023" / "metadata.csv")
-    assert not findings["sound"]
-    assert "the source alone tells the class with accuracy 1.000" in findings["problems"][0]
-    assert any("class 'normal' is of children" in text for text in findings["warnings"])
-    assert findings["classes"]["covid"]["patients"] == 12
-    assert findings["metadata"]["matched"] == 24
-    assert not any(findings["classes"][label]["colourful"] for label in ("covid", "normal"))
+    assert not findings.sound
+    assert "the source alone tells the class with accuracy 1.000" in findings.problems[0]
+    assert any("class 'normal' is of children" in text for text in findings.warnings)
+    assert findings.classes["covid"]["patients"] == 12
+    assert findings.metadata["matched"] == 24
+    assert not any(findings.classes[label]["colourful"] for label in ("covid", "normal"))

@@ -23,7 +23,7 @@ from helpers.serving import CHROMIUM, CHROMIUM_FLAGS, Server, Stub, ask, is_aliv
 
 import covid19
 from covid19.cli.main import main
-from covid19.data.images import SIDE
+from covid19.data.images import PICTURE_SIDE_PX
 from covid19.inference.server.model_process import ModelProcess
 
 
@@ -68,7 +68,7 @@ def test_pictures_and_the_table_come_when_they_are_asked_for(server, images, tmp
         content = base64.b64decode(good[name].removeprefix(prefix))
         pictures.append(cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED))
     assert pictures[0].shape == cv2.imread(str(images[0])).shape
-    assert pictures[1].shape == (SIDE, SIDE, 4)
+    assert pictures[1].shape == (PICTURE_SIDE_PX, PICTURE_SIDE_PX, 4)
     assert (bad["picture"], bad["heat"]) == ("", "")
     header, first, second = said["csv"].splitlines()
     assert header.startswith("file,label,probability_covid,probability_normal,novelty_percentile,problem,model,notice")
@@ -176,7 +176,7 @@ def test_in_a_browser_a_file_is_answered_with_its_heat_map(page, images):
     assert page.locator("#about").inner_text().startswith("Model: base with weights 'random'")
     assert page.locator(".notice").first.inner_text() == covid19.NOTICE
     heat = page.locator(".heat")
-    assert heat.evaluate("element => element.complete && element.naturalWidth") == SIDE
+    assert heat.evaluate("element => element.complete && element.naturalWidth") == PICTURE_SIDE_PX
     page.get_by_label("Heat map (Grad-CAM)").fill("0")
     assert heat.evaluate("element => getComputedStyle(element).opacity") == "0"
 
@@ -246,7 +246,7 @@ def test_a_model_process_that_ends_or_hangs_costs_one_answer_and_the_file_is_rea
     model = tmp_path / "covid19.model"
     model.write_bytes(run.model.read_bytes())
     process = ModelProcess(model)
-    pixels = np.random.default_rng(0).integers(0, 256, (SIDE, SIDE, 3), np.uint8)
+    pixels = np.random.default_rng(0).integers(0, 256, (PICTURE_SIDE_PX, PICTURE_SIDE_PX, 3), np.uint8)
     try:
         classes, about = process.wait()
         assert classes == ["covid", "normal"]

@@ -22,6 +22,8 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 
 def run(dataset: Path, as_json: bool, metadata: Path | None, projection: str, file_timeout: float, **cache: Any) -> ExitCode:
     """Check the data set and print the findings."""
+    import msgspec
+
     from covid19.core.console import say
     from covid19.core.outputs import json_text
     from covid19.data.check import check, describe
@@ -30,5 +32,5 @@ def run(dataset: Path, as_json: bool, metadata: Path | None, projection: str, fi
 
     with open_caches(**cache) as caches:
         findings = check(dataset, Filter(metadata, projection), caches.scans, file_timeout)
-    say(json_text(findings, indent=2) if as_json else describe(findings))
-    return ExitCode.DONE if findings["sound"] else ExitCode.FAILED
+    say(json_text(msgspec.to_builtins(findings), indent=2) if as_json else describe(findings))
+    return ExitCode.DONE if findings.sound else ExitCode.FAILED

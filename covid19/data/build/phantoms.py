@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from covid19.core.errors import InputError
 from covid19.core.outputs import atomic_write
+from covid19.data.images import encode_image
 
 FINDINGS = {"covid": "COVID-19", "normal": "No Finding"}
 CLASSES = tuple(FINDINGS)
@@ -47,7 +48,7 @@ def write_sample(folder: Path, count: int, size: int, seed: int) -> None:
             anatomy, exposure = (np.random.default_rng((seed, number, part, of)) for part, of in enumerate((patient, index)))
             pixels = draw_phantom(anatomy, exposure, size, sick=name == "covid")
             with atomic_write(folder / name / f"{name}-{index + 1:04d}.png") as draft:
-                draft.write_bytes(cv2.imencode(".png", pixels, [cv2.IMWRITE_PNG_COMPRESSION, 9])[1].tobytes())
+                draft.write_bytes(encode_image(pixels, ".png", (cv2.IMWRITE_PNG_COMPRESSION, 9)))
             rows.append(
                 f"{name}-{patient},{FINDINGS[name]},PA,X-ray,{name}-{index + 1:04d}.png,covid19 sample,drawn: no rights"
             )

@@ -35,7 +35,7 @@ from covid19.inference.server.multipart import (
 from covid19.inference.server.openapi import describe_api
 from covid19.inference.server.uploads import read_upload
 from covid19.inference.writers import Answer, CsvWriter, describe_model, unanswered
-from covid19.model.novelty import UNLIKE
+from covid19.model.novelty import OUT_OF_DISTRIBUTION_PERCENTILE
 
 MAX_REQUESTS = 64  # answered or waiting; the next ones are refused
 DECODING_THREADS = 4  # that wait for a process that decodes
@@ -159,7 +159,7 @@ def make_app(
         "classes": classes,
         "model": about,
         "description": describe_model(about),
-        "unlike": UNLIKE,
+        "unlike": OUT_OF_DISTRIBUTION_PERCENTILE,
         "limits": limits,
         "samples": {
             "title": samples.title,

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import cv2
 import numpy as np
 
-from covid19.data.images import SIDE, Pixels, as_picture, decode_bytes
-from covid19.inference.heatmaps import encode_image, transparent_heat_map
+from covid19.data.images import PICTURE_SIDE_PX, Pixels, as_picture, decode_bytes, encode_image
+from covid19.inference.heatmaps import transparent_heat_map
 
 if TYPE_CHECKING:  # the page's own process does without Keras
     from covid19.inference.predictor import Predictor
@@ -46,7 +46,7 @@ def read_upload(content: bytes) -> Upload:
 
 def warm_up(predictor: Predictor) -> None:
     """Run the base once, which builds its graph, so that the first answer comes as quickly as the others."""
-    predictor.ask([""], np.zeros((1, SIDE, SIDE, 3), np.uint8))
+    predictor.ask([""], np.zeros((1, PICTURE_SIDE_PX, PICTURE_SIDE_PX, 3), np.uint8))
 
 
 def answer_picture(predictor: Predictor, pixels: Pixels) -> tuple[Answer, bytes]:
