@@ -58,9 +58,9 @@ def near_groups(hashes: Sequence[str]) -> NDArray[np.intp]:
     """Give near-equal hashes the same number.
 
     Two hashes that differ in at most `MAX_NEAR_DISTANCE_BITS` bits are equal in at least one of that many bands of bits and one
-    more, so only hashes that share a band are compared. The bits are shuffled first: the low frequencies of all chest X-rays are
-    much alike, and a band made of them alone would hold every image. Hashes that share a band are compared in the order of their
-    other bits, each with its next `MAX_NEIGHBOURS`.
+    more, so only hashes that share a band are compared. The bits are shuffled first: the low frequencies of all chest X-rays
+    are much alike, and a band made of them alone would hold every image. Hashes that share a band are compared in the order of
+    their other bits, each with its next `MAX_NEIGHBOURS`.
 
     Args:
         hashes: from `perceptual_hash`.

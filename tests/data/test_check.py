@@ -12,7 +12,7 @@ from sklearn.datasets import load_sample_images
 
 from covid19.cli.main import main
 from covid19.data.build.phantoms import draw_phantom
-from covid19.data.check import check, describe, guess_by_source
+from covid19.data.check import SourceGuess, check, describe, guess_by_source
 from covid19.data.dataset import ImageStats, Record
 from covid19.data.images import colourfulness
 from covid19.data.metadata import Entry
@@ -128,7 +128,7 @@ def test_of_many_problems_of_a_kind_twenty_are_named_and_the_rest_counted(tmp_pa
 def test_an_age_that_no_patient_has_is_unknown(tmp_path, age, expected):
     root = data_of(tmp_path / "data", sizes=(2, 2))
     (root / "metadata.csv").write_text(f"filename,age\ncovid0.png,{age}\n")
-    counts = findings_of(root)["classes"]["covid"]
+    counts = findings_of(root).classes["covid"]
     assert (counts["of children"], counts["of adults"]) == (int(expected is True), int(expected is False))
 
 
@@ -148,7 +148,7 @@ def test_two_archives_one_for_each_class_give_the_class_away():
 
 def test_sources_of_one_patient_each_are_right_by_themselves_and_chance_says_so():
     guess = guess_by_source(records_of(*(("covid" if n < 6 else "normal", f"case {n}", n) for n in range(12))))
-    assert guess == {"accuracy": 1.0, "chance": 1.0, "p_value": 1.0, "images": 12}
+    assert guess == SourceGuess(accuracy=1.0, chance=1.0, p_value=1.0, images=12)
 
 
 def test_the_guess_by_hand():
