@@ -125,7 +125,7 @@ def _extract(
         features = Extractor(caches.features, executor, read).extract(views, build_base(base), base.digest).features
         at = audit_sample([record.label for record in dataset.records], TrainingSettings.seed)
         measured = measurements_of([dataset.records[i] for i in at], caches.scans, executor, read)
-    return dataset, known, features, AuditInputs(at, features[at, 0], None, {}, measured)
+    return dataset, known, features, AuditInputs(at, features[at, 0], None, {}, None, measured)
 
 
 def _check_finite(dataset: Dataset, probabilities: Array) -> None:

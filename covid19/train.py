@@ -6,7 +6,7 @@ wrong with the flags is answered before.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
@@ -26,10 +26,10 @@ from covid19.core.settings import DataSettings, EvaluationSettings, Settings
 from covid19.data.dataset import Dataset, Record, check_counts, choose_positive, inputs_in, list_classes, list_images
 from covid19.data.decoding import DecodingPool
 from covid19.data.images import Read, read_picture
-from covid19.data.lungs import find_masks
 from covid19.data.reader import Filter, read_dataset, warn_of_skipped
 from covid19.data.scan import RememberedPictures
 from covid19.data.scan_cache import ScanCache
+from covid19.data.shared_files import UnreadableError
 from covid19.data.split import Split, stratified_split
 from covid19.evaluation.metrics import evaluate, one_hot, predict_labels
 from covid19.features.array_file import Features
@@ -37,6 +37,8 @@ from covid19.features.augmentation import View, augmented_views
 from covid19.features.backbone.weights import UNTRAINED, Weights, get_weights
 from covid19.features.batches import load_batches
 from covid19.features.cache import cache_files, open_caches
+from covid19.lungs.drawn import find_masks, read_masks
+from covid19.lungs.scan import LungCache, Lungs, find_lungs
 from covid19.model.info import MAX_CLASSES
 from covid19.report.result import Report, report_text
 
@@ -49,6 +51,8 @@ if TYPE_CHECKING:
 Array = NDArray[np.float32]
 
 PICTURES_CHECKED = 2  # run through the assembled model, to prove that it computes what was evaluated
+
+FindLungs = Callable[[Sequence[Record]], list[Lungs]]
 
 
 def train(settings: Settings) -> Report:
@@ -95,7 +99,8 @@ def _train(settings: Settings, decoder: DecodingPool) -> Report:
         base = build_base(weights)  # 3. base, which takes pixels in [0, 1]
         with watch("extract"):  # 4. split, 5. augment, 6. run the base
             extractor = Extractor(caches.features, executor, read)
-            prepared = _split_and_extract(dataset, base, weights, extractor, read, settings)
+            find = partial(_find_lungs, settings=settings.audit, cache=caches.lungs, executor=executor, read=read)
+            prepared = _split_and_extract(dataset, base, weights, extractor, find, settings)
             inputs = _audit_inputs(prepared, settings.audit.level, caches.scans, executor, read)
     dataset, split, extracted = prepared.dataset, prepared.split, prepared.extracted
     records, x = dataset.records, extracted.features  # float32 (images, views, 512)
@@ -112,8 +117,8 @@ def _train(settings: Settings, decoder: DecodingPool) -> Report:
     with watch("audit"):
         shortcuts = audit(dataset, positive, y, estimated, inputs, training) if inputs else None
         if shortcuts and settings.audit.level == "full":
-            lungs = lungs_looked_at(dataset, split, y, base, heads, prepared.untrained, read, settings.audit, training)
-            shortcuts = replace(shortcuts, lungs=lungs)
+            looked = lungs_looked_at(dataset, split, y, base, heads, prepared.untrained, prepared.lungs, read, training)
+            shortcuts = replace(shortcuts, lungs=looked)
     heads = heads.tempered(estimated.temperature)
     model = assemble(base, head_model(heads))
     with watch("predict"):
@@ -136,7 +141,8 @@ class SplitFeatures(NamedTuple):
         untrained: features of an untrained backbone, float32 (images, 1, 512); None without cross-validation, or if the run's
             own backbone is untrained.
         audited: positions of the images to audit, (m,).
-        occluded: their features with the lungs hidden, float32 (m, 512) by the probe's name; empty but in the full audit.
+        lungs: of the images to audit, by the image's digest; empty but in the full audit.
+        occluded: features of these with the lungs hidden, float32 (m, 512) by the probe's name; empty but in the full audit.
     """
 
     dataset: Dataset
@@ -144,11 +150,12 @@ class SplitFeatures(NamedTuple):
     extracted: Extracted
     untrained: Features | None
     audited: Members
+    lungs: dict[str, Lungs]
     occluded: dict[str, Array]
 
 
 def _split_and_extract(
-    dataset: Dataset, base: Any, weights: Weights, extractor: Extractor, read: Read, settings: Settings
+    dataset: Dataset, base: Any, weights: Weights, extractor: Extractor, find: FindLungs, settings: Settings
 ) -> SplitFeatures:
     """Split the data set, augment the training images and run the backbone over all of them.
 
@@ -156,7 +163,6 @@ def _split_and_extract(
     anew without it. What was extracted before is then in the cache.
     """
     from covid19.audit.run import audit_sample, occluded_features
-    from covid19.features.extraction import UnreadableError
 
     training, records = settings.training, dataset.records
     split = _split(dataset, settings.evaluation, training.seed)
@@ -165,12 +171,25 @@ def _split_and_extract(
         views = augmented_views(records, split.train, training)
         extracted = extractor.extract(views, base, weights.digest, 1 + training.augmentations)
         untrained = _untrained_features(records, weights, extractor) if settings.evaluation.folds else None
-        occluded = occluded_features([records[i] for i in audited], base, weights, extractor, read, settings.audit)
+        lungs, occluded = {}, {}
+        if settings.audit.level == "full":
+            own = [records[i] for i in audited]
+            found = find(own)
+            lungs = {record.digest: one for record, one in zip(own, found, strict=True)}
+            occluded = occluded_features(own, found, base, weights, extractor)
     except UnreadableError as error:
         for line in shortened([f"skipped '{name}': {why}" for name, why in error.lost.items()]):
             warn(line)
-        return _split_and_extract(dataset.without(error.lost), base, weights, extractor, read, settings)
-    return SplitFeatures(dataset, split, extracted, untrained, audited, occluded)
+        return _split_and_extract(dataset.without(error.lost), base, weights, extractor, find, settings)
+    return SplitFeatures(dataset, split, extracted, untrained, audited, lungs, occluded)
+
+
+def _find_lungs(
+    records: Sequence[Record], settings: AuditSettings, cache: LungCache, executor: Executor, read: Read
+) -> list[Lungs]:
+    """The lungs of images, drawn where somebody drew them, else found, else the box."""
+    drawn = read_masks(settings.lung_masks, {record.path.stem for record in records}, read)
+    return find_lungs(records, drawn, settings.lung_box, cache, executor, read)
 
 
 def _audit_inputs(prepared: SplitFeatures, level: str, scans: ScanCache, executor: Executor, read: Read) -> AuditInputs | None:
@@ -182,7 +201,8 @@ def _audit_inputs(prepared: SplitFeatures, level: str, scans: ScanCache, executo
     audited = prepared.audited
     untrained = prepared.untrained[audited, 0] if prepared.untrained is not None and level == "full" else None
     measured = measurements_of([prepared.dataset.records[i] for i in audited], scans, executor, read)
-    return AuditInputs(audited, prepared.extracted.features[audited, 0], untrained, prepared.occluded, measured)
+    boxes = sum(one.origin == "box" for one in prepared.lungs.values()) if level == "full" else None
+    return AuditInputs(audited, prepared.extracted.features[audited, 0], untrained, prepared.occluded, boxes, measured)
 
 
 def _untrained_features(records: Sequence[Record], weights: Weights, extractor: Extractor) -> Features | None:

@@ -123,6 +123,7 @@ class AuditResult:
         images: number of images that were audited.
         sources: None where the metadata name fewer than two sources.
         lungs: None in the quick audit.
+        images_without_lungs: number of images in which no lungs were found, so that the box was used; None in the quick audit.
     """
 
     verdict: Verdict
@@ -134,3 +135,4 @@ class AuditResult:
     images: Count
     sources: SourcesResult | None = None
     lungs: LungAttention | None = None
+    images_without_lungs: Count | None = None

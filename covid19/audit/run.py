@@ -5,7 +5,7 @@ The quick audit is part of every training run and needs no run of the base; `cov
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -17,12 +17,10 @@ from scipy.special import softmax
 from covid19.audit.result import AuditResult, LungAttention
 from covid19.audit.sources import describe_sources
 from covid19.audit.verdict import LabelledFolds, assess_shortcuts, make_probe
-from covid19.core.console import shortened, warn
 from covid19.core.executor.executor import Executor
-from covid19.core.settings import AuditSettings, TrainingSettings
+from covid19.core.settings import TrainingSettings
 from covid19.data.dataset import Dataset, Record
-from covid19.data.images import Read, read_picture
-from covid19.data.lungs import Occlusion, find_masks, occlusion_of, share_inside, usable_masks
+from covid19.data.images import Read
 from covid19.data.measurements.registry import MEASUREMENTS, ProbeMeasurements
 from covid19.data.scan import scan_files
 from covid19.data.scan_cache import ScanCache
@@ -34,6 +32,9 @@ from covid19.features.backbone.network import build_base
 from covid19.features.backbone.weights import Weights, get_weights
 from covid19.features.batches import load_batches
 from covid19.features.extraction import Extractor
+from covid19.lungs.masks import fraction_inside
+from covid19.lungs.occlusion import Hides, Occlusion
+from covid19.lungs.scan import Lungs
 from covid19.model.gradcam import gradcam
 from covid19.model.head import Features, Heads, new_heads, train_heads
 
@@ -51,6 +52,7 @@ class AuditInputs(NamedTuple):
         features: of the images as they are, float32 (m, 512).
         untrained: the same of a base that was never trained, or None if the run's base is that; used by the full audit alone.
         occluded: of the images with their lungs hidden, (m, 512) by the probe's name; empty in the quick audit.
+        without_lungs: how many of the images the box was used for, as no lungs were found; None in the quick audit.
         measurements: what was measured of each image when its file was decoded.
     """
 
@@ -58,6 +60,7 @@ class AuditInputs(NamedTuple):
     features: Array
     untrained: Array | None
     occluded: dict[str, Array]
+    without_lungs: int | None
     measurements: Sequence[ProbeMeasurements]
 
 
@@ -119,7 +122,11 @@ def audit(
         scores = retrained(inputs.untrained)
         probes.append(make_probe("untrained base", inputs.untrained.astype(float), folds, lung_blind=False, scores=scores))
     sources = describe_sources(records, inputs.features, folds.positive, divisions)
-    return replace(assess_shortcuts(probes, probabilities[:, index].astype(float), folds), sources=sources)
+    return replace(
+        assess_shortcuts(probes, probabilities[:, index].astype(float), folds),
+        sources=sources,
+        images_without_lungs=inputs.without_lungs,
+    )
 
 
 def _within(divisions: Sequence[Sequence[Fold]], at: Members, count: int) -> Sequence[Sequence[Fold]]:
@@ -129,39 +136,21 @@ def _within(divisions: Sequence[Sequence[Fold]], at: Members, count: int) -> Seq
     return [[Fold(*(own[own >= 0] for own in (place[fold.train], place[fold.held_out]))) for fold in one] for one in divisions]
 
 
-def occlusions_of(
-    records: Sequence[Record], settings: AuditSettings, read: Read = read_picture, tell: bool = False
-) -> dict[str, list[Occlusion]]:
-    """What hides the lungs of each image, by the probe's name: the box, and the masks if there are any.
+OCCLUSIONS = {"lungs hidden": Hides.LUNGS, "lungs and mediastinum hidden": Hides.HULL}  # by the probe's name
 
-    Args:
-        records: the images.
-        settings: lung_box, lung_masks.
-        read: decodes a mask's file.
-        tell: warn of masks that do not say where the lungs are.
 
-    Raises:
-        InputError: the folder of masks holds none.
-    """
-    masks = find_masks(settings.lung_masks)
-    named = {"lungs hidden (box)": [occlusion_of(record.path, settings.lung_box, {}) for record in records]}
-    usable, lines = usable_masks(masks, {record.path.stem for record in records}, read)
-    for line in shortened(lines) if tell else ():
-        warn(line)
-    if usable:
-        named["lungs hidden (masks)"] = [occlusion_of(record.path, settings.lung_box, usable) for record in records]
-    return named
+def occlusion_of(lungs: Lungs, hides: Hides) -> Occlusion:
+    """What hides a part of an image whose lungs are known; of one without, the box is hidden as it is."""
+    return Occlusion(Hides.BOX if lungs.origin == "box" else hides, lungs.packed_mask, lungs.identity)
 
 
 def occluded_features(
-    records: Sequence[Record], base: keras.Model, weights: Weights, extractor: Extractor, read: Read, settings: AuditSettings
+    records: Sequence[Record], lungs: Sequence[Lungs], base: keras.Model, weights: Weights, extractor: Extractor
 ) -> dict[str, Array]:
-    """What the base sees with the lungs hidden, float32 (n, 512) by the probe's name; nothing in the quick audit."""
-    if settings.level != "full":
-        return {}
+    """Features of images with their lungs hidden in each way, float32 (n, width) by the probe's name."""
     occluded = {}
-    for name, occlusions in occlusions_of(records, settings, read, tell=True).items():
-        views = [View(record, occlusion=occlusion) for record, occlusion in zip(records, occlusions, strict=True)]
+    for name, hides in OCCLUSIONS.items():
+        views = [View(record, occlusion=occlusion_of(own, hides)) for record, own in zip(records, lungs, strict=True)]
         occluded[name] = extractor.extract(views, base, weights.digest).features[np.arange(len(records)), 0]
     return occluded
 
@@ -173,42 +162,40 @@ def lungs_looked_at(
     base: keras.Model,
     heads: Heads,
     untrained: Features | None,
+    lungs: Mapping[str, Lungs],
     read: Read,
-    settings: AuditSettings,
     training: TrainingSettings,
 ) -> LungAttention:
     """How much of the model's Grad-CAM lies on the lungs of the held-out images, and the same of a head on an untrained base.
 
     The second is the check of Adebayo et al. (NeurIPS 2018): where weights that were never trained look, training has not led.
     """
-    tested = [dataset.records[i] for i in split.test]
-    tested = [tested[i] for i in audit_sample([record.label for record in tested], training.seed)]
-    found = _where_it_looks(tested, dataset.classes, base, heads, read, settings)
+    tested = [record for record in (dataset.records[i] for i in split.test) if record.digest in lungs]
+    found = _where_it_looks(tested, dataset.classes, base, heads, lungs, read)
     if untrained is None:
         return found
     members = [np.array(split.train)]
     fresh = new_heads(untrained, members, len(dataset.classes), training.seed)
     theirs, _ = train_heads(fresh, untrained, labels, members, training)
-    looked = _where_it_looks(tested, dataset.classes, build_base(get_weights("random")), theirs, read, settings)
+    looked = _where_it_looks(tested, dataset.classes, build_base(get_weights("random")), theirs, lungs, read)
     return replace(found, untrained=looked.by_class)
 
 
 def _where_it_looks(
-    records: Sequence[Record], classes: Sequence[str], base: keras.Model, heads: Heads, read: Read, settings: AuditSettings
+    records: Sequence[Record], classes: Sequence[str], base: keras.Model, heads: Heads, lungs: Mapping[str, Lungs], read: Read
 ) -> LungAttention:
-    """Share of the Grad-CAM mass for each image's own class that lies on the lungs, the mean by class.
+    """Fraction of the Grad-CAM weight for each image's own class that lies on the lungs, the mean by class.
 
     Args:
         records: the held-out images.
         classes: in the order of the head's outputs.
         base: whose feature maps the head's weights are laid over.
         heads: whose first head is explained.
+        lungs: of each image, by its digest.
         read: decodes a file.
-        settings: lung_box, lung_masks.
     """
-    occlusions = list(occlusions_of(records, settings, read).values())[-1]
-    flags = np.stack([occlusion.flags(read) for occlusion in occlusions])
-    shares = np.full(len(records), np.nan)
+    masks = np.stack([lungs[record.digest].mask for record in records])
+    fractions = np.full(len(records), np.nan)
     for batch in load_batches([View(record) for record in records], read):
         if not batch.positions:
             continue
@@ -217,7 +204,7 @@ def _where_it_looks(
             own = [row for row, position in enumerate(batch.positions) if records[position].label == name]
             if own:
                 images = [batch.positions[row] for row in own]
-                shares[images] = share_inside(gradcam(maps[own], heads, column), flags[images])
+                fractions[images] = fraction_inside(gradcam(maps[own], heads, column), masks[images])
     labels = np.array([record.label for record in records])
-    by_class = {name: float(np.nanmean(own)) for name in classes if np.isfinite(own := shares[labels == name]).any()}
-    return LungAttention(by_class, area=float(flags.mean()), untrained=None)
+    by_class = {name: float(np.nanmean(own)) for name in classes if np.isfinite(own := fractions[labels == name]).any()}
+    return LungAttention(by_class, area=float(masks.mean()), untrained=None)

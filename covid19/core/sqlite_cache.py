@@ -50,7 +50,7 @@ class SqliteCache(ABC, Generic[Value]):
     Args:
         folder: to keep the file in, made if missing; None keeps values for this run only, in a file that SQLite deletes.
         limit: bytes; of a larger file the values that were used longest ago go at the end of a run, but none of this run's.
-        counted_too: another cache whose size counts towards this one's limit.
+        counted_too: other caches whose sizes count towards this one's limit.
     """
 
     FILE_NAME: ClassVar[str]
@@ -58,7 +58,7 @@ class SqliteCache(ABC, Generic[Value]):
     TITLE: ClassVar[str]  # of the cache, in messages
     CONTENT: ClassVar[str]  # what it keeps, in messages
 
-    def __init__(self, folder: Path | None, limit: int, counted_too: SqliteCache[Any] | None = None) -> None:
+    def __init__(self, folder: Path | None, limit: int, counted_too: Sequence[SqliteCache[Any]] = ()) -> None:
         self._limit = limit
         self._counted_too = counted_too
         self._start = time.time()
@@ -152,7 +152,7 @@ class SqliteCache(ABC, Generic[Value]):
             self._database.executescript("PRAGMA incremental_vacuum")  # `execute` would give back one page, and stop
 
     def _is_too_large(self) -> bool:
-        return self._path is not None and self._size() + (self._counted_too.size() if self._counted_too else 0) > self._limit
+        return self._path is not None and self._size() + sum(cache.size() for cache in self._counted_too) > self._limit
 
     def _size(self) -> int:
         pages, free, size = (

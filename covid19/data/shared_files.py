@@ -11,6 +11,22 @@ from covid19.data.images import Read
 FILES_TRIED = 5  # that nodes cannot read, and that are then tried here
 
 
+class UnreadableError(InputError):
+    """Images that could be read once but not again: everything else is in the cache, and a run may go on without them.
+
+    Args:
+        lost: why, by the image's name.
+    """
+
+    def __init__(self, lost: dict[str, str]) -> None:
+        name, why = next(iter(lost.items()))
+        super().__init__(
+            f"{len(lost)} images could be read once but not again, such as '{name}' ({why}); expected files that stay as they "
+            "are: run again"
+        )
+        self.lost = lost
+
+
 class SharedFiles:
     """Compares what nodes cannot read with what this machine can.
 

@@ -8,9 +8,9 @@ from typing import NamedTuple
 
 from covid19.core.settings import TrainingSettings
 from covid19.data.dataset import Record
-from covid19.data.lungs import Occlusion
 from covid19.features.augmentations.augmentation import Augmentation
 from covid19.features.augmentations.registry import AUGMENTATIONS
+from covid19.lungs.occlusion import Occlusion
 
 UNCHANGED_KEY = "0.0"  # in the feature cache, of an image without augmentations: a rotation by 0 degrees, as in 0.1.0
 
@@ -38,7 +38,7 @@ class View(NamedTuple):
     @property
     def occlusion_key(self) -> str:
         """What is occluded, for the feature cache."""
-        return self.occlusion.identity if self.occlusion else ""
+        return self.occlusion.key if self.occlusion else ""
 
     @property
     def spec(self) -> ViewSpec:

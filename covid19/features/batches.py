@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from covid19.core.executor.background import in_background
 from covid19.data.images import Pixels, Read, why_unreadable
-from covid19.data.lungs import hide
 from covid19.features.augmentation import View, ViewSpec
 
 Array = NDArray[np.float32]
@@ -65,7 +64,7 @@ def _load(specs: dict[int, ViewSpec], read: Read) -> Batch:
             changed = decoded[path]
             for augmentation in augmentations:
                 changed = augmentation.apply(changed)
-            pictures[position] = hide(changed, occlusion.flags(read)) if occlusion else changed
+            pictures[position] = occlusion.apply(changed) if occlusion else changed
         except (OSError, ValueError) as error:
             problems[position] = why_unreadable(error)
     pixels = np.stack(list(pictures.values())) if pictures else np.empty((0, 1, 1, 3), np.uint8)

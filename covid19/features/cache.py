@@ -18,6 +18,7 @@ from covid19.core.sqlite_cache import SqliteCache, default_folder
 from covid19.data.images import PREPROCESSING_VERSION
 from covid19.data.scan_cache import ScanCache
 from covid19.features.backbone.description import BACKBONE
+from covid19.lungs.scan import LungCache
 
 Array = NDArray[np.float32]
 
@@ -58,9 +59,10 @@ class FeatureCache(SqliteCache[Array]):
 
 
 class Caches(NamedTuple):
-    """The two caches of a run, each in a file of its own in the cache folder."""
+    """The caches of a run, each in a file of its own in the cache folder."""
 
     scans: ScanCache
+    lungs: LungCache
     features: FeatureCache
 
 
@@ -68,18 +70,23 @@ class Caches(NamedTuple):
 def open_caches(cache: bool, cache_dir: Path | None, cache_size: int) -> Iterator[Caches]:
     """Open the caches that a command's flags ask for.
 
-    The features give way first when both together are larger than `cache_size`: the scans of a data set are far smaller.
+    The features give way first when all together are larger than `cache_size`, then the lungs: the scans of a data set are far
+    smaller.
 
     Args:
         cache: whether to keep anything between runs.
-        cache_dir: folder of both files; None is the user's cache folder.
-        cache_size: bytes that both files together may have after the run.
+        cache_dir: folder of the files; None is the user's cache folder.
+        cache_size: bytes that the files together may have after the run.
     """
     folder = (cache_dir or default_folder()) if cache else None
-    with ScanCache(folder, cache_size) as scans, FeatureCache(folder, cache_size, scans) as features:
-        yield Caches(scans, features)
+    with (
+        ScanCache(folder, cache_size) as scans,
+        LungCache(folder, cache_size, (scans,)) as lungs,
+        FeatureCache(folder, cache_size, (scans, lungs)) as features,
+    ):
+        yield Caches(scans, lungs, features)
 
 
 def cache_files(folder: Path) -> list[Path]:
     """The files that the caches have in a folder."""
-    return [folder / ScanCache.FILE_NAME, folder / FeatureCache.FILE_NAME]
+    return [folder / cache.FILE_NAME for cache in (ScanCache, LungCache, FeatureCache)]

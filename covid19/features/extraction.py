@@ -11,10 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from covid19.core.console import Progress, say, warn
-from covid19.core.errors import InputError
 from covid19.core.executor.executor import Executor, Failed, LazySequence
 from covid19.data.images import Read
-from covid19.data.shared_files import SharedFiles
+from covid19.data.shared_files import SharedFiles, UnreadableError
 from covid19.features.array_file import Features, new_matrix, put
 from covid19.features.augmentation import View
 from covid19.features.backbone.description import BACKBONE
@@ -40,22 +39,6 @@ class Extracted(NamedTuple):
     features: Features
     runs: int
     precision: str
-
-
-class UnreadableError(InputError):
-    """Images that could be read once but not again: everything else is in the cache, and a run may go on without them.
-
-    Args:
-        lost: why, by the image's name.
-    """
-
-    def __init__(self, lost: dict[str, str]) -> None:
-        name, why = next(iter(lost.items()))
-        super().__init__(
-            f"{len(lost)} images could be read once but not again, such as '{name}' ({why}); expected files that stay as they "
-            "are: run again"
-        )
-        self.lost = lost
 
 
 class Extractor:

@@ -29,8 +29,6 @@ MAX_RELATIVE_ERROR = 1e-2  # by which mixed precision may change the features of
 def portable(view: View) -> Item:
     """What a view takes of its image, for any machine that sees the files."""
     path, augmentations, occlusion = view.spec
-    if occlusion and occlusion.mask:
-        occlusion = occlusion._replace(mask=occlusion.mask.absolute())
     return absolute_text(path), augmentations, occlusion
 
 

@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 
 from covid19.core.errors import InputError
 from covid19.core.outputs import atomic_write
-from covid19.data.images import encode_image
 
 FINDINGS = {"covid": "COVID-19", "normal": "No Finding"}
 CLASSES = tuple(FINDINGS)
@@ -48,7 +47,7 @@ def write_sample(folder: Path, count: int, size: int, seed: int) -> None:
             anatomy, exposure = (np.random.default_rng((seed, number, part, of)) for part, of in enumerate((patient, index)))
             pixels = draw_phantom(anatomy, exposure, size, sick=name == "covid")
             with atomic_write(folder / name / f"{name}-{index + 1:04d}.png") as draft:
-                draft.write_bytes(encode_image(pixels, ".png", (cv2.IMWRITE_PNG_COMPRESSION, 9)))
+                draft.write_bytes(cv2.imencode(".png", pixels, [cv2.IMWRITE_PNG_COMPRESSION, 9])[1].tobytes())
             rows.append(
                 f"{name}-{patient},{FINDINGS[name]},PA,X-ray,{name}-{index + 1:04d}.png,covid19 sample,drawn: no rights"
             )
@@ -76,6 +75,13 @@ def draw_phantom(patient: np.random.Generator, generator: np.random.Generator, s
     Returns:
         uint8 array (height, width), grey; sides within an eighth of `size`.
     """
+    return draw_phantom_with_lungs(patient, generator, size, sick)[0]
+
+
+def draw_phantom_with_lungs(
+    patient: np.random.Generator, generator: np.random.Generator, size: int, sick: bool
+) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
+    """A phantom as `draw_phantom` draws it, and where its lungs are: the air that its heart does not cover, bool (height, width)."""
     height, width = (round(size * generator.uniform(0.875, 1.125)) for _ in range(2))
     canvas = _Canvas(height, width, generator)
     exposure, contrast, noise = generator.uniform(-0.03, 0.03), generator.uniform(0.88, 1.12), generator.uniform(0.008, 0.018)
@@ -87,14 +93,15 @@ def draw_phantom(patient: np.random.Generator, generator: np.random.Generator, s
     image += _bones(canvas, patient, body)
     image += lungs * _vessels(canvas, patient, generator)
     heart = canvas.ellipse((0.12, -0.34), (patient.uniform(0.33, 0.43), 0.33), 0.04)
-    image += HEART * np.maximum(heart, canvas.ellipse((0.0, 0.1), (0.15, 0.75), 0.04)) * lungs.clip(0.3)
+    mediastinum = np.maximum(heart, canvas.ellipse((0.0, 0.1), (0.15, 0.75), 0.04))
+    image += HEART * mediastinum * lungs.clip(0.3)
     opacities = _opacities(canvas, patient, generator)
     if sick:
         image += lungs * opacities
     image = (0.45 + exposure) + contrast * (image - 0.45)
     grain = cv2.GaussianBlur(generator.standard_normal((height, width)).astype(np.float32), (0, 0), 0.7)
     image += noise * grain / grain.std()
-    return np.asarray((255 * image.clip(0, 1)).round(), np.uint8)
+    return np.asarray((255 * image.clip(0, 1)).round(), np.uint8), np.asarray(lungs * (1 - mediastinum) > 0.5)
 
 
 class _Canvas:

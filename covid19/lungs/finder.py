@@ -1,0 +1,94 @@
+"""The lung finder: pictures go in; where their lungs are, and whether lungs were found at all, come out."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from covid19.data.images import PICTURE_SIDE_PX
+from covid19.lungs.masks import Mask, bounding_box, largest_parts
+from covid19.lungs.network import load_network, prepare_pictures
+
+MIN_AREA, MAX_AREA = 0.06, 0.6  # of the picture, of both lungs together
+MIN_CONFIDENCE = 0.8
+MAX_PARTS = 3
+MAX_OFF_CENTRE = 0.25  # of the middle between the lungs, as a fraction of the picture's side
+MIN_SMALLER_LUNG = 0.2  # of both lungs' area that must lie on either side of their middle
+MIN_ASPECT, MAX_ASPECT = 0.55, 2.4  # width by height of the box that holds both lungs
+
+
+class FoundLungs(NamedTuple):
+    """What the finder found in one picture.
+
+    Attributes:
+        mask: the lungs, bool (224, 224); without what lies between them.
+        found: whether these can be the lungs of a frontal chest X-ray.
+        reason: why not, in words; '' where they can.
+        area: fraction of the picture that they take, in [0, 1].
+        confidence: how sure the network is of what it took for lung, in [0, 1]: the mean of |2 p - 1| over the pixels near or
+            inside the mask, p being the probability of lung.
+        parts: connected parts of some size.
+    """
+
+    mask: Mask
+    found: bool
+    reason: str
+    area: float
+    confidence: float
+    parts: int
+
+
+class LungFinder:
+    """Finds lungs with the network that lies in this package."""
+
+    def __init__(self) -> None:
+        self._network = load_network()
+
+    def find(self, pictures: NDArray[np.uint8]) -> list[FoundLungs]:
+        """Find the lungs of some pictures.
+
+        Args:
+            pictures: uint8 RGB (n, 224, 224, 3).
+        """
+        if not len(pictures):
+            return []
+        prepared = prepare_pictures(pictures)
+        logits = np.asarray(self._network.predict_on_batch(prepared), np.float32)[..., 0]
+        mirrored = np.asarray(self._network.predict_on_batch(prepared[:, :, ::-1]), np.float32)[:, :, ::-1, 0]
+        return [found_lungs(own) for own in (logits + mirrored) / 2]
+
+
+def found_lungs(logits: NDArray[np.float32]) -> FoundLungs:
+    """What the logits of one picture, float32 (128, 128), tell."""
+    logits = np.asarray(cv2.resize(logits, (PICTURE_SIDE_PX, PICTURE_SIDE_PX), interpolation=cv2.INTER_LINEAR), np.float32)
+    mask, parts = largest_parts(logits > 0)
+    area = float(mask.mean())
+    near = cv2.dilate(mask.astype(np.uint8), np.ones((15, 15), np.uint8)) > 0
+    confidence = float(np.abs(np.tanh(logits[near] / 2)).mean()) if near.any() else 0.0
+    reason = _why_not(mask, area, confidence, parts)
+    return FoundLungs(mask, not reason, reason, area, confidence, parts)
+
+
+def _why_not(mask: Mask, area: float, confidence: float, parts: int) -> str:
+    """Why a mask cannot be the lungs of a frontal chest X-ray, or ''."""
+    if area < MIN_AREA:
+        return "nothing looks like lungs" if area == 0 else f"what looks like lungs takes {area:.0%} of the picture only"
+    if area > MAX_AREA:
+        return f"what looks like lungs takes {area:.0%} of the picture"
+    if parts > MAX_PARTS:
+        return f"what looks like lungs has {parts} parts"
+    left, top, width, height = bounding_box(mask)
+    if not MIN_ASPECT <= width / height <= MAX_ASPECT:
+        return "what looks like lungs is too narrow or too flat for both lungs"
+    off = max(abs(left + width / 2 - PICTURE_SIDE_PX / 2), abs(top + height / 2 - PICTURE_SIDE_PX / 2)) / PICTURE_SIDE_PX
+    if off > MAX_OFF_CENTRE:
+        return "what looks like lungs lies at the picture's edge"
+    smaller = min(mask[:, : left + width // 2].sum(), mask[:, left + width // 2 :].sum()) / mask.sum()
+    if smaller < MIN_SMALLER_LUNG:
+        return "only one lung was found"
+    if confidence < MIN_CONFIDENCE:
+        return f"the outline is uncertain (confidence {confidence:.2f})"
+    return ""
