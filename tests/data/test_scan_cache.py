@@ -128,6 +128,10 @@ def brightness(_, picture):
     return {"mean": float(picture.pixels.mean())}
 
 
+def is_brightness(value):
+    return isinstance(value, dict) and value.keys() == {"mean"}
+
+
 def test_a_newly_registered_measurement_is_taken_of_known_images_without_another_schema(tmp_path, folder, monkeypatch):
     for number, label in enumerate(("a", "a", "b", "b")):
         write_image(tmp_path / "data" / label / f"{number}.png", np.eye(30, dtype=np.uint8) * (40 * number + 50))
@@ -147,7 +151,7 @@ def test_a_newly_registered_measurement_is_taken_of_known_images_without_another
     assert len(read()) == len(decoded) == 4
     assert len(read()) == 4
     assert decoded == []
-    new = Measurement("brightness", brightness, lambda value: isinstance(value, dict) and value.keys() == {"mean"})
+    new = Measurement("brightness", brightness, is_brightness, np.array)
     monkeypatch.setattr(registry, "MEASUREMENTS", (*registry.MEASUREMENTS, new))
     assert all(measurements["brightness"]["mean"] > 0 for measurements in read())
     assert len(decoded) == 4

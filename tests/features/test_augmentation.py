@@ -1,12 +1,11 @@
 """Augmented copies of images."""
 
 import hashlib
-from pathlib import Path
 
 import numpy as np
 import pytest
 
-from covid19.core.settings import Settings
+from covid19.core.settings import TrainingSettings
 from covid19.features.augmentation import View, draw_augmentations
 from covid19.features.augmentations.rotation import Rotation
 from covid19.features.cache import feature_key
@@ -15,7 +14,7 @@ DIGEST = "ab" * 32
 
 
 def angle(digest, copy, seed):
-    return Rotation.draw(digest, copy, Settings(Path("data"), seed=seed, rotation=15.0)).angle
+    return Rotation.draw(digest, copy, TrainingSettings(seed=seed, rotation=15.0)).angle
 
 
 def test_the_angle_is_a_pure_function_of_content_copy_and_seed():
@@ -27,14 +26,14 @@ def test_the_angle_is_a_pure_function_of_content_copy_and_seed():
 
 
 def test_angle_and_cache_keys_are_those_of_feature_caches_written_by_0_1_0():
-    copy = View(None, draw_augmentations(DIGEST, 1, Settings(Path("data"), seed=42, rotation=15.0)))
+    copy = View(None, draw_augmentations(DIGEST, 1, TrainingSettings(seed=42, rotation=15.0)))
     assert copy.augmentation_key == "9.017789927477189"
     assert feature_key(DIGEST, copy.augmentation_key, "base").hex() == "065b51952705398559753711f044ce39"
     assert feature_key(DIGEST, View(None).augmentation_key, "base").hex() == "d50d2efe1badc684770e7ff25d3392d7"
 
 
 def test_copy_0_is_the_image_itself():
-    assert draw_augmentations(DIGEST, 0, Settings(Path("data"))) == ()
+    assert draw_augmentations(DIGEST, 0, TrainingSettings()) == ()
 
 
 def test_angles_fill_the_range_evenly_and_never_leave_it():
