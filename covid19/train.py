@@ -22,7 +22,7 @@ from covid19.core.executor.executor import Executor
 from covid19.core.executor.opening import open_executor
 from covid19.core.keras_startup import import_keras
 from covid19.core.outputs import OutputTransaction, check_outputs
-from covid19.core.settings import DataSettings, EvaluationSettings, Settings
+from covid19.core.settings import AuditSettings, DataSettings, EvaluationSettings, Settings
 from covid19.data.dataset import Dataset, Record, check_counts, choose_positive, inputs_in, list_classes, list_images
 from covid19.data.decoding import DecodingPool
 from covid19.data.images import Read, read_picture

@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -57,6 +57,8 @@ POOR_MASKS = {
     "covid-19-rapidly-progressive-acute-respiratory-distress-syndrome-ards-day-1",
 }
 NOT_FRONTAL = {"L", "Axial", "Coronal"}
+MAX_LUNG_IN_CORNER = 0.03  # fraction of the corner of a film that serves as a picture without lungs
+LETTERS = "RLABPORTBLEMICT0123456789-:. "
 
 Grey = NDArray[np.float32]
 
@@ -120,7 +122,7 @@ def _small(picture: Grey) -> Grey:
 
 
 def label_films(films: list[Film], teacher: Path) -> list[Example]:
-    """Frontal films without a mask, with the one that an earlier network gives them; those in which it finds no lungs are left out."""
+    """Frontal films without a mask, with the one that an earlier network gives them; others are left out."""
     network, examples = load_network(teacher), []
     for film in films:
         pixels = read_picture(film.image).pixels
@@ -179,9 +181,8 @@ class Augmenter:
         angle = self._random.normal(0, 7) if self._chance(0.9) else self._uniform(-35, 35)
         matrix = cv2.getRotationMatrix2D((centre, centre), angle, float(np.exp(self._random.normal(-0.05, 0.17))))
         stretch_x, stretch_y = np.exp(self._random.normal(0, 0.1, 2))
-        shape = np.array(
-            [[stretch_x, self._random.normal(0, 0.05), 0], [self._random.normal(0, 0.05), stretch_y, 0], [0, 0, 1]]
-        )
+        shear_x, shear_y = self._random.normal(0, 0.05, 2)
+        shape = np.array([[stretch_x, shear_x, 0], [shear_y, stretch_y, 0], [0, 0, 1]])
         move = np.array([[1, 0, centre], [0, 1, centre], [0, 0, 1]])
         shift = np.array([[1, 0, self._random.normal(0, 14)], [0, 1, self._random.normal(0, 14)], [0, 0, 1]])
         whole = shift @ np.vstack([matrix, [0, 0, 1]]) @ move @ shape @ np.linalg.inv(move)
@@ -223,9 +224,8 @@ class Augmenter:
         for _ in range(int(self._random.integers(1, 5))):
             centre = int(self._random.integers(len(rows)))
             radii = self._random.uniform(8, 50, 2)
-            distance = (
-                np.mgrid[:WORKING_SIDE_PX, :WORKING_SIDE_PX] - np.array([rows[centre], columns[centre]])[:, None, None]
-            ) / radii[:, None, None]
+            place = np.array([rows[centre], columns[centre]])
+            distance = (np.mgrid[:WORKING_SIDE_PX, :WORKING_SIDE_PX] - place[:, None, None]) / radii[:, None, None]
             haze = np.maximum(haze, self._uniform(0.2, 0.95) * np.exp(-(distance**2).sum(axis=0)))
         if self._chance(0.25):  # an effusion fills the lung from below
             level = np.percentile(rows, self._uniform(60, 95))
@@ -248,19 +248,13 @@ class Augmenter:
                 points = np.cumsum(self._random.normal(0, 22, (8, 2)), axis=0) + self._random.uniform(30, 226, 2)
                 cv2.polylines(drawn, [points.astype(np.int32)], False, value, width, cv2.LINE_AA)
             elif kind == 1:
-                cv2.circle(
-                    drawn,
-                    tuple(map(int, self._random.uniform(20, 236, 2))),
-                    int(self._uniform(2, 9)),
-                    value,
-                    -1 if self._chance(0.5) else width,
-                )
+                thickness = -1 if self._chance(0.5) else width
+                cv2.circle(drawn, _point(self._random.uniform(20, 236, 2)), int(self._uniform(2, 9)), value, thickness)
             else:
                 corner = self._random.uniform(20, 210, 2).astype(int)
                 size = self._random.uniform(8, 40, 2).astype(int)
-                cv2.rectangle(
-                    drawn, tuple(map(int, corner)), tuple(map(int, corner + size)), value, -1 if self._chance(0.5) else width
-                )
+                thickness = -1 if self._chance(0.5) else width
+                cv2.rectangle(drawn, _point(corner), _point(corner + size), value, thickness)
         return drawn.astype(np.float32) / 255
 
     def _write(self, picture: Grey) -> Grey:
@@ -268,22 +262,14 @@ class Augmenter:
         drawn = (255 * picture.clip(0, 1)).astype(np.uint8)
         for _ in range(int(self._random.integers(1, 5))):
             value = 255 if self._chance(0.75) else 0
-            place = tuple(map(int, self._random.uniform(0, 240, 2)))
+            place = _point(self._random.uniform(0, 240, 2))
             if self._chance(0.25):
-                end = tuple(map(int, np.array(place) + self._random.normal(0, 25, 2)))
+                end = _point(np.array(place) + self._random.normal(0, 25, 2))
                 cv2.arrowedLine(drawn, place, end, value, 2, cv2.LINE_AA, tipLength=0.4)
             else:
-                letters = "".join(self._random.choice(list("RLABPORTBLEMICT0123456789-:. "), int(self._random.integers(1, 12))))
-                cv2.putText(
-                    drawn,
-                    letters,
-                    place,
-                    int(self._random.integers(0, 4)),
-                    self._uniform(0.3, 1.1),
-                    value,
-                    1 + self._chance(0.4),
-                    cv2.LINE_AA,
-                )
+                letters = "".join(self._random.choice(list(LETTERS), int(self._random.integers(1, 12))))
+                font, size = int(self._random.integers(0, 4)), self._uniform(0.3, 1.1)
+                cv2.putText(drawn, letters, place, font, size, value, 1 + self._chance(0.4), cv2.LINE_AA)
         return drawn.astype(np.float32) / 255
 
     def _frame(self, picture: Grey, mask: Grey) -> tuple[Grey, Grey]:
@@ -298,75 +284,71 @@ class Augmenter:
         return picture, mask
 
 
-def without_lungs(generator: np.random.Generator, examples: list[Example]) -> Example:
-    """A picture without lungs: textures, shapes as in photographs and slices, or a film of which too little is left."""
-    kind = int(generator.integers(6))
-    side = WORKING_SIDE_PX
-    if kind == 0:
-        scale = generator.uniform(0.5, 40)
-        field = cv2.GaussianBlur(generator.standard_normal((side, side)).astype(np.float32), (0, 0), scale)
-        picture = (field - field.min()) / max(np.ptp(field), 1e-6)
-    elif kind == 1:  # shapes
-        picture = np.full((side, side), generator.random(), np.float32)
-        for _ in range(int(generator.integers(2, 25))):
-            centre, axes = generator.uniform(0, side, 2), generator.uniform(4, 110, 2)
-            cv2.ellipse(
-                picture,
-                tuple(map(int, centre)),
-                tuple(map(int, axes)),
-                float(generator.uniform(0, 180)),
-                0,
-                360,
-                float(generator.random()),
-                -1,
-            )
-        picture = cv2.GaussianBlur(picture, (0, 0), float(generator.uniform(0.3, 6)))
-    elif kind == 2:  # a bright oval on black with dark parts, as an axial slice or a skull has
-        picture = np.zeros((side, side), np.float32)
-        centre = (int(generator.normal(128, 8)), int(generator.normal(128, 8)))
-        axes = (int(generator.uniform(80, 120)), int(generator.uniform(55, 115)))
-        cv2.ellipse(picture, centre, axes, 0, 0, 360, float(generator.uniform(0.5, 0.9)), -1)
-        for sign in (-1, 1):
-            inner = (centre[0] + sign * int(axes[0] * generator.uniform(0.35, 0.5)), centre[1] + int(generator.normal(0, 8)))
-            cv2.ellipse(
-                picture,
-                inner,
-                (int(axes[0] * generator.uniform(0.2, 0.42)), int(axes[1] * generator.uniform(0.35, 0.75))),
-                float(generator.normal(0, 15)),
-                0,
-                360,
-                float(generator.uniform(0, 0.35)),
-                -1,
-            )
-        cv2.circle(picture, (centre[0], centre[1] + int(axes[1] * 0.7)), int(generator.uniform(8, 20)), 1.0, -1)
-        picture = cv2.GaussianBlur(picture, (0, 0), float(generator.uniform(0.5, 2.5))) + generator.normal(
-            0, 0.02, (side, side)
-        )
-    elif kind == 3:  # a limb: long bright bones in a grey soft part
-        picture = np.zeros((side, side), np.float32)
-        for _ in range(int(generator.integers(1, 6))):
-            start, end = generator.uniform(20, 236, 2), generator.uniform(20, 236, 2)
-            width = int(generator.uniform(14, 50))
-            cv2.line(picture, tuple(map(int, start)), tuple(map(int, end)), float(generator.uniform(0.3, 0.5)), width)
-            cv2.line(
-                picture, tuple(map(int, start)), tuple(map(int, end)), float(generator.uniform(0.7, 1)), max(width // 3, 3)
-            )
-        picture = cv2.GaussianBlur(picture, (0, 0), float(generator.uniform(1, 4)))
-    elif kind == 4:  # gradients and stripes
-        rows, columns = np.mgrid[-1 : 1 : side * 1j, -1 : 1 : side * 1j]
-        picture = (
-            np.sin(generator.uniform(0, 25) * rows + generator.uniform(0, 25) * columns) * generator.uniform(0, 1)
-            + generator.normal() * rows
-        )
-    else:  # the corner of a film, enlarged
-        film = examples[int(generator.integers(len(examples)))]
-        size = int(generator.uniform(40, 80))
-        top, left = (int(generator.choice((0, side - size))) for _ in range(2))
-        if film.mask[top : top + size, left : left + size].mean() > 0.03:
-            return without_lungs(generator, examples)
-        picture = cv2.resize(film.picture[top : top + size, left : left + size], (side, side))
+def _point(place: NDArray[Any]) -> tuple[int, int]:
+    return int(place[0]), int(place[1])
+
+
+def without_lungs(generator: np.random.Generator, films: list[Example]) -> Example:
+    """A picture without lungs: a texture, shapes as in photographs, a slice, a limb, stripes, or the corner of a film."""
+    draw = (_texture, _shapes, _slice, _limb, _stripes)
+    kind = int(generator.integers(len(draw) + 1))
+    picture = draw[kind](generator) if kind < len(draw) else _corner(generator, films)
     picture = stretch(np.asarray(picture, np.float32))
     return Example(picture, np.zeros_like(picture))
+
+
+def _texture(generator: np.random.Generator) -> NDArray[Any]:
+    field = generator.standard_normal((WORKING_SIDE_PX, WORKING_SIDE_PX)).astype(np.float32)
+    return cv2.GaussianBlur(field, (0, 0), generator.uniform(0.5, 40))
+
+
+def _shapes(generator: np.random.Generator) -> NDArray[Any]:
+    picture = np.full((WORKING_SIDE_PX, WORKING_SIDE_PX), generator.random(), np.float32)
+    for _ in range(int(generator.integers(2, 25))):
+        centre, axes = _point(generator.uniform(0, WORKING_SIDE_PX, 2)), _point(generator.uniform(4, 110, 2))
+        cv2.ellipse(picture, centre, axes, float(generator.uniform(0, 180)), 0, 360, float(generator.random()), -1)
+    return cv2.GaussianBlur(picture, (0, 0), float(generator.uniform(0.3, 6)))
+
+
+def _slice(generator: np.random.Generator) -> NDArray[Any]:
+    """A bright oval on black with dark parts, as an axial slice or a skull has."""
+    picture = np.zeros((WORKING_SIDE_PX, WORKING_SIDE_PX), np.float32)
+    centre, axes = _point(generator.normal(128, 8, 2)), _point(generator.uniform((80, 55), (120, 115)))
+    cv2.ellipse(picture, centre, axes, 0, 0, 360, float(generator.uniform(0.5, 0.9)), -1)
+    for sign in (-1, 1):
+        inner = (centre[0] + sign * int(axes[0] * generator.uniform(0.35, 0.5)), centre[1] + int(generator.normal(0, 8)))
+        radii = _point(np.array(axes) * generator.uniform((0.2, 0.35), (0.42, 0.75)))
+        cv2.ellipse(picture, inner, radii, float(generator.normal(0, 15)), 0, 360, float(generator.uniform(0, 0.35)), -1)
+    cv2.circle(picture, (centre[0], centre[1] + int(axes[1] * 0.7)), int(generator.uniform(8, 20)), 1.0, -1)
+    picture = cv2.GaussianBlur(picture, (0, 0), float(generator.uniform(0.5, 2.5)))
+    return picture + generator.normal(0, 0.02, picture.shape)
+
+
+def _limb(generator: np.random.Generator) -> NDArray[Any]:
+    """Long bright bones in grey soft tissue."""
+    picture = np.zeros((WORKING_SIDE_PX, WORKING_SIDE_PX), np.float32)
+    for _ in range(int(generator.integers(1, 6))):
+        start, end = (_point(generator.uniform(20, 236, 2)) for _ in range(2))
+        width = int(generator.uniform(14, 50))
+        cv2.line(picture, start, end, float(generator.uniform(0.3, 0.5)), width)
+        cv2.line(picture, start, end, float(generator.uniform(0.7, 1)), max(width // 3, 3))
+    return cv2.GaussianBlur(picture, (0, 0), float(generator.uniform(1, 4)))
+
+
+def _stripes(generator: np.random.Generator) -> NDArray[Any]:
+    rows, columns = np.mgrid[-1 : 1 : WORKING_SIDE_PX * 1j, -1 : 1 : WORKING_SIDE_PX * 1j]
+    waves = np.sin(generator.uniform(0, 25) * rows + generator.uniform(0, 25) * columns)
+    return np.asarray(waves * generator.uniform(0, 1) + generator.normal() * rows)
+
+
+def _corner(generator: np.random.Generator, films: list[Example]) -> NDArray[Any]:
+    """The corner of a film in which there is next to no lung, enlarged; a texture where none is found."""
+    for _ in range(20):
+        film, size = films[int(generator.integers(len(films)))], int(generator.uniform(40, 80))
+        top, left = (int(generator.choice((0, WORKING_SIDE_PX - size))) for _ in range(2))
+        if film.mask[top : top + size, left : left + size].mean() <= MAX_LUNG_IN_CORNER:
+            return cv2.resize(film.picture[top : top + size, left : left + size], (WORKING_SIDE_PX, WORKING_SIDE_PX))
+    return _texture(generator)
 
 
 def make_batches(
@@ -449,7 +431,7 @@ def main() -> None:
         films += labelled
     held_out = [read_example(film) for film in held_out_films if film.mask]
     print(
-        f"{len(films)} films with masks and {len(lateral)} without frontal lungs to train on, {len(held_out)} held out",
+        f"{len(films)} films with lungs and {len(lateral)} without to train on, {len(held_out)} held out",
         flush=True,
     )
     start = time.perf_counter()
@@ -459,7 +441,7 @@ def main() -> None:
         iou = intersection_over_union(network, held_out)
         minutes = (time.perf_counter() - start) / 60
         print(
-            f"step {step}: {minutes:.1f} min, loss {mean_loss:.4f}, held-out IoU mean {iou.mean():.3f} median {np.median(iou):.3f}",
+            f"step {step}: {minutes:.1f} min, loss {mean_loss:.4f}, IoU {iou.mean():.3f}, median {np.median(iou):.3f}",
             flush=True,
         )
 

@@ -122,11 +122,8 @@ def audit(
         scores = retrained(inputs.untrained)
         probes.append(make_probe("untrained base", inputs.untrained.astype(float), folds, lung_blind=False, scores=scores))
     sources = describe_sources(records, inputs.features, folds.positive, divisions)
-    return replace(
-        assess_shortcuts(probes, probabilities[:, index].astype(float), folds),
-        sources=sources,
-        images_without_lungs=inputs.without_lungs,
-    )
+    found = assess_shortcuts(probes, probabilities[:, index].astype(float), folds)
+    return replace(found, sources=sources, images_without_lungs=inputs.without_lungs)
 
 
 def _within(divisions: Sequence[Sequence[Fold]], at: Members, count: int) -> Sequence[Sequence[Fold]]:

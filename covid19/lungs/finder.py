@@ -74,21 +74,18 @@ def found_lungs(logits: NDArray[np.float32]) -> FoundLungs:
 
 def _why_not(mask: Mask, area: float, confidence: float, parts: int) -> str:
     """Why a mask cannot be the lungs of a frontal chest X-ray, or ''."""
-    if area < MIN_AREA:
-        return "nothing looks like lungs" if area == 0 else f"what looks like lungs takes {area:.0%} of the picture only"
-    if area > MAX_AREA:
-        return f"what looks like lungs takes {area:.0%} of the picture"
-    if parts > MAX_PARTS:
-        return f"what looks like lungs has {parts} parts"
+    if not mask.any():
+        return "nothing looks like lungs"
     left, top, width, height = bounding_box(mask)
-    if not MIN_ASPECT <= width / height <= MAX_ASPECT:
-        return "what looks like lungs is too narrow or too flat for both lungs"
+    middle = left + width // 2
     off = max(abs(left + width / 2 - PICTURE_SIDE_PX / 2), abs(top + height / 2 - PICTURE_SIDE_PX / 2)) / PICTURE_SIDE_PX
-    if off > MAX_OFF_CENTRE:
-        return "what looks like lungs lies at the picture's edge"
-    smaller = min(mask[:, : left + width // 2].sum(), mask[:, left + width // 2 :].sum()) / mask.sum()
-    if smaller < MIN_SMALLER_LUNG:
-        return "only one lung was found"
-    if confidence < MIN_CONFIDENCE:
-        return f"the outline is uncertain (confidence {confidence:.2f})"
-    return ""
+    smaller = min(mask[:, :middle].sum(), mask[:, middle:].sum()) / mask.sum()
+    reasons = {
+        f"what looks like lungs takes {area:.0%} of the picture": not MIN_AREA <= area <= MAX_AREA,
+        f"what looks like lungs has {parts} parts": parts > MAX_PARTS,
+        "what looks like lungs has not the shape of two lungs": not MIN_ASPECT <= width / height <= MAX_ASPECT,
+        "what looks like lungs lies at the picture's edge": off > MAX_OFF_CENTRE,
+        "only one lung was found": smaller < MIN_SMALLER_LUNG,
+        f"the outline is uncertain (confidence {confidence:.2f})": confidence < MIN_CONFIDENCE,
+    }
+    return next((reason for reason, applies in reasons.items() if applies), "")

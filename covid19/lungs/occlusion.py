@@ -73,7 +73,7 @@ def fill(pixels: Pixels, hidden: Mask) -> Pixels:
     if not hidden.any():
         return pixels
     known = (~hidden).astype(np.float32)[..., None]
-    filled = _pull_push(pixels.astype(np.float32) * known, known)
+    filled = _pull_push(np.asarray(pixels * known, np.float32), known)
     return np.where(hidden[..., None], np.rint(filled.clip(0, 255)), pixels).astype(np.uint8)
 
 
@@ -93,6 +93,7 @@ def _pull_push(weighted: NDArray[np.float32], weight: NDArray[np.float32]) -> ND
     half = ((width + 1) // 2, (height + 1) // 2)
     small = cv2.resize(np.concatenate([weighted, weight], axis=2), half, interpolation=cv2.INTER_AREA)
     small_weight = np.minimum(small[..., 3:] * 4, 1)  # a quarter of known pixels is enough to trust their mean
-    coarse = _pull_push(small[..., :3] / np.maximum(small[..., 3:], 1e-6) * small_weight, small_weight)
+    small_colours = np.asarray(small[..., :3] / np.maximum(small[..., 3:], 1e-6) * small_weight, np.float32)
+    coarse = _pull_push(small_colours, np.asarray(small_weight, np.float32))
     enlarged = cv2.resize(coarse, (width, height), interpolation=cv2.INTER_LINEAR)
     return np.asarray(weight * colours + (1 - weight) * enlarged, np.float32)

@@ -199,10 +199,8 @@ def _find(
     shared = SharedFiles(executor, read)
     found: dict[bytes, Lungs] = {}
     kept, lost = 0, {}
-    with (
-        Progress("Finding lungs", len(records), "images") as progress,
-        closing(executor.map(FindLungsTask(box), items)) as results,
-    ):
+    results = executor.map(FindLungsTask(box), items)
+    with Progress("Finding lungs", len(records), "images") as progress, closing(results):
         for position, result in results:
             record = records[position]
             if isinstance(result, str):

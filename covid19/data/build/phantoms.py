@@ -81,7 +81,7 @@ def draw_phantom(patient: np.random.Generator, generator: np.random.Generator, s
 def draw_phantom_with_lungs(
     patient: np.random.Generator, generator: np.random.Generator, size: int, sick: bool
 ) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
-    """A phantom as `draw_phantom` draws it, and where its lungs are: the air that its heart does not cover, bool (height, width)."""
+    """A phantom as `draw_phantom` draws it, and its lungs where the heart does not cover them, bool (height, width)."""
     height, width = (round(size * generator.uniform(0.875, 1.125)) for _ in range(2))
     canvas = _Canvas(height, width, generator)
     exposure, contrast, noise = generator.uniform(-0.03, 0.03), generator.uniform(0.88, 1.12), generator.uniform(0.008, 0.018)
