@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from covid19.audit.result import AuditResult
     from covid19.audit.run import AuditInputs
     from covid19.model.file import ModelFile
+    from covid19.model.info import ModelInfo
 
 Array = NDArray[np.float32]
 
@@ -66,24 +67,24 @@ def evaluate_model(
 
     content = read_model(model)
     info = content.info
-    if classes != tuple(info["classes"]):
+    if classes != info.classes:
         raise InputError(
             f"--dataset '{data.dataset}' has the classes {', '.join(classes)}; expected the model's, "
-            f"{', '.join(info['classes'])}: name the folders so"
+            f"{', '.join(info.classes)}: name the folders so"
         )
     dataset, known, features, inputs = _extract(content, classes, data, compute)
     probabilities = probabilities_of(heads_in(content), features, np.arange(len(dataset.records)))[:, 0]
     _check_finite(dataset, probabilities)
     labels = one_hot([record.label for record in dataset.records], classes)
     groups = [record.group for record in dataset.records]
-    test = evaluate(labels, probabilities, classes, info["positive"], groups, info["threshold"])
-    internal = msgspec.convert(info["cross_validation"], InternalMetrics | None)
+    test = evaluate(labels, probabilities, classes, info.positive, groups, info.threshold)
+    internal = msgspec.convert(msgspec.to_builtins(info.cross_validation), InternalMetrics | None)
     result = ExternalReport(
         schema_version=SCHEMA_VERSION,
         command=command,
         version=__version__,
         created=timestamp(),
-        model=ModelSummary(str(model), info["base"], info["versions"]),
+        model=ModelSummary(str(model), msgspec.to_builtins(info.base), info.versions),
         dataset=summarise_dataset(dataset),
         in_training=known,
         test=test,
@@ -144,9 +145,7 @@ def _drop(internal: InternalMetrics, test: Evaluation) -> Drop:
     return Drop(**{name: getattr(internal, name).value - getattr(test, name).value for name in names})
 
 
-def _audit(
-    dataset: Dataset, labels: Array, probabilities: Array, inputs: AuditInputs, info: dict[str, Any]
-) -> AuditResult | None:
+def _audit(dataset: Dataset, labels: Array, probabilities: Array, inputs: AuditInputs, info: ModelInfo) -> AuditResult | None:
     """The shortcut audit of the data set, by folds and a seed as a training run has them by default."""
     from covid19.audit.run import audit
     from covid19.evaluation.cross_validation import make_folds
@@ -155,18 +154,18 @@ def _audit(
     training, groups = TrainingSettings(), [record.group for record in dataset.records]
     folds, repeats = EvaluationSettings.folds, EvaluationSettings.repeats
     divisions = make_folds(labels.argmax(axis=1).tolist(), groups, folds, repeats, training.seed)
-    frozen = Estimate(probabilities if divisions else None, info["temperature"], info["threshold"], None, divisions)
-    return audit(dataset, info["positive"], labels, frozen, inputs, training)
+    frozen = Estimate(probabilities if divisions else None, info.temperature, info.threshold, None, divisions)
+    return audit(dataset, info.positive, labels, frozen, inputs, training)
 
 
-def _without_training_images(dataset: Dataset, info: dict[str, Any]) -> tuple[Dataset, int]:
+def _without_training_images(dataset: Dataset, info: ModelInfo) -> tuple[Dataset, int]:
     """The data set without the images that the model was trained on, by their bytes or by a near hash; and how many these are.
 
     Raises:
         InputError: a class is left with fewer than two images.
     """
     warn_of_skipped(dataset)
-    digests, hashes = set(info["trained_on"]), info["trained_hashes"]
+    digests, hashes = set(info.trained_on), info.trained_hashes
     numbers = near_groups([*hashes, *(record.stats.hash for record in dataset.records)])
     near = set(numbers[: len(hashes)].tolist())
     kept = [

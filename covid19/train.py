@@ -109,7 +109,7 @@ def _train(settings: Settings, decoder: DecodingPool) -> Report:
     heads = new_heads(x, members, len(classes), training.seed)  # 8. head
     if training.start_from:
         heads, earlier = load_head(training.start_from, classes, weights)
-        _warn_of_leak(earlier["trained_on"], [records[i].digest for i in split.test])
+        _warn_of_leak(earlier.trained_on, [records[i].digest for i in split.test])
     with watch("train"):  # 9. train the head on features, then assemble
         heads, history = train_heads(heads, x, y, members, training, test_at)
     with watch("cross_validate"):
@@ -278,7 +278,7 @@ def _check(settings: Settings) -> tuple[tuple[str, ...], str]:
 
 
 def _check_names(root: Path, classes: tuple[str, ...]) -> None:
-    """Refuse classes that no model's file can carry, before one is trained, see `info.check_info`."""
+    """Refuse classes that no model's file can carry, before one is trained, see `info.ModelInfo`."""
     if len(classes) > MAX_CLASSES:
         raise InputError(
             f"--dataset '{root}' holds {len(classes)} folders; expected one for each class, {MAX_CLASSES} at most: give the "
@@ -336,7 +336,7 @@ def _split(dataset: Dataset, evaluation: EvaluationSettings, seed: int) -> Split
         ) from error
 
 
-def _warn_of_leak(trained_on: list[str], tested: list[str]) -> None:
+def _warn_of_leak(trained_on: Sequence[str], tested: list[str]) -> None:
     """Say how many test images the earlier model was trained on: on them, good numbers mean nothing."""
     known = len(set(trained_on) & set(tested))
     if known:

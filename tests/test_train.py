@@ -52,7 +52,7 @@ def test_the_saved_model_gives_the_reported_confusion_matrix(run):
     matrix = np.zeros((2, 2), int)
     for name in run.report["split"]["test"]:
         pixels = read_picture(run.dataset / name).pixels[None] / np.float32(255)
-        matrix[info["classes"].index(name.split("/")[0]), model.predict_on_batch(pixels).argmax()] += 1
+        matrix[info.classes.index(name.split("/")[0]), model.predict_on_batch(pixels).argmax()] += 1
     assert matrix.tolist() == run.report["test"]["confusion_matrix"]
 
 
@@ -169,9 +169,9 @@ def test_cross_validation_judges_every_image_and_its_numbers_are_in_the_report_a
     assert cross["predictive_values"]["prevalence"] == 0.5
     assert not cross["predictive_values"]["given"]
     info = covid19.load_model(run.model).info
-    assert info["cross_validation"]["roc_auc"] == cross["roc_auc"]
-    assert info["temperature"] == cross["calibration"]["temperature"]
-    assert info["threshold"] is None
+    assert vars(info.cross_validation.roc_auc) == cross["roc_auc"]
+    assert info.temperature == cross["calibration"]["temperature"]
+    assert info.threshold is None
 
 
 def test_the_temperature_is_folded_into_the_saved_model(run, tmp_path):
@@ -188,7 +188,7 @@ def test_the_temperature_is_folded_into_the_saved_model(run, tmp_path):
 def test_a_threshold_for_a_wanted_sensitivity_is_stored_and_used(run, tmp_path):
     report = train(run.settings_again(tmp_path, threshold="sens=0.95", prevalence=0.02))
     cross = report["cross_validation"]
-    threshold = covid19.load_model(tmp_path / "covid19.model").info["threshold"]
+    threshold = covid19.load_model(tmp_path / "covid19.model").info.threshold
     assert cross["threshold"] == report["test"]["threshold"] == threshold
     score_of = {one["path"]: one["probabilities"]["covid"] for one in cross["predictions"]}
     scores = [score_of[name] for name in report["split"]["train"] if name.startswith("covid")]

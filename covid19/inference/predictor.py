@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from covid19 import NOTICE
@@ -55,7 +56,7 @@ class Predictor:
         content = read_model(source, name)
         self.info, self._novelty_detector = content.info, content.novelty_detector
         self._base, self._heads = build_base(content.weights), heads_in(content)
-        self.classes: list[str] = self.info["classes"]
+        self.classes: list[str] = list(self.info.classes)
 
     def ask(self, files: Sequence[str], pixels: Pixels) -> tuple[list[Answer], Float32Array]:
         """Answers for pictures, uint8 RGB (n, 224, 224, 3), and the heat maps of the predicted classes, float32 (n, 7, 7).
@@ -68,7 +69,7 @@ class Predictor:
         features = np.where(finite[:, None], features, np.float32(0))
         probabilities = self._heads.probabilities(features)[:, 0]
         finite &= np.isfinite(probabilities).all(axis=1)
-        predicted = predict_labels(probabilities, self.classes.index(self.info["positive"]), self.info["threshold"])
+        predicted = predict_labels(probabilities, self.classes.index(self.info.positive), self.info.threshold)
         percentiles = self._novelty_detector.percentile(features)
         answers, heat = [], np.zeros(maps.shape[:3], np.float32)
         for row, file in enumerate(files):
@@ -86,11 +87,11 @@ class Predictor:
     def about(self) -> dict[str, Any]:
         """What every answer carries: the model's own numbers, the audit's verdict, the notice."""
         return {
-            "positive": self.info["positive"],
-            "threshold": self.info["threshold"],
-            "base": self.info["base"]["weights"],
-            "cross_validation": self.info["cross_validation"],
-            "audit": self.info["audit"],
+            "positive": self.info.positive,
+            "threshold": self.info.threshold,
+            "base": self.info.base.weights,
+            "cross_validation": msgspec.to_builtins(self.info.cross_validation),
+            "audit": msgspec.to_builtins(self.info.audit),
             "notice": NOTICE,
         }
 

@@ -16,6 +16,7 @@ import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -36,7 +37,7 @@ from covid19.features.backbone.weights import (
     weights_of,
 )
 from covid19.model import head_layout
-from covid19.model.info import parse_info
+from covid19.model.info import BaseInfo, ModelInfo, parse_info
 from covid19.model.novelty import MAX_REFERENCE_IMAGES, NoveltyDetector
 
 Array = NDArray[np.float32]
@@ -69,13 +70,13 @@ class ModelFile(NamedTuple):
     Attributes:
         weights: of the base.
         head: mean, variance, hidden kernel and bias, output kernel and bias, float32, in the shapes of `head_layout`.
-        info: see `report.model_info`.
+        info: what the file says beside the model.
         novelty_detector: compares images with the training images by their features.
     """
 
     weights: Weights
     head: tuple[Array, ...]
-    info: dict[str, Any]
+    info: ModelInfo
     novelty_detector: NoveltyDetector
 
 
@@ -111,8 +112,7 @@ def read_model(source: Path | bytes, name: str = "") -> ModelFile:
                 weights, head = _take_weights(list_arrays(file, MAX_ARRAY_BYTES), _archive_names, info)
         else:
             raise InputError(f"model '{name}' is neither a Keras archive nor HDF5; {EXPECTED}: check the path")
-        info["base"] = weights.as_json()
-        return ModelFile(weights, head, info, _novelty_detector(*known))
+        return ModelFile(weights, head, replace(info, base=BaseInfo(**weights.as_json())), _novelty_detector(*known))
 
 
 @contextmanager
@@ -236,7 +236,7 @@ def _hdf5_names(preprocessed: bool) -> list[str]:
 
 
 def _take_weights(
-    arrays: Mapping[str, h5py.Dataset], names_of: Callable[[bool], list[str]], info: dict[str, Any]
+    arrays: Mapping[str, h5py.Dataset], names_of: Callable[[bool], list[str]], info: ModelInfo
 ) -> tuple[Weights, tuple[Array, ...]]:
     """The base and the head of a file, every array of every layer checked.
 
@@ -245,7 +245,7 @@ def _take_weights(
             preprocessing than belongs to its base.
     """
     preprocessed = len(arrays) > len(names_of(False))
-    names, outputs = names_of(preprocessed), len(info["classes"])
+    names, outputs = names_of(preprocessed), len(info.classes)
     if strange := sorted(set(names) ^ set(arrays)):
         raise ValueError(f"its layers are not those of this program: '{strange[0][:60]}' is missing or too much")
     head_shapes = head_layout.array_shapes(BACKBONE.width, outputs)
@@ -255,14 +255,14 @@ def _take_weights(
     values: list[Array] = [arrays[name][()] for name in names]
     own = [values.pop(0) for _ in range(2)] if preprocessed else []
     base, (mean, variance, _, *dense) = values[: -len(head_shapes)], values[-len(head_shapes) :]
-    weights = weights_of(base, info["base"]["weights"].removeprefix("file "))
+    weights = weights_of(base, info.base.weights.removeprefix("file "))
     expected: Sequence[Array] = preprocessing_arrays() if weights.trained else ()
     if len(own) != len(expected) or not all(map(np.array_equal, own, expected)):
         raise ValueError("its preprocessing is not the one that belongs to its base")
-    if weights.digest != info["base"]["digest"]:
+    if weights.digest != info.base.digest:
         raise ValueError("its base has other weights than it says")
-    if info["base"]["weights"] in (IMAGENET, UNTRAINED) and info["base"]["weights"] != weights.origin:
-        raise ValueError(f"its base is said to have the weights '{info['base']['weights']}', and has others")
+    if info.base.weights in (IMAGENET, UNTRAINED) and info.base.weights != weights.origin:
+        raise ValueError(f"its base is said to have the weights '{info.base.weights}', and has others")
     head = (mean, variance, *dense)
     check_head(head, bound_features(base, LARGEST_PIXEL))
     return weights, head

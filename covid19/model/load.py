@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import keras
 
@@ -12,6 +12,7 @@ from covid19.features.backbone.network import build_base
 from covid19.features.backbone.weights import Weights
 from covid19.model.file import ModelFile, read_model
 from covid19.model.head import Heads, head_model
+from covid19.model.info import ModelInfo
 from covid19.model.save import assemble
 
 
@@ -20,11 +21,11 @@ class Loaded(NamedTuple):
 
     Attributes:
         model: takes RGB in [0, 1], float32 (n, 224, 224, 3), and gives probabilities, float32 (n, classes).
-        info: see `report.model_info`.
+        info: see `ModelInfo`.
     """
 
     model: keras.Model
-    info: dict[str, Any]
+    info: ModelInfo
 
 
 def load_model(path: str | Path) -> Loaded:
@@ -48,7 +49,7 @@ def heads_in(content: ModelFile) -> Heads:
     return Heads(*(array[None] for array in content.head))
 
 
-def load_head(path: Path, classes: tuple[str, ...], weights: Weights) -> tuple[Heads, dict[str, Any]]:
+def load_head(path: Path, classes: tuple[str, ...], weights: Weights) -> tuple[Heads, ModelInfo]:
     """The head of an earlier model, its weights and its standardisation, and the model's information.
 
     Args:
@@ -61,15 +62,14 @@ def load_head(path: Path, classes: tuple[str, ...], weights: Weights) -> tuple[H
     """
     content = read_model(path)
     info = content.info
-    if tuple(info["classes"]) != classes:
+    if info.classes != classes:
         raise InputError(
-            f"--from '{path}' was trained for the classes {', '.join(info['classes'])}; expected this data set's, "
+            f"--from '{path}' was trained for the classes {', '.join(info.classes)}; expected this data set's, "
             f"{', '.join(classes)}: give a model of the same classes"
         )
-    if info["base"]["digest"] != weights.digest:
-        theirs = info["base"]
+    if info.base.digest != weights.digest:
         raise InputError(
-            f"--from '{path}' uses backbone weights '{theirs['weights']}' (digest {theirs['digest'][:12]}); "
+            f"--from '{path}' uses backbone weights '{info.base.weights}' (digest {info.base.digest[:12]}); "
             f"expected this run's '{weights.origin}' ({weights.digest[:12]}): set --weights to the model's"
         )
     return heads_in(content), info

@@ -5,16 +5,17 @@ from __future__ import annotations
 import tempfile
 import zipfile
 from pathlib import Path
-from typing import Any
 
 import h5py
 import keras
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from covid19.core.errors import InputError
 from covid19.core.outputs import DRAFT_PREFIX, json_text
 from covid19.model.file import FAMILIAR, INFO
+from covid19.model.info import ModelInfo
 from covid19.model.novelty import NoveltyDetector
 
 Array = NDArray[np.float32]
@@ -54,20 +55,20 @@ def check_assembled(model: keras.Model, pixels: Array, expected: Array, precisio
         )
 
 
-def save_model(path: Path, model: keras.Model, info: dict[str, Any], known: NoveltyDetector) -> None:
+def save_model(path: Path, model: keras.Model, info: ModelInfo, known: NoveltyDetector) -> None:
     """Write the model and its information to exactly this path.
 
     Args:
         path: a draft, see `outputs.OutputTransaction`; HDF5 is written if it ends in .h5 or .hdf5, else the Keras archive,
             whatever its ending.
         model: from `assemble`.
-        info: from `report.model_info`.
+        info: see `ModelInfo`.
         known: the training images as the base saw them.
 
     Raises:
         OSError: the file cannot be written.
     """
-    text = json_text(info, indent=1)
+    text = json_text(msgspec.to_builtins(info), indent=1)
     hdf5 = path.suffix.lower() in (".h5", ".hdf5")
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=DRAFT_PREFIX) as folder:
         # Keras takes the format from the name, so it writes under one that it knows.

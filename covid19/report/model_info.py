@@ -1,14 +1,13 @@
-"""What a model's file says of the run that made it, as JSON values; `model.info` checks them when a file is read."""
+"""What a model's file says of the run that made it, in the types that check it when a file is read."""
 
 from __future__ import annotations
-
-from typing import Any
 
 import msgspec
 
 from covid19 import NOTICE, __version__
 from covid19.audit.verdict import explain_verdict
 from covid19.core.settings import Settings
+from covid19.model.info import ModelInfo
 from covid19.report.result import InternalMetrics
 from covid19.report.summary import Outcome, environment
 
@@ -18,21 +17,13 @@ PREPROCESSING = (
 )
 
 
-def model_info(settings: Settings, outcome: Outcome) -> dict[str, Any]:
-    """What the file of a run's model says.
-
-    Returns:
-        JSON values: `classes` in the order of the outputs, `positive`, `preprocessing`, `base` {name, weights, digest},
-        `settings`, `versions`, `trained_on` and `trained_hashes` (of the training images), `notice`, `threshold` (the
-        probability from which the positive class is predicted, None for the most probable class), `temperature` (folded into
-        the last layer already), `cross_validation` (see `InternalMetrics`, or None), `audit` (verdict, margin, model_auc,
-        words, or None).
-    """
+def model_info(settings: Settings, outcome: Outcome) -> ModelInfo:
+    """What the file of a run's model says."""
     numbers = outcome.estimate.numbers
-    return {
+    info = {
         "program": "covid19",
         "notice": NOTICE,
-        "classes": list(outcome.dataset.classes),
+        "classes": outcome.dataset.classes,
         "positive": outcome.test.positive,
         "preprocessing": PREPROCESSING,
         "base": outcome.weights.as_json(),
@@ -51,3 +42,4 @@ def model_info(settings: Settings, outcome: Outcome) -> dict[str, Any]:
             "words": explain_verdict(outcome.audit),
         },
     }
+    return msgspec.convert(info, ModelInfo)

@@ -1,5 +1,6 @@
 """Where the base's weights come from. No test here reaches beyond this machine."""
 
+import contextlib
 import hashlib
 import http.server
 import socket
@@ -121,6 +122,45 @@ def test_a_server_that_never_answers_is_given_up(offline, monkeypatch):
         monkeypatch.setattr(module, "URL", f"http://127.0.0.1:{silent.getsockname()[1]}/x.h5")
         with pytest.raises(InputError, match="no ImageNet weights"):
             get_weights("imagenet")
+
+
+def test_a_server_that_drips_is_given_up_and_nothing_is_kept(offline, monkeypatch):
+    class Dripping(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_response(200)
+            self.send_header("Content-Length", "60000000")
+            self.end_headers()
+            with contextlib.suppress(OSError):  # that the client has gone
+                while not done.wait(0.02):
+                    self.wfile.write(b"x")
+
+        def log_message(self, *arguments):
+            pass
+
+    done = threading.Event()
+    monkeypatch.setattr(module, "STALL_TIMEOUT_S", 0.2)
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Dripping) as serving:
+        threading.Thread(target=serving.serve_forever, daemon=True).start()
+        monkeypatch.setattr(module, "URL", f"http://127.0.0.1:{serving.server_port}/{FILE_NAME}")
+        with pytest.raises(InputError, match=r"the server sent only \d+ bytes in 0\.2 s"):
+            get_weights("imagenet")
+        done.set()
+        serving.shutdown()
+    assert not list(offline.parent.iterdir())
+
+
+def test_a_name_server_that_never_answers_is_given_up(offline, monkeypatch):
+    done = threading.Event()
+
+    def look_up(*arguments, **named):
+        done.wait(30)
+        raise OSError("no name server")
+
+    monkeypatch.setattr(module, "CONNECT_TIMEOUT_S", 0.2)
+    monkeypatch.setattr(socket, "getaddrinfo", look_up)
+    with pytest.raises(InputError, match=r"no answer within 0\.2 s"):
+        get_weights("imagenet")
+    done.set()
 
 
 def _truncate(path):

@@ -42,7 +42,7 @@ def test_json_says_what_the_model_says_and_what_is_known_of_it(run, capsys):
     expected = model.predict_on_batch(pixels)
     for answer, row in zip(said["answers"], expected, strict=True):
         assert list(answer["probabilities"].values()) == pytest.approx(row.tolist(), abs=1e-5)
-        assert answer["label"] == info["classes"][int(row.argmax())]
+        assert answer["label"] == info.classes[int(row.argmax())]
     assert said["model"]["notice"] == covid19.NOTICE
     assert said["model"]["audit"]["verdict"] == run.report["audit"]["verdict"]
     assert said["model"]["cross_validation"]["roc_auc"] == run.report["cross_validation"]["roc_auc"]

@@ -38,7 +38,7 @@ def test_onnx_says_the_same_and_carries_the_class_names(run, expected, tmp_path,
     told = session.get_modelmeta().custom_metadata_map
     assert json.loads(told["classes"]) == ["covid", "normal"]
     assert told["notice"] == covid19.NOTICE
-    assert json.loads(told["audit"])["verdict"] == expected[1]["audit"]["verdict"]
+    assert json.loads(told["audit"])["verdict"] == expected[1].audit.verdict
 
 
 def test_a_saved_model_says_the_same_and_carries_the_class_names(run, expected, tmp_path):

@@ -9,10 +9,12 @@ import sys
 import warnings
 import zipfile
 import zlib
+from dataclasses import replace
 
 import h5py
 import helpers.keras_start  # noqa: F401
 import keras
+import msgspec
 import numpy as np
 import pytest
 from helpers.paths import PROJECT
@@ -31,7 +33,7 @@ from covid19.evaluate import evaluate_model
 from covid19.features.backbone.weights import get_weights, preprocessing_arrays
 from covid19.inference.predictor import Predictor
 from covid19.model.file import read_model
-from covid19.model.info import parse_info
+from covid19.model.info import BaseInfo, parse_info
 
 
 def rewrite(source, target, changes):
@@ -143,7 +145,7 @@ def said_of_the_base(**changes):
             {"covid19.json": said_of_the_base(weights="imagenet")},
             "its base is said to have the weights 'imagenet', and has others",
         ),
-        ({"covid19.json": b"{}"}, "it does not say that this program wrote it"),
+        ({"covid19.json": b"{}"}, "Object missing required field `program`"),
         ({"covid19.json": None}, "has no 'covid19.json' inside"),
     ],
 )
@@ -162,7 +164,8 @@ def trained_model(run, official, tmp_path_factory):
     base = covid19.features.backbone.network.build_base(weights)
     model = covid19.model.save.assemble(base, covid19.model.head.head_model(covid19.model.load.heads_in(content)))
     path = tmp_path_factory.mktemp("trained") / "trained.model"
-    covid19.model.save.save_model(path, model, content.info | {"base": weights.as_json()}, content.novelty_detector)
+    info = replace(content.info, base=BaseInfo(**weights.as_json()))
+    covid19.model.save.save_model(path, model, info, content.novelty_detector)
     return path
 
 
@@ -188,7 +191,7 @@ def test_a_models_origin_is_told_by_its_arrays_not_by_its_claim(trained_model, t
     path = rewrite(
         trained_model, tmp_path / "good.model", {"covid19.json": said_of_the_base(weights="mine.h5")}
     )  # as 0.1.0 did
-    assert read_model(path).info["base"]["weights"] == "file mine.h5"
+    assert read_model(path).info.base.weights == "file mine.h5"
 
 
 @pytest.mark.parametrize(
@@ -225,17 +228,18 @@ def nested(depth):
 
 @pytest.fixture(scope="module")
 def info(run):
-    return read_model(run.model).info
+    """The information of a run as JSON values."""
+    return json.loads(msgspec.json.encode(read_model(run.model).info))
 
 
 def test_the_information_of_a_run_passes_and_fields_of_others_are_left_out(info):
     full = info | {"cross_validation": NUMBERS, "audit": AUDIT, "threshold": np.nextafter(1, 2)}
-    assert parse_info(json.dumps(full | {"other": 1}, indent=1).encode()) == full
+    assert json.loads(msgspec.json.encode(parse_info(json.dumps(full | {"other": 1}, indent=1).encode()))) == full
 
 
 def test_the_information_of_a_large_training_set_passes(info):
     full = info | {key: [f"{number:064x}" for number in range(300_000)] for key in ("trained_on", "trained_hashes")}
-    assert parse_info(json.dumps(full, indent=1).encode()) == full
+    assert parse_info(json.dumps(full, indent=1).encode()).trained_on == tuple(full["trained_on"])
 
 
 @pytest.mark.parametrize("key", ["notice", "classes", "positive", "preprocessing", "base", "settings", "versions", "trained_on",
@@ -243,7 +247,7 @@ def test_the_information_of_a_large_training_set_passes(info):
 @pytest.mark.parametrize("value", [..., HUGE, -1, True, [[]], {"a": {}}, "a\x1b[31m", [HUGE], {"value": HUGE}, 1e999])
 def test_a_field_that_is_missing_or_of_another_kind_is_refused_by_name(info, key, value):
     changed = {name: said for name, said in info.items() if name != key} | ({} if value is ... else {key: value})
-    with pytest.raises(ValueError, match=f"'{key}'|Infinity"):
+    with pytest.raises(ValueError, match=rf"\W{key}\W|JSON is malformed"):
         parse_info(json.dumps(changed).encode())
 
 
@@ -289,7 +293,7 @@ def test_a_field_that_is_missing_or_of_another_kind_is_refused_by_name(info, key
     ],
 )
 def test_information_that_this_program_does_not_write_is_refused(info, key, value):
-    with pytest.raises(ValueError, match=f"its '{key}' is not what this program writes|holds NaN|'trained_hashes'"):
+    with pytest.raises(ValueError, match=rf"not what this program writes: .*(\W{key}\W|malformed|trained_hashes)"):
         parse_info(json.dumps(info | {key: value}).encode())
 
 
@@ -304,7 +308,8 @@ def test_every_command_refuses_bad_information_in_one_line(run, info, tmp_path, 
          "-p", tmp_path / "p.png"],
     ):  # fmt: skip
         assert main(list(map(str, command))) == 2
-        assert "its 'cross_validation' is not what this program writes" in capsys.readouterr().err.splitlines()[-1]
+        reason = "its information is not what this program writes: Expected `int` <= 1000000 - at `$.cross_validation.folds`"
+        assert reason in capsys.readouterr().err.splitlines()[-1]
 
 
 def test_code_in_a_file_does_not_run(run, tmp_path):
@@ -563,7 +568,7 @@ HOSTILE = {
     "a comment": (lambda: archive(("covid19.json", b"{}"))[:-2] + b"\x05\x00hello", "its list of members is not"),
     "empty lists": (lambda: information(b"[" + b"[]," * 5_000_000 + b"0]"), "more than 1000 lists and objects"),
     "numbers": (lambda: information(b"[" + b"0.5," * 5_000_000 + b"0]"), "more values than this program writes"),
-    "depth": (lambda: information(b"[" * 900 + b"]" * 900), "does not say that this program wrote it"),
+    "depth": (lambda: information(b"[" * 900 + b"]" * 900), "Expected `object`, got `array`"),
     "no ASCII": (lambda: information(("\U0001f600" + " " * 10_000_000).encode()), "not in ASCII"),
     "a long number": (lambda: information(b"9" * 5_000_000), "damaged"),
     "an index below itself": (child_of_itself, "it has an index of more than one node"),

@@ -23,6 +23,7 @@ from covid19.features.cache import FeatureCache
 from covid19.features.extraction import Extractor
 from covid19.model.file import read_model
 from covid19.model.head import head_model, heads_of, new_heads
+from covid19.model.info import BaseInfo
 from covid19.model.load import load_head
 from covid19.model.novelty import NoveltyDetector
 from covid19.model.save import assemble, check_assembled, save_model
@@ -103,14 +104,14 @@ def test_the_assembled_model_gives_what_the_head_gives_on_features(run, base, we
 
 def test_the_file_holds_all_that_prediction_needs(run):
     _, info = covid19.load_model(run.model)
-    assert info["classes"] == ["covid", "normal"]
-    assert info["positive"] == "covid"
-    assert info["base"] == {"name": "VGG16", "weights": "random", "digest": get_weights("random").digest}
-    assert info["settings"]["epochs"] == 5
-    assert info["versions"]["keras"] == keras.__version__
-    assert info["notice"] == covid19.NOTICE
-    assert "divide by 255" in info["preprocessing"]
-    assert len(info["trained_on"]) == len(run.report["split"]["train"])
+    assert info.classes == ("covid", "normal")
+    assert info.positive == "covid"
+    assert info.base == BaseInfo("VGG16", "random", get_weights("random").digest)
+    assert info.settings["epochs"] == 5
+    assert info.versions["keras"] == keras.__version__
+    assert info.notice == covid19.NOTICE
+    assert "divide by 255" in info.preprocessing
+    assert len(info.trained_on) == len(run.report["split"]["train"])
 
 
 def test_renamed_to_keras_the_file_opens_in_plain_keras(run, tmp_path):
@@ -135,16 +136,17 @@ def test_hdf5_is_written_when_the_path_says_so_and_read_whatever_the_name(run, b
     np.testing.assert_allclose(loaded.model.predict_on_batch(pixels), model.predict_on_batch(pixels), atol=1e-5)
 
 
-def test_a_save_that_fails_leaves_the_last_good_file_and_no_half_one(base, untrained_head, tmp_path, monkeypatch):
+def test_a_save_that_fails_leaves_the_last_good_file_and_no_half_one(run, base, untrained_head, tmp_path, monkeypatch):
     path = tmp_path / "covid19.model"
     path.write_text("the last good one")
+    info = read_model(run.model).info
 
     def half(self, *arguments):
         raise OSError("No space left on device")
 
     monkeypatch.setattr(zipfile.ZipFile, "writestr", half)
     with pytest.raises(OSError, match="No space left"):
-        save_model(path, assemble(base, head_model(untrained_head)), {}, KNOWN)
+        save_model(path, assemble(base, head_model(untrained_head)), info, KNOWN)
     assert path.read_text() == "the last good one"
     assert list(tmp_path.iterdir()) == [path]
 
@@ -192,7 +194,7 @@ def test_from_starts_at_the_earlier_heads_weights_and_standardisation(run, weigh
     assert np.array_equal(heads.hidden[0], earlier.get_layer("hidden").get_weights()[0])
     assert np.array_equal(heads.output_bias[0], earlier.get_layer("probabilities").get_weights()[1])
     assert np.array_equal(heads.mean[0], earlier.get_layer("standardisation").get_weights()[0])
-    assert info["classes"] == ["covid", "normal"]
+    assert info.classes == ("covid", "normal")
 
 
 def test_from_names_what_does_not_fit(run, weights):

@@ -9,6 +9,7 @@ import hashlib
 import mmap
 import os
 import threading
+import time
 import urllib.request
 import zlib
 from collections.abc import Sequence
@@ -33,6 +34,7 @@ URL = f"https://storage.googleapis.com/tensorflow/keras-applications/vgg16/{FILE
 MD5 = "6d6bbae143d832006294945121d1f1fc"  # published with keras.applications
 MAX_ARRAY_BYTES = 1_000_000_000  # of all arrays of a file; with the top, which is left alone, VGG16 has 553 MB
 CONNECT_TIMEOUT_S = 10.0  # until a connection that does not answer is given up
+STALL_TIMEOUT_S, MIN_STALL_BYTES = 10.0, 10_000  # a download that brings fewer bytes in that time is given up
 UNTRAINED = "random"  # origin of weights that were never trained
 IMAGENET = "imagenet"  # origin of the official weights
 UNTRAINED_SEED = 0  # of the untrained draw: always the same, so that features of two runs can be compared
@@ -227,21 +229,31 @@ def _imagenet_file() -> Path:
 
 
 def _download(url: str, target: Path) -> None:
-    """Download with a bar; a connection or a read that takes longer than `CONNECT_TIMEOUT_S` seconds is given up."""
+    """Download with a progress bar.
+
+    Raises:
+        OSError: no connection within `CONNECT_TIMEOUT_S`, or fewer than `MIN_STALL_BYTES` in `STALL_TIMEOUT_S`.
+    """
     say(f"Downloading the ImageNet weights of VGG16 from {url}")
     with _open(url) as response:
         size = max(int(response.headers.get("Content-Length") or 0), 1)
         with target.open("wb") as file, Progress("Downloading", size, "bytes") as progress:
-            while block := response.read(1 << 20):
+            begin, received = time.monotonic(), 0
+            while block := response.read1(1 << 20):  # what is there: `read` would wait for all of it
                 file.write(block)
                 progress.advance(len(block))
+                received += len(block)
+                if time.monotonic() - begin > STALL_TIMEOUT_S:
+                    if received < MIN_STALL_BYTES:
+                        raise OSError(f"the server sent only {received} bytes in {STALL_TIMEOUT_S:g} s")
+                    begin, received = time.monotonic(), 0
 
 
 def _open(url: str):  # type: ignore[no-untyped-def]  # urllib's response has no public type
     """Open a URL within `CONNECT_TIMEOUT_S` seconds in all.
 
-    A time-out of the connection does not cover looking up the name, so a thread is watched. `keras.utils.get_file` is no
-    replacement: it calls `urlretrieve`, which takes no time-out at all.
+    A time-out of the connection does not cover looking up the name, so a thread is watched. `keras.utils.get_file` sets no
+    time-out at all, and `pooch` waits without end for a name server that is silent and for a server that drips.
     """
     answer: list[object] = []
 
@@ -256,7 +268,7 @@ def _open(url: str):  # type: ignore[no-untyped-def]  # urllib's response has no
     thread.start()
     thread.join(CONNECT_TIMEOUT_S)
     if not answer:
-        raise OSError(f"no answer within {CONNECT_TIMEOUT_S:.0f} s")
+        raise OSError(f"no answer within {CONNECT_TIMEOUT_S:g} s")
     if isinstance(answer[0], Exception):
         raise answer[0]
     return answer[0]

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import keras
+import msgspec
 import numpy as np
 
 from covid19.core.console import say
@@ -47,7 +48,7 @@ def export(model: Path, form: str, output: Path | None) -> Path:
     check_outputs((target,), (model,))
     _check_packages(export_format)
     loaded = load_model(model)
-    info = {key: value for key, value in loaded.info.items() if key not in LEFT_OUT}
+    info = {key: value for key, value in msgspec.to_builtins(loaded.info).items() if key not in LEFT_OUT}
     folded_model = _without_standardisation(loaded.model)
     with (
         atomic_write(target) as draft,
