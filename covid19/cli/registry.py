@@ -33,6 +33,7 @@ COMMANDS = (
     "serve",
     "export",
     "evaluate",
+    "lungs",
     "prepare",
     "check",
     "sample",

@@ -29,7 +29,8 @@ from covid19.data.images import Pixels, encode_image, read_picture, why_unreadab
 from covid19.evaluation.metrics import predict_labels
 from covid19.features.backbone.network import build_base
 from covid19.features.batches import BATCH_SIZE, PREFETCHED_BATCHES
-from covid19.inference.heatmaps import overlay, overlay_paths
+from covid19.inference.heatmaps import OVERLAY_ENDING, overlay
+from covid19.inference.output_files import output_paths
 from covid19.inference.writers import Answer, CsvWriter, JsonWriter, TextWriter, Writer, unanswered
 from covid19.model.file import read_content, read_model
 from covid19.model.gradcam import gradcam
@@ -118,7 +119,7 @@ def predict(
             be written or would overwrite an input.
     """
     files = list_inputs(inputs)
-    overlays = overlay_paths(heatmaps, inputs, files, model) if heatmaps else {}
+    overlays = output_paths(heatmaps, "--heatmaps", inputs, files, OVERLAY_ENDING, [model]) if heatmaps else {}
     content = read_content(model)
     predictor = Predictor(content, str(model))
     writer = WRITERS[output](predictor.classes, predictor.about(), files)

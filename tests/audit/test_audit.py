@@ -10,7 +10,7 @@ import msgspec
 import numpy as np
 import pytest
 from helpers.compare import assert_close
-from helpers.datasets import read, read_records
+from helpers.datasets import read
 from helpers.images import write_image
 from helpers.runs import settings_in, train
 from PIL import Image
@@ -18,7 +18,7 @@ from sklearn.metrics import roc_auc_score
 
 from covid19.audit import run as audit
 from covid19.audit.result import AuditResult, Interval, Margin, ProbeResult
-from covid19.audit.run import measurements_of, occlusions_of
+from covid19.audit.run import measurements_of
 from covid19.audit.sources import describe_sources
 from covid19.audit.verdict import (
     LabelledFolds,
@@ -31,12 +31,10 @@ from covid19.audit.verdict import (
     ridge_scores,
 )
 from covid19.cli.main import main
-from covid19.core.errors import InputError
 from covid19.core.executor.local import LocalExecutor
-from covid19.core.settings import AuditSettings
 from covid19.data.build.phantoms import write_sample
 from covid19.data.images import Picture, read_picture
-from covid19.data.lungs import box_mask, find_masks, hide, share_inside
+from covid19.data.lungs import box_mask
 from covid19.data.measurements.border_ring import border_ring
 from covid19.data.measurements.file_properties import file_properties
 from covid19.data.measurements.measurement import cells_from_text
@@ -242,11 +240,9 @@ def test_the_border_and_the_box_divide_the_picture():
     assert set(ring.tolist()) == {200}
     assert len(ring) == 144 * 3
     assert len(cells_from_text(thumbnail(Path(), picture))) == 256
-    flags = box_mask((0.25, 0.5, 0.75, 1.0))
-    assert flags.sum() == 112 * 112
-    assert flags[112:, 56:168].all()
-    hidden = hide(pixels, box_mask((0.1, 0.1, 0.9, 0.9)))
-    assert set(hidden[22:202, 22:202].ravel().tolist()) == {200}
+    mask = box_mask((0.25, 0.5, 0.75, 1.0))
+    assert mask.sum() == 112 * 112
+    assert mask[112:, 56:168].all()
 
 
 def test_file_properties_say_what_the_file_is_and_nothing_of_the_lungs(tmp_path):
@@ -285,33 +281,9 @@ def test_of_many_images_some_are_audited_and_the_report_says_how_many(run, tmp_p
     monkeypatch.setattr(audit, "MAX_AUDIT_IMAGES", 8)
     report = train(run.settings_again(tmp_path, audit="full"))
     assert (report["audit"]["images"], report["dataset"]["images"], run.report["audit"]["images"]) == (8, 12, 12)
-    assert {probe["name"] for probe in report["audit"]["probes"]} > {"file properties", "border ring", "lungs hidden (box)"}
+    assert {probe["name"] for probe in report["audit"]["probes"]} > {"file properties", "border ring", "lungs hidden"}
     assert_close(report["cross_validation"], run.report["cross_validation"])
     assert "The audit looked at 8 of the 12 images" in (tmp_path / "metrics.html").read_text()
-
-
-def test_masks_are_found_by_stem_and_used_instead_of_the_box(tmp_path, phantoms):
-    records = read_records(phantoms)
-    mask = np.zeros((50, 50), np.uint8)
-    mask[:25] = 255
-    write_image(tmp_path / "masks" / f"{records[0].path.stem}_mask.png", mask)
-    settings = AuditSettings(lung_masks=tmp_path / "masks")
-    box, masks = occlusions_of(records, settings).values()
-    assert masks[0].flags()[:112].all()
-    assert not masks[0].flags()[113:].any()
-    assert masks[1] == box[1]
-    assert masks[0].identity != box[0].identity
-    with pytest.raises(InputError, match="holds no masks; expected files named as their image and _mask"):
-        find_masks(phantoms)
-
-
-def test_the_share_of_a_heat_map_inside_is_worked_out_by_hand():
-    flags = np.zeros((2, 224, 224), bool)
-    flags[:, :112] = True
-    maps = np.zeros((2, 7, 7), np.float32)
-    maps[0, 0, 0], maps[0, 6, 6] = 3, 1
-    # of the first, 3 of 4 lie in the upper half; the second is 0 everywhere, so its share is that of the area
-    np.testing.assert_allclose(share_inside(maps, flags), [0.75, 0.5])
 
 
 def test_a_source_is_recognised_and_left_out(tmp_path):
@@ -366,9 +338,16 @@ def test_a_planted_shortcut_is_found_said_and_flagged(tmp_path, capsys, run):
 def test_the_full_audit_hides_the_lungs_and_says_where_the_model_looks(tmp_path, run):
     settings = run.settings_again(tmp_path, model=None, plot=None, audit="full")
     audit = train(settings)["audit"]
-    assert [probe["name"] for probe in audit["probes"]] == ["file properties", "border ring", "thumbnail", "lungs hidden (box)"]
+    assert [probe["name"] for probe in audit["probes"]] == [
+        "file properties",
+        "border ring",
+        "thumbnail",
+        "lungs hidden",
+        "lungs and mediastinum hidden",
+    ]
     assert msgspec.json.decode(msgspec.json.encode(msgspec.convert(audit, AuditResult))) == audit
-    assert audit["lungs"]["area"] == pytest.approx(0.76 * 0.7, abs=0.01)
+    assert audit["images_without_lungs"] == 0
+    assert 0.2 < audit["lungs"]["area"] < 0.4
     assert set(audit["lungs"]["by_class"]) == {"covid", "normal"}
     assert all(0 <= share <= 1 for share in audit["lungs"]["by_class"].values())
     assert sorted(path.name for path in tmp_path.iterdir()) == ["metrics.html", "metrics.json"]
@@ -381,34 +360,6 @@ def test_trained_weights_stand_beside_an_untrained_base(tmp_path, phantoms, offi
     assert [probe["name"] for probe in audit["probes"]][-1] == "untrained base"
     assert set(audit["lungs"]["untrained"]) == {"covid", "normal"}
     assert "a head on an untrained base" in settings.output.page.read_text()
-
-
-@pytest.mark.parametrize(
-    ("spoil", "reason"),
-    [
-        (lambda path: write_image(path, np.zeros((50, 50), np.uint8)), "marks nothing as lung"),
-        (lambda path: write_image(path, np.full((50, 50), 255, np.uint8)), "marks everything as lung"),
-        (lambda path: path.touch(), "cannot be read: the file is empty"),
-        (lambda path: path.write_text("no image"), "cannot be read: not an image"),
-        (lambda path: path.write_bytes(b"\x89PNG\r\n\x1a\n"), "cannot be read: OpenCV cannot decode it"),
-    ],
-)
-def test_a_mask_that_does_not_say_where_the_lungs_are_leaves_the_box_and_the_others_stay(
-    tmp_path, phantoms, capsys, spoil, reason
-):
-    records = read_records(phantoms)
-    for record in records[1:]:
-        mask = np.zeros((50, 50), np.uint8)
-        mask[:25] = 255
-        write_image(tmp_path / f"{record.path.stem}_mask.png", mask)
-    bad = tmp_path / f"{records[0].path.stem}_mask.png"
-    spoil(bad)
-    box, masks = occlusions_of(records, AuditSettings(lung_masks=tmp_path), tell=True).values()
-    assert masks[0] == box[0]
-    assert all(occlusion.mask for occlusion in masks[1:])
-    said = capsys.readouterr().err
-    assert said.startswith(f"warning: mask '{bad}' {reason}")
-    assert said.count("\n") == 1
 
 
 def test_a_folder_without_masks_is_refused_before_anything_is_read(capsys):

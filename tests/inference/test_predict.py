@@ -21,7 +21,8 @@ from helpers.paths import PROJECT
 import covid19
 from covid19.cli.main import main
 from covid19.data.images import read_picture
-from covid19.inference.heatmaps import overlay, overlay_names
+from covid19.inference.heatmaps import OVERLAY_ENDING, overlay
+from covid19.inference.output_files import output_names
 from covid19.inference.predictor import Predictor
 from covid19.inference.writers import Answer, CsvWriter, JsonWriter
 from covid19.model.head import Heads
@@ -168,9 +169,9 @@ def test_heat_maps_are_laid_over_and_names_do_not_meet(run, tmp_path):
     ],
 )
 def test_names_of_heat_maps_that_would_meet_or_are_too_long_carry_a_digest(files, tmp_path):
-    names = overlay_names([*files, "plain/c.dcm"])
+    names = output_names([*files, "plain/c.dcm"], OVERLAY_ENDING)
     assert names["plain/c.dcm"] == "plain_c_heatmap.png"
-    assert names == overlay_names(["plain/c.dcm", *reversed(files)])
+    assert names == output_names(["plain/c.dcm", *reversed(files)], OVERLAY_ENDING)
     assert len({unicodedata.normalize("NFC", name).casefold() for name in names.values()}) == 3
     for name in names.values():
         assert re.fullmatch(r"[^/]*_heatmap\.png", name)
@@ -178,10 +179,10 @@ def test_names_of_heat_maps_that_would_meet_or_are_too_long_carry_a_digest(files
 
 
 def test_a_name_that_imitates_a_digest_meets_no_heat_map():
-    names = overlay_names(["a/b.png", "a_b.png"])
+    names = output_names(["a/b.png", "a_b.png"], OVERLAY_ENDING)
     imitated = names["a/b.png"].removesuffix("_heatmap.png") + ".png"
-    assert len(set(overlay_names(["a/b.png", "a_b.png", imitated]).values())) == 3
-    assert overlay_names(["../a/b.dcm"]) == {"../a/b.dcm": "a_b_heatmap.png"}
+    assert len(set(output_names(["a/b.png", "a_b.png", imitated], OVERLAY_ENDING).values())) == 3
+    assert output_names(["../a/b.dcm"], OVERLAY_ENDING) == {"../a/b.dcm": "a_b_heatmap.png"}
 
 
 def test_heat_maps_are_for_the_user_alone_and_never_replace_an_image(run, tmp_path, capsys, monkeypatch):

@@ -1,0 +1,88 @@
+"""Masks of lungs and pictures with them hidden: golden values on small shapes."""
+
+import numpy as np
+import pytest
+
+from covid19.lungs.masks import bounding_box, convex_hull, fraction_inside, grown, largest_parts, packed, unpacked
+from covid19.lungs.occlusion import Hides, Occlusion, fill
+
+SIDE = 224
+
+
+def rectangle(top, bottom, left, right):
+    mask = np.zeros((SIDE, SIDE), bool)
+    mask[top:bottom, left:right] = True
+    return mask
+
+
+def two_lungs():
+    return rectangle(50, 170, 30, 90) | rectangle(50, 170, 130, 190)
+
+
+def test_specks_and_holes_are_not_kept_and_parts_are_counted():
+    mask = two_lungs() | rectangle(5, 8, 5, 8)
+    mask[100:110, 50:60] = False
+    cleaned, parts = largest_parts(mask)
+    assert parts == 2
+    np.testing.assert_array_equal(cleaned, two_lungs())
+    assert largest_parts(np.zeros((SIDE, SIDE), bool))[1] == 0
+
+
+def test_of_three_parts_the_two_largest_are_kept():
+    cleaned, parts = largest_parts(two_lungs() | rectangle(180, 210, 100, 130))
+    assert parts == 3
+    np.testing.assert_array_equal(cleaned, two_lungs())
+
+
+def test_a_mask_grows_by_the_margin_on_each_side():
+    assert bounding_box(grown(rectangle(100, 110, 100, 120), 9)) == (91, 91, 38, 28)
+
+
+def test_the_convex_hull_holds_what_lies_between_the_lungs():
+    hull = convex_hull(two_lungs())
+    np.testing.assert_array_equal(hull, rectangle(50, 170, 30, 190))
+    assert not convex_hull(np.zeros((SIDE, SIDE), bool)).any()
+
+
+def test_a_packed_mask_comes_back_as_it_was():
+    assert len(packed(two_lungs())) == 6272
+    np.testing.assert_array_equal(unpacked(packed(two_lungs())), two_lungs())
+    with pytest.raises(ValueError, match="5 bytes; expected 6272"):
+        unpacked(b"short")
+
+
+def test_the_fraction_of_a_heat_map_inside_a_mask_is_worked_out_by_hand():
+    masks = np.zeros((2, SIDE, SIDE), bool)
+    masks[:, :112] = True
+    maps = np.zeros((2, 7, 7), np.float32)
+    maps[0, 0, 0], maps[0, 6, 6] = 3, 1
+    # of the first, 3 of 4 lie in the upper half; the second is 0 everywhere, so its fraction is that of the area
+    np.testing.assert_allclose(fraction_inside(maps, masks), [0.75, 0.5])
+
+
+@pytest.mark.parametrize("hides", [Hides.LUNGS, Hides.HULL, Hides.BOX])
+def test_a_hidden_view_has_the_same_pixels_whatever_the_lungs_show(hides):
+    generator = np.random.default_rng(0)
+    pixels = generator.integers(0, 256, (SIDE, SIDE, 3), np.uint8)
+    other = pixels.copy()
+    other[two_lungs()] = generator.integers(0, 256, (int(two_lungs().sum()), 3), np.uint8)
+    occlusion = Occlusion(hides, packed(two_lungs()), "x")
+    hidden = occlusion.apply(pixels)
+    np.testing.assert_array_equal(hidden, occlusion.apply(other))
+    assert not np.array_equal(hidden, pixels)
+
+
+def test_hiding_the_lungs_leaves_the_mediastinum_and_hiding_the_hull_does_not():
+    pixels = np.zeros((SIDE, SIDE, 3), np.uint8)
+    pixels[100:120, 105:115] = 255  # a disc's place, between the lungs
+    lungs = packed(two_lungs())
+    assert Occlusion(Hides.LUNGS, lungs, "x").apply(pixels)[100:120, 105:115].min() == 255
+    assert Occlusion(Hides.HULL, lungs, "x").apply(pixels).max() == 0
+
+
+def test_the_fill_goes_smoothly_from_one_side_to_the_other():
+    pixels = np.repeat(np.linspace(0, 250, SIDE).astype(np.uint8)[None, :, None], SIDE, axis=0).repeat(3, axis=2)
+    filled = fill(pixels, rectangle(80, 140, 80, 140))
+    assert np.abs(filled.astype(int) - pixels).max() < 40
+    np.testing.assert_array_equal(filled[~rectangle(80, 140, 80, 140)], pixels[~rectangle(80, 140, 80, 140)])
+    assert fill(pixels, np.ones((SIDE, SIDE), bool)).max() == 0
