@@ -55,10 +55,8 @@ class LungFinder:
         """
         if not len(pictures):
             return []
-        prepared = prepare_pictures(pictures)
-        logits = np.asarray(self._network.predict_on_batch(prepared), np.float32)[..., 0]
-        mirrored = np.asarray(self._network.predict_on_batch(prepared[:, :, ::-1]), np.float32)[:, :, ::-1, 0]
-        return [found_lungs(own) for own in (logits + mirrored) / 2]
+        logits = np.asarray(self._network.predict_on_batch(prepare_pictures(pictures)), np.float32)[..., 0]
+        return [found_lungs(own) for own in logits]
 
 
 def found_lungs(logits: NDArray[np.float32]) -> FoundLungs:
