@@ -5,10 +5,11 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated, Literal, NoReturn
 
 import msgspec
 from msgspec import Meta
@@ -20,6 +21,7 @@ DIGEST_DIGITS = 64  # of a file's digest and of a perceptual hash, in hexadecima
 MAX_CONTAINERS = 1000  # lists and objects in the information
 MAX_OTHER_VALUES = 10_000  # beside digests
 MAX_CLASSES = 1000
+MAX_DIGITS = 1000  # of a whole number
 MAX_REASON_CHARACTERS = 300  # of why information is refused, which may quote it
 HIGHEST_THRESHOLD = math.nextafter(1, 2)  # above every probability, see `calibration.choose_threshold`
 
@@ -165,10 +167,21 @@ def parse_info(text: bytes) -> ModelInfo:
     if text.count(b",") + text.count(b":") > MAX_OTHER_VALUES + len(text) // DIGEST_DIGITS:
         raise ValueError("its information has more values than this program writes")
     try:
-        return msgspec.json.decode(text, type=ModelInfo)
-    except msgspec.DecodeError as error:
+        # Not by msgspec: a path in the settings may be no text, and its surrogates are none to msgspec.
+        values = json.loads(text, parse_constant=_refuse_constant, parse_int=_parse_int)
+        return msgspec.convert(values, ModelInfo)
+    except (ValueError, RecursionError) as error:  # msgspec's errors are ValueErrors
         reason = printable(str(error))[:MAX_REASON_CHARACTERS]
         raise ValueError(f"its information is not what this program writes: {reason}") from error
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no number")
+
+
+def _parse_int(digits: str) -> float:
+    """A whole number; one with too many digits for Python is larger than any field may be."""
+    return int(digits) if len(digits) <= MAX_DIGITS else math.inf
 
 
 def _check_printable(**fields: Iterable[str]) -> None:

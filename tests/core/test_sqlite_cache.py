@@ -379,11 +379,11 @@ def test_without_a_folder_nothing_is_written(tmp_path, monkeypatch):
 
 def test_another_cache_that_is_counted_too_leaves_less_room(tmp_path):
     limit = 2_000_000
-    with BlobCache(tmp_path / "other", GB) as other, BlobCache(tmp_path, limit, other) as cache:
+    with BlobCache(tmp_path / "other", GB) as other, BlobCache(tmp_path, limit, (other,)) as cache:
         other.put(some(600, seed=1).items())
         cache.put(some(600, seed=2).items())
     with BlobCache(tmp_path / "other", GB) as other:
-        with BlobCache(tmp_path, limit, other):
+        with BlobCache(tmp_path, limit, (other,)):
             pass
         left = (tmp_path / BlobCache.FILE_NAME).stat().st_size
         assert len(other.get(list(some(600, seed=1)))) == 600

@@ -52,7 +52,7 @@ def test_heads_learn_the_same_from_a_file_and_chunk_by_chunk(both, tmp_path, mon
     settings = TrainingSettings(epochs=3)
     expected, history = train_heads(new_heads(features, members, 2, 1), features, labels, members, settings, np.arange(30, 40))
     np.testing.assert_allclose(expected.mean[0], features[:30].reshape(-1, 512).mean(axis=0), rtol=1e-5)
-    monkeypatch.setattr(matrix, "CHUNK", 7)
+    monkeypatch.setattr(matrix, "IMAGES_PER_CHUNK", 7)
     heads, again = train_heads(new_heads(file, members, 2, 1), file, labels, members, settings, np.arange(30, 40))
     np.testing.assert_allclose(heads.mean, expected.mean, rtol=1e-5)
     np.testing.assert_allclose(heads.variance, expected.variance, rtol=1e-5)
