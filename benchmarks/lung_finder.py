@@ -11,6 +11,7 @@ import csv
 import json
 import time
 from collections import Counter, defaultdict
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
@@ -18,17 +19,27 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.record import provenance, table, write
-from covid19.data.images import PICTURE_SIDE_PX, read_picture
+from covid19.data.images import PICTURE_SIDE_PX, as_picture, read_picture
 from covid19.features.backbone.network import build_base, pooled
 from covid19.features.backbone.weights import get_weights
 from covid19.lungs.finder import FoundLungs, LungFinder
-from covid19.lungs.masks import MARGIN_PX, Mask, bounding_box, convex_hull, grown
-from scripts.train_lung_finder import NOT_FRONTAL, POOR_MASKS, read_films
+from covid19.lungs.masks import MARGIN_PX, Mask, bounding_box, convex_hull, grown, whole_lungs
+from covid19.lungs.occlusion import Hides, hidden_part
+from scripts.train_lung_finder import (
+    NOT_FRONTAL,
+    POOR_MASKS,
+    fitting_mask,
+    masks_by_stem,
+    read_example,
+    read_films,
+    without_lungs,
+)
 
 BATCH_SIZE = 32
 REPEATS = 7  # of the timing
-FAR_IOU = 0.6  # below it, a given mask and the found one are compared for a shift in scale
-SCALES = np.arange(0.7, 1.31, 0.02)
+MARGINS_PX = (0, 3, 5, 7, 9, 12, 15)
+MAX_VISIBLE = 0.01  # of a drawn lung, in a picture in which the lungs are hidden
+WITHOUT_LUNGS = 200  # drawn pictures that are no chest radiographs
 
 
 def find(finder: LungFinder, files: list[Path]) -> list[FoundLungs]:
@@ -49,18 +60,6 @@ def iou(one: Mask, other: Mask) -> float:
     return float((one & other).sum() / max((one | other).sum(), 1))
 
 
-def best_scale(mask: Mask, found: Mask) -> tuple[float, float]:
-    """The factor by which a mask, scaled about the picture's centre, fits another best, and the IoU then."""
-    half = PICTURE_SIDE_PX / 2
-    fits = []
-    for scale in SCALES:
-        move = np.array([[scale, 0, half * (1 - scale)], [0, scale, half * (1 - scale)]], np.float32)
-        scaled = cv2.warpAffine(mask.astype(np.uint8), move, (PICTURE_SIDE_PX, PICTURE_SIDE_PX)) > 0
-        fits.append((iou(scaled, found), float(scale)))
-    value, scale = max(fits)
-    return scale, value
-
-
 def summary(values: list[float]) -> list[str]:
     """Number, mean, median and least of some values, as cells."""
     return [str(len(values)), f"{np.mean(values):.3f}", f"{np.median(values):.3f}", f"{min(values):.3f}"]
@@ -68,30 +67,24 @@ def summary(values: list[float]) -> list[str]:
 
 def against_masks(finder: LungFinder, collection: Path, findings: dict[str, str]) -> str:
     """Held-out patients against the masks of the collection."""
-    films = [film for film in read_films(collection)[1] if film.mask]
-    found = find(finder, [film.image for film in films])
+    masks = masks_by_stem(collection / "annotations/lungVAE-masks")
+    films = [film for film in read_films(collection)[1] if film.image.stem in masks]
     groups: dict[str, list[float]] = defaultdict(list)
-    notes = []
-    for film, own in zip(films, found, strict=True):
-        mask = read_mask(Path(str(film.mask)), 127)
-        value = iou(mask, own.mask)
-        finding = "COVID-19" if "COVID-19" in findings[film.image.name] else "other findings"
-        for group in ("all", f"view {film.view}", finding):
-            groups[group].append(value)
-        scale, scaled = best_scale(mask, own.mask)
-        if value < FAR_IOU and scaled > value:
-            notes.append([film.image.name, f"{value:.3f}", f"{scale:.2f}", f"{scaled:.3f}"])
-        elif film.image.stem not in POOR_MASKS:
-            groups["masks that fit their image"].append(value)
+    for film, lungs in zip(films, find(finder, [film.image for film in films]), strict=True):
+        value = iou(read_mask(masks[film.image.stem], 127), lungs.mask)
+        if not film.mask:
+            groups["made of another crop of the film"].append(value)
+            continue
+        groups["all that were made of the same crop"].append(value)
+        groups[f"- view {film.view}"].append(value)
+        groups["- COVID-19" if "COVID-19" in findings[film.image.name] else "- other findings"].append(value)
+        if film.image.stem not in POOR_MASKS:
+            groups["- without those that are plainly wrong"].append(value)
     patients = len({film.patient for film in films})
-    text = f"IoU with the masks of {patients} patients that were not trained on.\n\n"
-    text += table(["films", "number", "mean", "median", "least"], [[name, *summary(own)] for name, own in groups.items()])
-    if notes:
-        text += (
-            "\n\nMasks that fit the found lungs better when they are scaled about the centre of the picture, as if they had "
-        )
-        text += "been made for another crop of the film:\n\n" + table(["image", "IoU", "scale", "IoU when scaled"], notes)
-    return text
+    return (
+        f"IoU with the masks of {patients} patients that were not trained on. A mask whose file has not the size of its image "
+        "was made of another crop of the film and says nothing about this one.\n\n"
+    ) + table(["masks", "number", "mean", "median", "least"], [[name, *summary(groups[name])] for name in sorted(groups)])
 
 
 def against_boxes(finder: LungFinder, collection: Path) -> str:
@@ -125,27 +118,43 @@ def against_boxes(finder: LungFinder, collection: Path) -> str:
 
 def against_drawn(finder: LungFinder, collection: Path) -> str:
     """Hand-drawn masks: Dice, and how much of them would be seen when the found lungs are hidden."""
-    images = {path.stem: path for path in (collection / "images").iterdir()}
-    files = sorted((collection / "annotations/hand-drawn").glob("*_mask.png"))
-    found = find(finder, [images[file.name.removesuffix("_mask.png")] for file in files])
-    rows, over = [], Counter[str]()
-    for file, lungs in zip(files, found, strict=True):
-        drawn = read_mask(file, 0)
-        around = grown(lungs.mask)
-        seen = {
-            "lungs": float((drawn & ~around).sum() / drawn.sum()),
-            "hull": float((drawn & ~convex_hull(around)).sum() / drawn.sum()),
-        }
-        over.update(name for name, value in seen.items() if value > 0.01)
+    masks = masks_by_stem(collection / "annotations/hand-drawn")
+    images = sorted(path for path in (collection / "images").iterdir() if path.stem in masks)
+    rows, pairs = [], []
+    for image, lungs in zip(images, find(finder, images), strict=True):
+        drawn, fits = read_mask(masks[image.stem], 0), fitting_mask(image, masks) is not None
         dice = 2 * float((drawn & lungs.mask).sum()) / float(drawn.sum() + lungs.mask.sum())
-        rows.append([file.name.removesuffix("_mask.png"), f"{dice:.3f}", f"{seen['lungs']:.3f}", f"{seen['hull']:.3f}"])
+        seen = [f"{visible(drawn, hidden_part(hides, lungs.mask)):.3f}" for hides in (Hides.LUNGS, Hides.HULL)]
+        rows.append([image.stem, "yes" if fits else "no", f"{dice:.3f}", *seen])
+        if fits:
+            pairs.append((drawn, lungs.mask))
+    ways: dict[str, Callable[[Mask], Mask]] = {"found": lambda mask: mask, "whole": whole_lungs, "hull": convex_hull}
+    margins = []
+    for margin in MARGINS_PX:
+        line = [f"{margin}"]
+        for way in ways.values():
+            hidden = [grown(way(lungs), margin) if margin else way(lungs) for _, lungs in pairs]
+            left = [visible(drawn, own) for (drawn, _), own in zip(pairs, hidden, strict=True)]
+            line += [f"{sum(value > MAX_VISIBLE for value in left)}", f"{max(left):.3f}", f"{np.mean(hidden):.2f}"]
+        margins.append(line)
     text = (
         "None of these films was trained on. The drawings take the whole lung, also behind the heart. Visible: fraction of "
-        f"the drawn lung that is left when the found lungs, grown by {MARGIN_PX} pixels of 224, are hidden, or their hull. "
-        f"More than 1 % is visible in {over['lungs']} of {len(files)} films with the lungs hidden, in {over['hull']} with the "
-        "hull.\n\n"
+        f"the drawn lung that is left when the lungs are hidden, or their hull, with a margin of {MARGIN_PX} pixels of 224. "
+        "A drawing whose file has not the size of its image was made of another crop of the film.\n\n"
     )
-    return text + table(["film", "Dice", "visible, lungs", "visible, hull"], rows)
+    text += table(["film", "same crop", "Dice", "visible, lungs", "visible, hull"], rows)
+    text += (
+        f"\n\nOf the {len(pairs)} drawings of the same crop, by margin: in how many more than {MAX_VISIBLE:.0%} is visible, "
+        "the largest visible fraction, and the mean fraction of the picture that is hidden; for the lungs as they are found, "
+        "for whole lungs, and for the hull.\n\n"
+    )
+    columns = [f"{name}: {what}" for name in ways for what in ("films", "visible", "hidden")]
+    return text + table(["margin", *columns], margins)
+
+
+def visible(drawn: Mask, hidden: Mask) -> float:
+    """Fraction of a drawn lung that is not hidden."""
+    return float((drawn & ~hidden).sum() / drawn.sum())
 
 
 def decisions(finder: LungFinder, collection: Path, views: dict[str, str]) -> str:
@@ -160,6 +169,14 @@ def decisions(finder: LungFinder, collection: Path, views: dict[str, str]) -> st
         [view, whose, str(own.total()), str(own[True]), "no" if view in NOT_FRONTAL else "yes"]
         for (view, whose), own in sorted(count.items())
     ]
+    films = [read_example(film) for film in read_films(collection)[1] if film.mask]
+    generator = np.random.default_rng(2)
+    others = [255 * without_lungs(generator, films).picture for _ in range(WITHOUT_LUNGS)]
+    pixels = [as_picture(np.repeat(other[..., None], 3, axis=2).astype(np.uint8), False).pixels for other in others]
+    found = [
+        lungs.found for at in range(0, len(pixels), BATCH_SIZE) for lungs in finder.find(np.stack(pixels[at : at + BATCH_SIZE]))
+    ]
+    rows.append(["drawn: textures, shapes, slices, limbs", "with another seed", str(len(found)), str(sum(found)), "no"])
     return "In how many images lungs are found.\n\n" + table(["view", "images", "number", "found", "should be found"], rows)
 
 

@@ -21,6 +21,7 @@ from typing import Any, NamedTuple
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from covid19.core.keras_startup import import_keras
 from covid19.data.build.phantoms import draw_phantom_with_lungs
@@ -81,17 +82,17 @@ class Film(NamedTuple):
 
 def read_films(collection: Path) -> tuple[list[Film], list[Film]]:
     """The films to train on, without the masks that are poor, and those of held-out patients."""
-    masks = {path.name.removesuffix("_mask.png"): path for path in (collection / "annotations/lungVAE-masks").glob("*.png")}
-    drawn = {path.name.removesuffix("_mask.png") for path in (collection / "annotations/hand-drawn").glob("*.png")}
+    masks = masks_by_stem(collection / "annotations/lungVAE-masks")
+    drawn = masks_by_stem(collection / "annotations/hand-drawn")
     with (collection / "metadata.csv").open(encoding="utf-8", newline="") as file:
         rows = {row["filename"]: row for row in csv.DictReader(file)}
     films = [
-        Film(path, masks.get(path.stem), rows[path.name]["patientid"], rows[path.name]["view"])
+        Film(path, fitting_mask(path, masks), rows[path.name]["patientid"], rows[path.name]["view"])
         for path in sorted((collection / "images").iterdir())
         if path.name in rows
     ]
     held_out = {film.patient for film in films if film.image.stem in drawn}
-    with_mask = [film for film in films if film.mask]
+    with_mask = [film for film in films if film.image.stem in masks]
     for patient in sorted({film.patient for film in with_mask} - held_out, key=_draw):
         if sum(film.patient in held_out for film in with_mask) >= HELD_OUT_FRACTION * len(with_mask):
             break
@@ -102,6 +103,20 @@ def read_films(collection: Path) -> tuple[list[Film], list[Film]]:
         film._replace(mask=None) if film.image.stem in POOR_MASKS else film for film in films if film.patient not in held_out
     ]
     return train, [film for film in films if film.patient in held_out]
+
+
+def masks_by_stem(folder: Path) -> dict[str, Path]:
+    """The masks of a folder by the stem of their image: `a_mask.png` is of `a.jpg`."""
+    return {path.name.removesuffix("_mask.png"): path for path in folder.glob("*_mask.png")}
+
+
+def fitting_mask(image: Path, masks: dict[str, Path]) -> Path | None:
+    """The mask of an image; None without one, or if it has another size: then it was made of another crop of the film."""
+    mask = masks.get(image.stem)
+    if mask is None:
+        return None
+    with Image.open(image) as picture, Image.open(mask) as drawn:
+        return mask if picture.size == drawn.size else None
 
 
 def _draw(patient: str) -> bytes:

@@ -12,7 +12,8 @@ Mask = NDArray[np.bool_]
 
 PACKED_BYTES = PICTURE_SIDE_PX * PICTURE_SIDE_PX // 8
 MIN_PART_FRACTION = 1 / 8  # of the largest part's area: what is smaller is no lung
-MARGIN_PX = 9  # by which a found lung is grown so that what it misses is inside, see docs/lung-finder.md
+TILTS_DEGREES = range(-20, 21, 2)  # of the body in the picture
+MARGIN_PX = 7  # by which whole lungs are grown so that what the finder misses is inside, see docs/lung-finder.md
 
 
 def largest_parts(mask: Mask) -> tuple[Mask, int]:
@@ -35,13 +36,61 @@ def grown(mask: Mask, margin: int = MARGIN_PX) -> Mask:
     return np.asarray(cv2.dilate(mask.astype(np.uint8), disc) > 0)
 
 
-def convex_hull(mask: Mask) -> Mask:
-    """The smallest convex shape that holds the mask: both lungs and all that lies between them."""
+def convex_hull(mask: Mask, *further: NDArray[np.float64]) -> Mask:
+    """The smallest convex shape that holds the mask, and further points (x, y) if any."""
     points = cv2.findNonZero(mask.astype(np.uint8))
     filled = np.zeros(mask.shape, np.uint8)
     if points is not None:
-        cv2.fillConvexPoly(filled, cv2.convexHull(points), 1)
+        corners = np.concatenate([points.reshape(-1, 2), *(point[None] for point in further)]).astype(np.int32)
+        cv2.fillConvexPoly(filled, cv2.convexHull(corners), 1)
     return filled.astype(bool)
+
+
+def whole_lungs(mask: Mask) -> Mask:
+    """Each lung with what of it lies behind the heart and the dome of the diaphragm, which the finder leaves out.
+
+    A lung becomes the smallest convex shape that holds it and one more point: as low as it reaches, and as near to the body's
+    axis as either lung comes, as the heart covers more of one of them.
+    """
+    centre, tilt = body_axis(mask)
+    across, down = (np.cos(tilt), np.sin(tilt)), (-np.sin(tilt), np.cos(tilt))
+    lungs = [(lung, side, np.argwhere(lung)[:, ::-1] - centre) for lung, side in _left_and_right(mask) if lung.any()]
+    nearest = min((points @ across * side).min() for _, side, points in lungs) if lungs else 0.0
+    whole = np.zeros_like(mask)
+    for lung, side, points in lungs:
+        corner = centre + side * nearest * np.array(across) + (points @ down).max() * np.array(down)
+        whole |= convex_hull(lung, np.rint(corner))
+    return whole
+
+
+def body_axis(mask: Mask) -> tuple[NDArray[np.float64], float]:
+    """A point (x, y) of the line that parts the body in halves, and by how much that is turned clockwise, in radians.
+
+    The convex hull of both lungs is nearly the same on either side of that line, which passes through its centre: the line is
+    that of the best mirror image, at most 20 degrees from the vertical.
+    """
+    hull = convex_hull(mask).astype(np.uint8)
+    moments = cv2.moments(hull, binaryImage=True)
+    centre = np.array([moments["m10"], moments["m01"]]) / max(moments["m00"], 1)
+
+    def mirrored_overlap(tilt: float) -> int:
+        mirror = np.array([[-np.cos(2 * tilt), -np.sin(2 * tilt)], [-np.sin(2 * tilt), np.cos(2 * tilt)]])
+        matrix = np.column_stack((mirror, centre - mirror @ centre))
+        mirrored = cv2.warpAffine(hull, matrix, hull.shape[::-1], flags=cv2.INTER_NEAREST)
+        return int(np.count_nonzero(mirrored * hull))
+
+    return centre, float(max(np.deg2rad(TILTS_DEGREES), key=lambda tilt: (mirrored_overlap(tilt), -abs(tilt))))
+
+
+def _left_and_right(mask: Mask) -> list[tuple[Mask, int]]:
+    """Each lung, two connected parts or else the halves of the mask; with -1 for the one at the left of the picture, else 1."""
+    count, labels, _, centres = cv2.connectedComponentsWithStats(mask.astype(np.uint8))
+    if count == 3:
+        leftmost = 1 if centres[1, 0] <= centres[2, 0] else 2
+        return [(labels == leftmost, -1), (labels == 3 - leftmost, 1)]
+    left, _, width, _ = bounding_box(mask)
+    in_left_half = np.arange(mask.shape[1]) < left + width // 2
+    return [(mask & in_left_half, -1), (mask & ~in_left_half, 1)]
 
 
 def bounding_box(mask: Mask) -> tuple[int, int, int, int]:

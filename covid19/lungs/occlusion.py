@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from covid19.data.images import Pixels
-from covid19.lungs.masks import Mask, convex_hull, grown, unpacked
+from covid19.lungs.masks import Mask, convex_hull, grown, unpacked, whole_lungs
 
 SMALLEST_LEVEL_PX = 2
 
@@ -22,7 +22,7 @@ SMALLEST_LEVEL_PX = 2
 class Hides(Enum):
     """What is hidden of a picture. The values are part of the feature cache's keys."""
 
-    LUNGS = "lungs"  # the lungs, grown by a margin; the heart and the mediastinum stay visible
+    LUNGS = "lungs"  # each lung, also behind the heart, grown by a margin; what lies between the lungs stays visible
     HULL = "hull"  # the convex hull of the grown lungs: nothing of the lungs, the hila, the heart or the mediastinum remains
     BOX = "box"  # a mask that is taken as it is
 
@@ -59,8 +59,7 @@ def hidden_part(hides: Hides, lungs: Mask) -> Mask:
     """The pixels that an occlusion hides of a picture with such lungs."""
     if hides is Hides.BOX:
         return lungs
-    around = grown(lungs)
-    return {Hides.LUNGS: around, Hides.HULL: convex_hull(around)}[hides]
+    return grown(whole_lungs(lungs)) if hides is Hides.LUNGS else convex_hull(grown(lungs))
 
 
 def fill(pixels: Pixels, hidden: Mask) -> Pixels:

@@ -1,9 +1,20 @@
 """Masks of lungs and pictures with them hidden: golden values on small shapes."""
 
+import cv2
 import numpy as np
 import pytest
 
-from covid19.lungs.masks import bounding_box, convex_hull, fraction_inside, grown, largest_parts, packed, unpacked
+from covid19.lungs.masks import (
+    body_axis,
+    bounding_box,
+    convex_hull,
+    fraction_inside,
+    grown,
+    largest_parts,
+    packed,
+    unpacked,
+    whole_lungs,
+)
 from covid19.lungs.occlusion import Hides, Occlusion, fill
 
 SIDE = 224
@@ -44,6 +55,53 @@ def test_the_convex_hull_holds_what_lies_between_the_lungs():
     assert not convex_hull(np.zeros((SIDE, SIDE), bool)).any()
 
 
+def drawn(*outlines):
+    """A mask with these polygons of corners (x, y) in it."""
+    canvas = np.zeros((SIDE, SIDE), np.uint8)
+    for corners in outlines:
+        cv2.fillPoly(canvas, [np.array(corners)], 1)
+    return canvas.astype(bool)
+
+
+RIGHT_LUNG = ((80, 40), (95, 40), (95, 170), (40, 170), (50, 70))
+BESIDE_THE_HEART = ((129, 40), (144, 40), (174, 70), (184, 180), (165, 170))  # the heart covers its lower inner corner
+BEHIND_THE_HEART = ((129, 40), (144, 40), (174, 70), (184, 180), (129, 180))
+
+
+def turned(mask, degrees):
+    """Turned clockwise about the middle of the picture."""
+    matrix = cv2.getRotationMatrix2D((SIDE / 2, SIDE / 2), -degrees, 1)
+    return cv2.warpAffine(mask.astype(np.uint8), matrix, (SIDE, SIDE)) > 0
+
+
+@pytest.mark.parametrize("degrees", [-12, 0, 12])
+def test_whole_lungs_hold_what_the_heart_covers_however_the_patient_is_tilted(degrees):
+    found, whole = (turned(drawn(RIGHT_LUNG, left), degrees) for left in (BESIDE_THE_HEART, BEHIND_THE_HEART))
+    assert (whole & ~found).sum() > 0.1 * whole.sum()
+    assert (whole & ~grown(whole_lungs(found))).sum() == 0
+    spine = turned(rectangle(60, 160, 108, 116), degrees)
+    assert not (spine & whole_lungs(found)).any()
+
+
+def test_the_body_axis_is_that_of_the_best_mirror_image():
+    upright = drawn(RIGHT_LUNG, [(SIDE - 1 - x, y) for x, y in RIGHT_LUNG])
+    for degrees in (-10, 0, 14):
+        centre, tilt = body_axis(turned(upright, degrees))
+        assert np.rad2deg(tilt) == pytest.approx(degrees, abs=2)
+        assert centre[0] == pytest.approx(SIDE / 2 - np.sin(np.deg2rad(degrees)) * (centre[1] - SIDE / 2), abs=2)
+
+
+def test_whole_lungs_of_a_mask_in_one_part_are_those_of_its_halves_and_of_nothing_nothing():
+    joined = two_lungs() | rectangle(100, 104, 90, 130)
+    whole = whole_lungs(joined)
+    assert whole[169, 30:190].all()  # both reach the middle below
+    assert whole[joined].all()
+    assert not whole[50, 90:130].any()
+    one = rectangle(50, 170, 30, 90)
+    np.testing.assert_array_equal(whole_lungs(one), one)
+    assert not whole_lungs(np.zeros((SIDE, SIDE), bool)).any()
+
+
 def test_a_packed_mask_comes_back_as_it_was():
     assert len(packed(two_lungs())) == 6272
     np.testing.assert_array_equal(unpacked(packed(two_lungs())), two_lungs())
@@ -74,7 +132,7 @@ def test_a_hidden_view_has_the_same_pixels_whatever_the_lungs_show(hides):
 
 def test_hiding_the_lungs_leaves_the_mediastinum_and_hiding_the_hull_does_not():
     pixels = np.zeros((SIDE, SIDE, 3), np.uint8)
-    pixels[100:120, 105:115] = 255  # a disc's place, between the lungs
+    pixels[100:120, 105:115] = 255  # where a disc in the mediastinum would be
     lungs = packed(two_lungs())
     assert Occlusion(Hides.LUNGS, lungs, "x").apply(pixels)[100:120, 105:115].min() == 255
     assert Occlusion(Hides.HULL, lungs, "x").apply(pixels).max() == 0
