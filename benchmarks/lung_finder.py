@@ -18,8 +18,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.changes import CHANGES
 from benchmarks.record import provenance, table, write
-from covid19.data.images import PICTURE_SIDE_PX, as_picture, read_picture
+from covid19.data.images import PICTURE_SIDE_PX, Pixels, as_picture, read_picture
 from covid19.features.backbone.network import build_base, pooled
 from covid19.features.backbone.weights import get_weights
 from covid19.lungs.finder import FoundLungs, LungFinder
@@ -27,11 +28,13 @@ from covid19.lungs.masks import MARGIN_PX, Mask, bounding_box, convex_hull, grow
 from covid19.lungs.occlusion import Hides, hidden_part
 from scripts.train_lung_finder import (
     NOT_FRONTAL,
+    PHANTOMS,
     POOR_MASKS,
     fitting_mask,
     masks_by_stem,
     read_example,
     read_films,
+    read_phantom,
     without_lungs,
 )
 
@@ -87,7 +90,7 @@ def against_masks(finder: LungFinder, collection: Path, findings: dict[str, str]
     ) + table(["masks", "number", "mean", "median", "least"], [[name, *summary(groups[name])] for name in sorted(groups)])
 
 
-def against_boxes(finder: LungFinder, collection: Path) -> str:
+def against_boxes(finder: LungFinder, collection: Path, findings: dict[str, str], views: dict[str, str]) -> str:
     """Films against the boxes of both lungs together."""
     boxes = json.loads((collection / "annotations/imageannotation_ai_lung_bounding_boxes.json").read_text())
     own: dict[int, list[list[float]]] = defaultdict(list)
@@ -108,11 +111,15 @@ def against_boxes(finder: LungFinder, collection: Path) -> str:
         left, top, width, height = bounding_box(lungs.mask)
         shared = np.minimum(high, (left + width, top + height)) - np.maximum(low, (left, top))
         inside = float(shared.clip(0).prod())
-        groups["trained on the film" if image["file_name"] in trained else "film of a held-out patient"].append(
-            inside / (float((high - low).prod()) + width * height - inside)
-        )
+        name = image["file_name"]
+        for group in (
+            "trained on the film" if name in trained else "of held-out patients",
+            f"view {views[name]}",
+            "COVID-19" if "COVID-19" in findings[name] else "other findings",
+        ):
+            groups[group].append(inside / (float((high - low).prod()) + width * height - inside))
     return "IoU of the box around both lungs with the collection's boxes.\n\n" + table(
-        ["films", "number", "mean", "median", "least"], [[name, *summary(values)] for name, values in groups.items()]
+        ["films", "number", "mean", "median", "least"], [[name, *summary(groups[name])] for name in sorted(groups)]
     )
 
 
@@ -171,13 +178,35 @@ def decisions(finder: LungFinder, collection: Path, views: dict[str, str]) -> st
     ]
     films = [read_example(film) for film in read_films(collection)[1] if film.mask]
     generator = np.random.default_rng(2)
-    others = [255 * without_lungs(generator, films).picture for _ in range(WITHOUT_LUNGS)]
-    pixels = [as_picture(np.repeat(other[..., None], 3, axis=2).astype(np.uint8), False).pixels for other in others]
+    others = [without_lungs(generator, films).picture for _ in range(WITHOUT_LUNGS)]
+    pixels = [in_three_channels(other) for other in others]
     found = [
         lungs.found for at in range(0, len(pixels), BATCH_SIZE) for lungs in finder.find(np.stack(pixels[at : at + BATCH_SIZE]))
     ]
     rows.append(["drawn: textures, shapes, slices, limbs", "with another seed", str(len(found)), str(sum(found)), "no"])
     return "In how many images lungs are found.\n\n" + table(["view", "images", "number", "found", "should be found"], rows)
+
+
+def on_changed_films(finder: LungFinder, collection: Path) -> str:
+    """Films of held-out patients as other machines and other hands would have left them, and phantoms."""
+    films = [film for film in read_films(collection)[1] if film.mask and film.image.stem not in POOR_MASKS]
+    pairs = [(read_picture(film.image).pixels, read_mask(Path(str(film.mask)), 127)) for film in films]
+    examples = [read_phantom(number) for number in range(PHANTOMS, PHANTOMS + len(films))]  # training took those before
+    drawn = [(in_three_channels(own.picture), cv2.resize(own.mask, pairs[0][1].shape) > 0.5) for own in examples]
+    rows = []
+    for name, change in {**CHANGES, "phantoms, whose lungs are known exactly": None}.items():
+        changed = [change(*pair) for pair in pairs] if change else drawn
+        found = [lungs for pixels, _ in changed for lungs in finder.find(pixels[None])]
+        values = [iou(mask, lungs.mask) for (_, mask), lungs in zip(changed, found, strict=True)]
+        rows.append([name, *summary(values), f"{sum(lungs.found for lungs in found)}"])
+    return "IoU with the mask, which is changed alike.\n\n" + table(
+        ["change", "number", "mean", "median", "least", "lungs found"], rows
+    )
+
+
+def in_three_channels(grey: NDArray[np.float32]) -> Pixels:
+    """A grey picture of values in [0, 1] as the program would read it."""
+    return as_picture(np.repeat((255 * grey[..., None]).astype(np.uint8), 3, axis=2), False).pixels
 
 
 def cost(finder: LungFinder) -> str:
@@ -208,14 +237,16 @@ def main() -> None:
     collection = parser.parse_args().collection
     with (collection / "metadata.csv").open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
+    findings, views = ({row["filename"]: row[column] for row in rows} for column in ("finding", "view"))
     finder = LungFinder()
     sections = [
         "# The lung finder",
         provenance(),
-        "## Masks of the collection\n\n" + against_masks(finder, collection, {row["filename"]: row["finding"] for row in rows}),
-        "## Boxes\n\n" + against_boxes(finder, collection),
+        "## Masks of the collection\n\n" + against_masks(finder, collection, findings),
+        "## Boxes\n\n" + against_boxes(finder, collection, findings, views),
         "## Hand-drawn masks\n\n" + against_drawn(finder, collection),
-        "## Whether lungs are found\n\n" + decisions(finder, collection, {row["filename"]: row["view"] for row in rows}),
+        "## Whether lungs are found\n\n" + decisions(finder, collection, views),
+        "## Changed films and phantoms\n\n" + on_changed_films(finder, collection),
         "## Cost\n\n" + cost(finder),
     ]
     write("lung_finder.md", "\n\n".join(sections))
