@@ -17,6 +17,7 @@ from covid19.data.images import Pixels
 from covid19.lungs.masks import Mask, convex_hull, grown, unpacked, whole_lungs
 
 SMALLEST_LEVEL_PX = 2
+OCCLUSION_VERSION = 2  # counts up with every change of what is hidden or of how it is filled, for the feature cache
 
 
 class Hides(Enum):
@@ -43,7 +44,7 @@ class Occlusion(NamedTuple):
     @property
     def key(self) -> str:
         """The same for occlusions that do the same to a picture."""
-        return f"{self.hides.value}:{self.identity}"
+        return f"{self.hides.value}:{OCCLUSION_VERSION}:{self.identity}"
 
     def apply(self, pixels: Pixels) -> Pixels:
         """The picture with its part hidden.
