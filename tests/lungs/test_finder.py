@@ -1,5 +1,6 @@
 """The lung finder on phantoms, whose lungs are known exactly, and on pictures without lungs."""
 
+import cv2
 import helpers.keras_start  # noqa: F401
 import numpy as np
 import pytest
@@ -61,7 +62,38 @@ def abdomen(generator):
     return as_picture(np.repeat(pixels[-60:, :, None], 3, axis=2), negative=False).pixels
 
 
-@pytest.mark.parametrize("draw", [noise, ramp, one_shade, abdomen])
+def hand(generator):
+    """Five bright fingers and a palm on black."""
+    picture = np.zeros((224, 224, 3), np.uint8)
+    cv2.ellipse(picture, (112, 160), (45, 50), 0, 0, 360, (110,) * 3, -1)
+    for finger, length in zip(range(-60, 61, 30), (70, 100, 110, 100, 80), strict=True):
+        end = (round(112 + length * np.sin(np.deg2rad(finger))), round(140 - length * np.cos(np.deg2rad(finger))))
+        cv2.line(picture, (112, 150), end, (110,) * 3, 22)
+        cv2.line(picture, (112, 150), end, (220,) * 3, 8)
+    return np.asarray(cv2.GaussianBlur(picture, (0, 0), 1.5), np.uint8)
+
+
+def axial_slice(generator):
+    """A flat bright body on black with two dark lungs side by side, a spine behind and a heart before them."""
+    picture = np.zeros((224, 224, 3), np.uint8)
+    cv2.ellipse(picture, (112, 112), (100, 70), 0, 0, 360, (160,) * 3, -1)
+    for x in (66, 158):
+        cv2.ellipse(picture, (x, 112), (34, 46), 0, 0, 360, (25,) * 3, -1)
+    cv2.circle(picture, (112, 160), 15, (250,) * 3, -1)
+    cv2.ellipse(picture, (122, 90), (30, 25), 0, 0, 360, (180,) * 3, -1)
+    return np.asarray(cv2.GaussianBlur(picture, (0, 0), 1), np.uint8)
+
+
+def photograph(generator):
+    """Discs before a sky and a meadow."""
+    picture = np.full((224, 224, 3), (120, 170, 235), np.uint8)
+    picture[112:] = (60, 140, 50)
+    for x, y, radius in generator.integers((0, 0, 8), (224, 224, 50), (12, 3)):
+        cv2.circle(picture, (int(x), int(y)), int(radius), [int(part) for part in generator.integers(0, 255, 3)], -1)
+    return picture
+
+
+@pytest.mark.parametrize("draw", [noise, ramp, one_shade, abdomen, hand, axial_slice, photograph])
 def test_in_pictures_of_other_things_no_lungs_are_found_and_it_is_said_why(finder, draw):
     (found,) = finder.find(draw(np.random.default_rng(3))[None])
     assert not found.found
