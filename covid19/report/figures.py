@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import textwrap
 import warnings
 from collections.abc import Sequence
 from typing import Any
@@ -22,6 +23,7 @@ from covid19.evaluation.result import ReliabilityBin
 # Placeholders for the page's colours, which differ between light and dark mode.
 INK, MUTED, FIRST, SECOND = "#010101", "#020202", "#030303", "#040404"
 VARIABLES = {INK: "var(--ink)", MUTED: "var(--muted)", FIRST: "var(--first)", SECOND: "var(--second)"}
+MAX_LABEL_CHARACTERS = 16  # of a line of a probe's name
 GRID = np.linspace(0, 1, 101)
 
 
@@ -108,7 +110,8 @@ def probes(audit: AuditResult) -> str:
         own = [probe for probe in ranked if probe.lung_blind is blind]
         draw(label, [1 + ranked.index(probe) for probe in own], own, colour, "o", face)
     axes.axvline(0.5, color=MUTED, linestyle=":")
-    axes.set_yticks(range(len(names)), names)
+    # A long name would take the place of the axes.
+    axes.set_yticks(range(len(names)), [textwrap.fill(name, MAX_LABEL_CHARACTERS) for name in names])
     axes.set_xlim(0, 1.02)
     return _svg(figure, axes)
 
