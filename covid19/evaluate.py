@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from covid19 import NOTICE, __version__
+from covid19.core.arrays import Float32Array
 from covid19.core.console import say, warn
 from covid19.core.errors import InputError
 from covid19.core.executor.local import LocalExecutor
@@ -36,8 +37,6 @@ if TYPE_CHECKING:
     from covid19.audit.run import AuditInputs
     from covid19.model.file import ModelFile
     from covid19.model.info import ModelInfo
-
-Array = NDArray[np.float32]
 
 
 def evaluate_model(
@@ -129,7 +128,7 @@ def _extract(
     return dataset, known, features, AuditInputs(at, features[at, 0], None, {}, None, measured)
 
 
-def _check_finite(dataset: Dataset, probabilities: Array) -> None:
+def _check_finite(dataset: Dataset, probabilities: Float32Array) -> None:
     """Make sure that every image has its probabilities: from NaN, a class and a report would be made that mean nothing."""
     rows = zip(dataset.records, probabilities, strict=True)
     if lost := [record.name for record, row in rows if not np.isfinite(row).all()]:
@@ -145,7 +144,9 @@ def _drop(internal: InternalMetrics, test: Evaluation) -> Drop:
     return Drop(**{name: getattr(internal, name).value - getattr(test, name).value for name in names})
 
 
-def _audit(dataset: Dataset, labels: Array, probabilities: Array, inputs: AuditInputs, info: ModelInfo) -> AuditResult | None:
+def _audit(
+    dataset: Dataset, labels: Float32Array, probabilities: Float32Array, inputs: AuditInputs, info: ModelInfo
+) -> AuditResult | None:
     """The shortcut audit of the data set, by folds and a seed as a training run has them by default."""
     from covid19.audit.run import audit
     from covid19.evaluation.cross_validation import make_folds
@@ -181,7 +182,7 @@ def _without_training_images(dataset: Dataset, info: ModelInfo) -> tuple[Dataset
     return left, known
 
 
-def _print_summary(result: ExternalReport, predicted: NDArray[np.intp], labels: Array, report: Path) -> None:
+def _print_summary(result: ExternalReport, predicted: NDArray[np.intp], labels: Float32Array, report: Path) -> None:
     from covid19.audit.verdict import explain_verdict
     from covid19.report.summary import SHORT_NAMES, describe_test, format_metric
 

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
+from covid19.core.arrays import Float32Array, IndexArray
 from covid19.core.console import Stopwatch, say, shortened, warn
 from covid19.core.errors import InputError
 from covid19.core.executor.executor import Executor
@@ -45,10 +45,9 @@ from covid19.report.result import Report, report_text
 if TYPE_CHECKING:
     from covid19.audit.run import AuditInputs
     from covid19.features.extraction import Extracted, Extractor
-    from covid19.model.head import Heads, Members
+    from covid19.model.head import Heads
     from covid19.report.summary import Outcome
 
-Array = NDArray[np.float32]
 
 PICTURES_CHECKED = 2  # run through the assembled model, to prove that it computes what was evaluated
 
@@ -149,9 +148,9 @@ class SplitFeatures(NamedTuple):
     split: Split
     extracted: Extracted
     untrained: Features | None
-    audited: Members
+    audited: IndexArray
     lungs: dict[str, Lungs]
-    occluded: dict[str, Array]
+    occluded: dict[str, Float32Array]
 
 
 def _split_and_extract(
@@ -216,8 +215,8 @@ def _untrained_features(records: Sequence[Record], weights: Weights, extractor: 
 
 
 def _predict(
-    heads: Heads, model: Any, extracted: Extracted, test: Members, records: Sequence[Record], read: Read
-) -> Array:  # fmt: skip
+    heads: Heads, model: Any, extracted: Extracted, test: IndexArray, records: Sequence[Record], read: Read
+) -> Float32Array:  # fmt: skip
     """Probabilities of the test images, float32 (n, classes), from their stored features; the model agrees on a few of them."""
     from covid19.model.head import probabilities_of
     from covid19.model.save import check_assembled

@@ -17,6 +17,7 @@ from scipy.special import softmax
 from covid19.audit.result import AuditResult, LungAttention
 from covid19.audit.sources import describe_sources
 from covid19.audit.verdict import LabelledFolds, assess_shortcuts, make_probe
+from covid19.core.arrays import Float32Array, IndexArray
 from covid19.core.executor.executor import Executor
 from covid19.core.settings import TrainingSettings
 from covid19.data.dataset import Dataset, Record
@@ -38,9 +39,6 @@ from covid19.lungs.scan import Lungs
 from covid19.model.gradcam import gradcam
 from covid19.model.head import Features, Heads, new_heads, train_heads
 
-Array = NDArray[np.float32]
-Members = NDArray[np.intp]
-
 MAX_AUDIT_IMAGES = 20_000  # of 10,000 a class an AUC has a standard error below 0.005, and all of it fits into memory
 
 
@@ -56,15 +54,15 @@ class AuditInputs(NamedTuple):
         measurements: what was measured of each image when its file was decoded.
     """
 
-    at: Members
-    features: Array
-    untrained: Array | None
-    occluded: dict[str, Array]
+    at: IndexArray
+    features: Float32Array
+    untrained: Float32Array | None
+    occluded: dict[str, Float32Array]
     without_lungs: int | None
     measurements: Sequence[ProbeMeasurements]
 
 
-def audit_sample(labels: Sequence[str], seed: int) -> Members:
+def audit_sample(labels: Sequence[str], seed: int) -> IndexArray:
     """The positions of the images to audit: all, or `MAX_AUDIT_IMAGES` drawn by a seed, as many of each class."""
     if len(labels) <= MAX_AUDIT_IMAGES:
         return np.arange(len(labels))
@@ -85,7 +83,7 @@ def measurements_of(records: Sequence[Record], scans: ScanCache, executor: Execu
 
 
 def audit(
-    dataset: Dataset, positive: str, labels: Array, estimate: Estimate, inputs: AuditInputs, training: TrainingSettings
+    dataset: Dataset, positive: str, labels: Float32Array, estimate: Estimate, inputs: AuditInputs, training: TrainingSettings
 ) -> AuditResult | None:
     """Probe the data set by the run's own folds.
 
@@ -112,7 +110,7 @@ def audit(
         numbers = measurement.as_numbers([own[measurement.name] for own in inputs.measurements])
         probes.append(make_probe(measurement.name, numbers, folds, measurement.lung_blind, measurement.sees_pixels))
 
-    def retrained(features: Array) -> NDArray[np.float64]:
+    def retrained(features: Float32Array) -> NDArray[np.float64]:
         logits = cross_validate(features[:, None], labels, divisions, training)
         return np.asarray(softmax(logits, axis=2).mean(axis=0)[:, index], float)
 
@@ -126,7 +124,7 @@ def audit(
     return replace(found, sources=sources, images_without_lungs=inputs.without_lungs)
 
 
-def _within(divisions: Sequence[Sequence[Fold]], at: Members, count: int) -> Sequence[Sequence[Fold]]:
+def _within(divisions: Sequence[Sequence[Fold]], at: IndexArray, count: int) -> Sequence[Sequence[Fold]]:
     """The same folds among the images at some positions."""
     place = np.full(count, -1)
     place[at] = np.arange(len(at))
@@ -143,7 +141,7 @@ def occlusion_of(lungs: Lungs, hides: Hides) -> Occlusion:
 
 def occluded_features(
     records: Sequence[Record], lungs: Sequence[Lungs], base: keras.Model, weights: Weights, extractor: Extractor
-) -> dict[str, Array]:
+) -> dict[str, Float32Array]:
     """Features of images with their lungs hidden in each way, float32 (n, width) by the probe's name."""
     occluded = {}
     for name, hides in OCCLUSIONS.items():
@@ -155,7 +153,7 @@ def occluded_features(
 def lungs_looked_at(
     dataset: Dataset,
     split: Split,
-    labels: Array,
+    labels: Float32Array,
     base: keras.Model,
     heads: Heads,
     untrained: Features | None,

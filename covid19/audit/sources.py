@@ -11,18 +11,17 @@ from sklearn.metrics import balanced_accuracy_score
 
 from covid19.audit.result import SourceResult, SourcesResult
 from covid19.audit.verdict import ridge, ridge_scores
+from covid19.core.arrays import BoolArray
 from covid19.data.dataset import Record
 from covid19.evaluation.bootstrap import roc_auc
 from covid19.evaluation.cross_validation import Fold
-
-Flags = NDArray[np.bool_]
 
 MIN_SOURCE_PATIENTS = 5  # a source with fewer counts among the others
 OTHERS = "all smaller sources"
 
 
 def describe_sources(
-    records: Sequence[Record], features: NDArray[np.float32], positive: Flags, divisions: Sequence[Sequence[Fold]]
+    records: Sequence[Record], features: NDArray[np.float32], positive: BoolArray, divisions: Sequence[Sequence[Fold]]
 ) -> SourcesResult | None:
     """How far the source of an image is known to its features, and whether the classes are told apart on a source left out.
 
@@ -66,7 +65,7 @@ def _sources(records: Sequence[Record]) -> list[str]:
     return [OTHERS if record.entry.source in small else record.entry.source for record in records]
 
 
-def _left_out(features: NDArray[np.float64], positive: Flags, held_out: Flags) -> float | None:
+def _left_out(features: NDArray[np.float64], positive: BoolArray, held_out: BoolArray) -> float | None:
     """ROC AUC on one source by a ridge regression that was trained on all others."""
     if len(set(positive[held_out])) < 2 or len(set(positive[~held_out])) < 2:
         return None

@@ -9,18 +9,15 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 from sklearn.linear_model import Ridge
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from covid19.audit.result import AuditResult, Interval, Margin, ProbeResult, Verdict
+from covid19.core.arrays import BoolArray, Float64Array
 from covid19.data.dataset import FEW_PATIENTS
 from covid19.evaluation.bootstrap import Ranking, intervals, roc_auc
 from covid19.evaluation.cross_validation import Fold
-
-Floats = NDArray[np.float64]
-Flags = NDArray[np.bool_]
 
 SIGNIFICANT = 0.05
 EXPLAINING_MARGIN = 0.05  # of AUC: a probe this close to the model explains its score
@@ -43,7 +40,7 @@ class Probe(NamedTuple):
     name: str
     lung_blind: bool
     sees_pixels: bool
-    scores: Floats
+    scores: Float64Array
     p_value: float | None
 
 
@@ -57,7 +54,7 @@ class LabelledFolds(NamedTuple):
         seed: of the permutations.
     """
 
-    positive: Flags
+    positive: BoolArray
     groups: Sequence[int]
     divisions: Sequence[Sequence[Fold]]
     seed: int
@@ -65,11 +62,11 @@ class LabelledFolds(NamedTuple):
 
 def make_probe(
     name: str,
-    inputs: Floats,
+    inputs: Float64Array,
     folds: LabelledFolds,
     lung_blind: bool = True,
     sees_pixels: bool = True,
-    scores: Floats | None = None,
+    scores: Float64Array | None = None,
 ) -> Probe:
     """Score a probe out of fold and, if it is lung-blind, test whether that could be chance.
 
@@ -91,13 +88,13 @@ def make_probe(
     return Probe(name, lung_blind, sees_pixels, out_of_fold[:, 0] if scores is None else scores, p_value)
 
 
-def ridge(inputs: Floats, targets: Floats, held_out: Floats) -> Floats:
+def ridge(inputs: Float64Array, targets: Float64Array, held_out: Float64Array) -> Float64Array:
     """Predictions for held-out inputs, (m, k), of a ridge regression of targets (n, k) on standardised inputs (n, numbers)."""
     model = make_pipeline(StandardScaler(), Ridge(alpha=inputs.shape[1])).fit(inputs, targets)
     return np.asarray(model.predict(held_out)).reshape(len(held_out), -1)
 
 
-def ridge_scores(inputs: Floats, targets: Floats, divisions: Sequence[Sequence[Fold]]) -> Floats:
+def ridge_scores(inputs: Float64Array, targets: Float64Array, divisions: Sequence[Sequence[Fold]]) -> Float64Array:
     """Out-of-fold scores of a ridge regression on standardised inputs, the sum over the repeats.
 
     Args:
@@ -116,7 +113,7 @@ def ridge_scores(inputs: Floats, targets: Floats, divisions: Sequence[Sequence[F
     return scores
 
 
-def _permuted(folds: LabelledFolds) -> Floats:
+def _permuted(folds: LabelledFolds) -> Float64Array:
     """Labels (n, 1 + permutations): the true ones, then each patient with another's.
 
     A patient with images of both classes keeps them, and the labels change places among these images.
@@ -137,7 +134,7 @@ def _permuted(folds: LabelledFolds) -> Floats:
     return np.stack(columns, axis=1)
 
 
-def aucs_of(scores: Floats, labels: Floats) -> Floats:
+def aucs_of(scores: Float64Array, labels: Float64Array) -> Float64Array:
     """ROC AUC of each column of scores (n, k) by its own labels (n, k), 0 or 1: (k,)."""
     return np.array([roc_auc(*columns) for columns in zip(scores.T, labels.T == 1, strict=True)])
 
@@ -151,7 +148,7 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return corrected.tolist()
 
 
-def assess_shortcuts(probes: Sequence[Probe], model: Floats, folds: LabelledFolds) -> AuditResult:
+def assess_shortcuts(probes: Sequence[Probe], model: Float64Array, folds: LabelledFolds) -> AuditResult:
     """Weigh the probes against the model.
 
     Args:
@@ -192,10 +189,10 @@ def assess_shortcuts(probes: Sequence[Probe], model: Floats, folds: LabelledFold
     )
 
 
-def _margin(name: str, model: Ranking, probe: Ranking, positive: Flags, groups: Sequence[int]) -> Margin:
+def _margin(name: str, model: Ranking, probe: Ranking, positive: BoolArray, groups: Sequence[int]) -> Margin:
     """The model's AUC less that of a probe, with the 95 % interval from the same patients in each resample."""
 
-    def halved(weights: Floats) -> dict[str, Floats]:  # to (0, 1), where `intervals` lives
+    def halved(weights: Float64Array) -> dict[str, Float64Array]:  # to (0, 1), where `intervals` lives
         return {"margin": (1 + model.roc_auc(weights) - probe.roc_auc(weights)) / 2}
 
     value = float(halved(np.ones((1, len(positive))))["margin"][0])

@@ -11,7 +11,7 @@ from PIL import Image
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-Hashes = NDArray[np.uint64]
+from covid19.core.arrays import UInt64Array
 
 HASH_SIDE_CELLS = 16  # of the hash: 256 bits; with the usual 64, different chest X-rays collide
 # Bits in which two files of one picture may differ. Measured on 268 radiographs and the phantoms: resaved at JPEG quality 40 or
@@ -89,7 +89,7 @@ def _numbers(band: NDArray[np.uint8]) -> NDArray[np.int64]:
     return np.asarray(band.astype(np.int64) @ (1 << np.arange(band.shape[1], dtype=np.int64)), np.int64)
 
 
-def _link(groups: NDArray[np.intp], words: Hashes, order: NDArray[np.intp], key: NDArray[np.int64]) -> NDArray[np.intp]:
+def _link(groups: NDArray[np.intp], words: UInt64Array, order: NDArray[np.intp], key: NDArray[np.int64]) -> NDArray[np.intp]:
     """Merge the groups of hashes that have an equal key and differ in at most `MAX_NEAR_DISTANCE_BITS` bits.
 
     Args:

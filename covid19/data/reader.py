@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
+from covid19.core.arrays import IndexArray
 from covid19.core.console import shortened, warn
 from covid19.core.errors import InputError
 from covid19.core.executor.executor import Executor
@@ -27,8 +27,6 @@ from covid19.data.scan_cache import ScanCache
 
 SCANS_KEPT_AT_ONCE = 1000
 MAX_PICTURES_COMPARED = 16  # different pictures of near-equal hash that an image is compared with, the latest ones
-
-Numbers = NDArray[np.intp]
 
 
 @dataclass(frozen=True)
@@ -160,7 +158,7 @@ def _record(root: Path, image: Listed, scan: FileScan, stats: ImageStats, metada
     return Record(root, image.name, image.label, scan.digest, patient.name, patient.rule, projection, entry, stats)
 
 
-def _near(records: Sequence[Record]) -> Numbers:
+def _near(records: Sequence[Record]) -> IndexArray:
     """A number for each image that its duplicates share: those of near-equal hash, of a blank picture those of equal bytes.
 
     All blank pictures have one hash, which says nothing about them; two that are not the same file have nothing in common by
@@ -180,7 +178,7 @@ def _near(records: Sequence[Record]) -> Numbers:
     )
 
 
-def _conflicts(records: Sequence[Record], near: Numbers, read: Read) -> tuple[list[tuple[str, ...]], dict[str, str]]:
+def _conflicts(records: Sequence[Record], near: IndexArray, read: Read) -> tuple[list[tuple[str, ...]], dict[str, str]]:
     """Find the pictures that lie under two classes.
 
     A near hash alone is no proof, so pixels are compared, but never all pairs: files of equal bytes are one, each other file is
@@ -229,7 +227,7 @@ def _pictures(group: Sequence[Record], read: Read, lost: dict[str, str]) -> list
     return found
 
 
-def _grouped(records: Sequence[Record], near: Numbers) -> list[Record]:
+def _grouped(records: Sequence[Record], near: IndexArray) -> list[Record]:
     """Give one group number to images that share a patient or are duplicates, through any chain of both."""
     patients = {name: number for number, name in enumerate(sorted({record.patient for record in records}))}
     ends = np.array([patients[record.patient] for record in records], int)

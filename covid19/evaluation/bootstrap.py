@@ -16,10 +16,10 @@ from scipy.special import expit, logit
 from scipy.stats import binomtest
 from scipy.stats import t as student
 
-Floats = NDArray[np.float64]
-Flags = NDArray[np.bool_]
+from covid19.core.arrays import BoolArray, Float64Array
+
 Name = TypeVar("Name", bound=Hashable)
-Statistics = Callable[[Floats], Mapping[Name, Floats]]
+Statistics = Callable[[Float64Array], Mapping[Name, Float64Array]]
 
 RESAMPLES = 2000
 MAX_WEIGHTS = 2_000_000  # held at once, 16 MB
@@ -63,7 +63,7 @@ def smallest_class(groups: Sequence[int], strata: Sequence[int]) -> int:
     return min(len(set(np.asarray(groups)[np.asarray(strata) == stratum])) for stratum in set(strata))
 
 
-def _logit_interval(value: float, drawn: Floats, smallest: int, quantile: float) -> tuple[float, float]:
+def _logit_interval(value: float, drawn: Float64Array, smallest: int, quantile: float) -> tuple[float, float]:
     if value in (0, 1):
         limits = binomtest(round(value * smallest), smallest).proportion_ci(method="wilson")
         return float(limits.low), float(limits.high)
@@ -72,8 +72,8 @@ def _logit_interval(value: float, drawn: Floats, smallest: int, quantile: float)
 
 
 def curve_bands(
-    curve: Callable[[Floats], Floats], groups: Sequence[int], strata: Sequence[int], seed: int = 0
-) -> tuple[Floats, Floats]:
+    curve: Callable[[Float64Array], Float64Array], groups: Sequence[int], strata: Sequence[int], seed: int = 0
+) -> tuple[Float64Array, Float64Array]:
     """Pointwise 95 % band of a curve, by the same bootstrap.
 
     Args:
@@ -88,7 +88,7 @@ def curve_bands(
     return low, high
 
 
-def _resamples(groups: NDArray[np.intp], strata: NDArray[np.intp], seed: int) -> Iterator[Floats]:
+def _resamples(groups: NDArray[np.intp], strata: NDArray[np.intp], seed: int) -> Iterator[Float64Array]:
     """Weights (up to RESAMPLES, n), in blocks."""
     _, first, member = np.unique(groups, return_index=True, return_inverse=True)
     generator = np.random.default_rng(seed)
@@ -111,13 +111,13 @@ class Ranking:
         positive: bool (n,).
     """
 
-    def __init__(self, scores: Floats, positive: Flags) -> None:
+    def __init__(self, scores: Float64Array, positive: BoolArray) -> None:
         self._order = np.argsort(scores, kind="stable")
         ordered = scores[self._order]
         self._starts = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]])
         self._positive = positive[self._order]
 
-    def _by_score(self, weights: Floats) -> tuple[Floats, Floats]:
+    def _by_score(self, weights: Float64Array) -> tuple[Float64Array, Float64Array]:
         """Weight of the positives and of the negatives at each distinct score, ascending."""
         ordered = weights[:, self._order]
         positive, negative = (
@@ -125,28 +125,28 @@ class Ranking:
         )
         return positive, negative
 
-    def roc_auc(self, weights: Floats) -> Floats:
+    def roc_auc(self, weights: Float64Array) -> Float64Array:
         """Probability that a positive scores above a negative, ties half (Hanley and McNeil, Radiology 143:29, 1982)."""
         positive, negative = self._by_score(weights)
         below = negative.cumsum(axis=1) - negative / 2
         return np.asarray((positive * below).sum(axis=1) / (positive.sum(axis=1) * negative.sum(axis=1)))
 
-    def average_precision(self, weights: Floats) -> Floats:
+    def average_precision(self, weights: Float64Array) -> Float64Array:
         """Precision at each positive's score, averaged; as scikit-learn defines it."""
         positive, negative = (weight[:, ::-1] for weight in self._by_score(weights))
         hits = positive.cumsum(axis=1)
         predicted = hits + negative.cumsum(axis=1)
         return np.asarray((positive * hits / np.where(predicted > 0, predicted, 1)).sum(axis=1) / positive.sum(axis=1))
 
-    def roc_curve(self, weights: Floats, at: Floats) -> Floats:
+    def roc_curve(self, weights: Float64Array, at: Float64Array) -> Float64Array:
         """True positive rate at given false positive rates, (resamples, len(at)), between the steps on straight lines."""
         return self._curves(weights, at, precision=False)
 
-    def precision_curve(self, weights: Floats, at: Floats) -> Floats:
+    def precision_curve(self, weights: Float64Array, at: Float64Array) -> Float64Array:
         """Precision at given recalls, (resamples, len(at)): of the highest threshold that reaches the recall."""
         return self._curves(weights, at, precision=True)
 
-    def _curves(self, weights: Floats, at: Floats, precision: bool) -> Floats:
+    def _curves(self, weights: Float64Array, at: Float64Array, precision: bool) -> Float64Array:
         positive, negative = (np.cumsum(weight[:, ::-1], axis=1) for weight in self._by_score(weights))
         rows = []
         for hits, misses in zip(positive, negative, strict=True):
@@ -158,12 +158,12 @@ class Ranking:
         return np.array(rows)
 
 
-def roc_auc(scores: Floats, positive: Flags) -> float:
+def roc_auc(scores: Float64Array, positive: BoolArray) -> float:
     """ROC AUC of scores (n,), higher for the positive class, by labels (n,); both classes occur."""
     return float(Ranking(scores, positive).roc_auc(np.ones((1, len(scores))))[0])
 
 
-def calibration_error(weights: Floats, probability: Floats, positive: Flags) -> Floats:
+def calibration_error(weights: Float64Array, probability: Float64Array, positive: BoolArray) -> Float64Array:
     """Expected calibration error over ten equal bins of the positive class's probability (Naeini et al., AAAI 2015).
 
     Args:
@@ -175,7 +175,9 @@ def calibration_error(weights: Floats, probability: Floats, positive: Flags) -> 
     return np.asarray(np.abs(weights @ difference).sum(axis=1) / weights.sum(axis=1))
 
 
-def calibration_interval(probability: Floats, positive: Flags, groups: Sequence[int], seed: int = 0) -> tuple[float, float]:
+def calibration_interval(
+    probability: Float64Array, positive: BoolArray, groups: Sequence[int], seed: int = 0
+) -> tuple[float, float]:
     """95 % interval of the calibration error, which is above 0 on few images even if the probabilities are right.
 
     The upper end is the measured error, or the basic bootstrap's end if that is higher; the lower end takes off what a
@@ -189,7 +191,7 @@ def calibration_interval(probability: Floats, positive: Flags, groups: Sequence[
     return max(0.0, min(float(low), value - by_chance)), min(1.0, max(value, float(high)))
 
 
-def _error_by_chance(probability: Floats, generator: np.random.Generator) -> float:
+def _error_by_chance(probability: Float64Array, generator: np.random.Generator) -> float:
     """The calibration error that a model whose probabilities are right stays below in 97.5 % of data sets of this size."""
     bins = _in_bins(probability)
     errors = []
@@ -199,6 +201,6 @@ def _error_by_chance(probability: Floats, generator: np.random.Generator) -> flo
     return float(np.quantile(errors, INTERVAL_ENDS[1]))
 
 
-def _in_bins(probability: Floats) -> Floats:
+def _in_bins(probability: Float64Array) -> Float64Array:
     """One-hot rows: the bin of each probability, (n, BINS)."""
     return np.asarray(np.eye(BINS)[np.minimum((probability * BINS).astype(int), BINS - 1)])

@@ -6,16 +6,14 @@ Out-of-fold logits go in; a temperature, a reliability table and operating point
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax
 from sklearn.metrics import roc_curve
 
-from covid19.evaluation.bootstrap import BINS, Flags, Floats
+from covid19.core.arrays import BoolArray, Float32Array, Float64Array
+from covid19.evaluation.bootstrap import BINS
 from covid19.evaluation.metrics import proportion, sensitivity, specificity
 from covid19.evaluation.result import OperatingPoint, ReliabilityBin
-
-Array = NDArray[np.float32]
 
 # A temperature below 1 makes a head surer than it was trained to be. Where few images are classified without an error the
 # likeliest temperature is 0, so it is bounded.
@@ -23,7 +21,7 @@ MIN_TEMPERATURE, MAX_TEMPERATURE = 0.5, 20.0
 RULES = ("sens=0.90", "sens=0.95", "spec=0.90", "spec=0.95", "youden")
 
 
-def log_loss(logits: Array, labels: Array, temperature: float = 1.0) -> float:
+def log_loss(logits: Float32Array, labels: Float32Array, temperature: float = 1.0) -> float:
     """Mean negative log probability of the true class, in nats.
 
     Args:
@@ -34,7 +32,7 @@ def log_loss(logits: Array, labels: Array, temperature: float = 1.0) -> float:
     return float(-(log_softmax(logits.astype(np.float64) / temperature, axis=2) * labels).sum(axis=2).mean())
 
 
-def fit_temperature(logits: Array, labels: Array) -> float:
+def fit_temperature(logits: Float32Array, labels: Float32Array) -> float:
     """The temperature that makes held-out labels likeliest (Guo et al., ICML 2017), within [0.5, 20].
 
     Args:
@@ -49,7 +47,7 @@ def fit_temperature(logits: Array, labels: Array) -> float:
     return float(np.exp(best.x))
 
 
-def reliability(probability: Floats, positive: Flags) -> list[ReliabilityBin]:
+def reliability(probability: Float64Array, positive: BoolArray) -> list[ReliabilityBin]:
     """The reliability diagram's points: ten equal bins of the positive class's probability, empty ones left out.
 
     Args:
@@ -63,7 +61,7 @@ def reliability(probability: Floats, positive: Flags) -> list[ReliabilityBin]:
     ]
 
 
-def choose_threshold(rule: str, probability: Floats, positive: Flags) -> float:
+def choose_threshold(rule: str, probability: Float64Array, positive: BoolArray) -> float:
     """The probability from which on the positive class is predicted.
 
     Args:
@@ -83,7 +81,7 @@ def choose_threshold(rule: str, probability: Floats, positive: Flags) -> float:
     return float(thresholds[np.flatnonzero(1 - false_positive_rate >= float(target) - 1e-12)[-1]])
 
 
-def operating_points(probability: Floats, positive: Flags) -> list[OperatingPoint]:
+def operating_points(probability: Float64Array, positive: BoolArray) -> list[OperatingPoint]:
     """What the threshold of each rule in `RULES` gives on these same images.
 
     Args:

@@ -9,15 +9,12 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 from sklearn.model_selection import StratifiedGroupKFold
 
+from covid19.core.arrays import Float32Array, IndexArray
 from covid19.core.console import warn
 from covid19.core.settings import TrainingSettings
 from covid19.model.head import Features, logits_of, new_heads, train_heads
-
-Array = NDArray[np.float32]
-Members = NDArray[np.intp]
 
 MAX_DIVISIONS = 20  # drawn for each repeat until every class is in each training part
 
@@ -25,8 +22,8 @@ MAX_DIVISIONS = 20  # drawn for each repeat until every class is in each trainin
 class Fold(NamedTuple):
     """Positions of the training and of the held-out images, intp, disjoint."""
 
-    train: Members
-    held_out: Members
+    train: IndexArray
+    held_out: IndexArray
 
 
 def make_folds(labels: Sequence[int], groups: Sequence[int], folds: int, repeats: int, seed: int) -> list[list[Fold]]:
@@ -60,7 +57,9 @@ def make_folds(labels: Sequence[int], groups: Sequence[int], folds: int, repeats
     return divisions
 
 
-def cross_validate(features: Features, labels: Array, divisions: Sequence[Sequence[Fold]], training: TrainingSettings) -> Array:
+def cross_validate(
+    features: Features, labels: Float32Array, divisions: Sequence[Sequence[Fold]], training: TrainingSettings
+) -> Float32Array:
     """Train a head for each fold and apply it to the fold's held-out images.
 
     Standardisation is adapted to each fold's training images alone.

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import softmax
 
+from covid19.core.arrays import Float32Array
 from covid19.core.settings import EvaluationSettings, TrainingSettings
 from covid19.data.dataset import Dataset
 from covid19.evaluation.bootstrap import calibration_error, roc_auc
@@ -29,8 +30,6 @@ from covid19.evaluation.result import (
 )
 from covid19.model.head import Features
 
-Array = NDArray[np.float32]
-
 
 @dataclass(frozen=True)
 class Estimate:
@@ -44,7 +43,7 @@ class Estimate:
         divisions: the repeats' folds.
     """
 
-    probabilities: Array | None
+    probabilities: Float32Array | None
     temperature: float
     threshold: float | None
     numbers: CrossValidation | None
@@ -55,7 +54,7 @@ def estimate(
     dataset: Dataset,
     features: Features,
     untrained: Features | None,
-    labels: Array,
+    labels: Float32Array,
     train: Sequence[int],
     positive: str,
     training: TrainingSettings,
@@ -118,17 +117,17 @@ def estimate(
     return Estimate(probabilities, temperature, threshold, numbers, divisions)
 
 
-def _mean(logits: Array) -> Array:
+def _mean(logits: Float32Array) -> Float32Array:
     """Probabilities of each image, the mean over the repeats: from (repeats, n, classes) to (n, classes)."""
     return np.asarray(softmax(logits, axis=2).mean(axis=0), np.float32)
 
 
-def _accuracy_and_auc(probabilities: Array, truth: NDArray[np.intp], index: int) -> AccuracyAndAuc:
+def _accuracy_and_auc(probabilities: Float32Array, truth: NDArray[np.intp], index: int) -> AccuracyAndAuc:
     accuracy = float((probabilities.argmax(axis=1) == truth).mean())
     return AccuracyAndAuc(accuracy, roc_auc(probabilities[:, index].astype(float), truth == index))
 
 
-def _quality(probabilities: Array, logits: Array, labels: Array, index: int) -> CalibrationQuality:
+def _quality(probabilities: Float32Array, logits: Float32Array, labels: Float32Array, index: int) -> CalibrationQuality:
     """Of probabilities (n, classes), the mean over the repeats, and of the logits (repeats, n, classes) they come from."""
     positive, score = labels.argmax(axis=1) == index, probabilities[:, index].astype(float)
     return CalibrationQuality(
@@ -139,7 +138,11 @@ def _quality(probabilities: Array, logits: Array, labels: Array, index: int) -> 
 
 
 def _baselines(
-    untrained: Features | None, labels: Array, divisions: Sequence[Sequence[Fold]], index: int, training: TrainingSettings
+    untrained: Features | None,
+    labels: Float32Array,
+    divisions: Sequence[Sequence[Fold]],
+    index: int,
+    training: TrainingSettings,
 ) -> Baselines:
     """What no model, and what a backbone that was never trained, get by the same folds."""
     majority = MajorityBaseline(proportion(int(labels.sum(axis=0).max()), len(labels)))

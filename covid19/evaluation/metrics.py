@@ -10,15 +10,8 @@ from numpy.typing import NDArray
 from scipy.stats import binomtest
 from sklearn.metrics import classification_report, confusion_matrix
 
-from covid19.evaluation.bootstrap import (
-    Flags,
-    Floats,
-    Ranking,
-    Statistics,
-    calibration_error,
-    calibration_interval,
-    intervals,
-)
+from covid19.core.arrays import BoolArray, Float64Array, IndexArray
+from covid19.evaluation.bootstrap import Ranking, Statistics, calibration_error, calibration_interval, intervals
 from covid19.evaluation.result import (
     ClassMetrics,
     Evaluation,
@@ -27,8 +20,6 @@ from covid19.evaluation.result import (
     OptionalMetric,
     PredictiveValues,
 )
-
-Whole = NDArray[np.intp]
 
 
 class Quantity(NamedTuple):
@@ -60,24 +51,24 @@ def proportion(hits: int, total: int, level: float = 0.95) -> Metric:
     return Metric(hits / total, float(interval.low), float(interval.high))
 
 
-def sensitivity(truth: Flags, predicted: Flags, level: float = 0.95) -> Metric:
+def sensitivity(truth: BoolArray, predicted: BoolArray, level: float = 0.95) -> Metric:
     """Fraction of the positives that are predicted positive, with its Wilson interval; both flags bool (n,)."""
     return proportion(int((truth & predicted).sum()), int(truth.sum()), level)
 
 
-def specificity(truth: Flags, predicted: Flags, level: float = 0.95) -> Metric:
+def specificity(truth: BoolArray, predicted: BoolArray, level: float = 0.95) -> Metric:
     """Fraction of the negatives that are predicted negative, with its Wilson interval; both flags bool (n,)."""
     return sensitivity(~truth, ~predicted, level)
 
 
-def precision(truth: Flags, predicted: Flags) -> OptionalMetric:
+def precision(truth: BoolArray, predicted: BoolArray) -> OptionalMetric:
     """Fraction of those predicted positive that are positive, with its Wilson interval; both flags bool (n,)."""
     if not predicted.any():
         return OptionalMetric()
     return OptionalMetric(**vars(sensitivity(predicted, truth)))
 
 
-def predict_labels(probabilities: NDArray[np.float32], positive: int, threshold: float | None) -> Whole:
+def predict_labels(probabilities: NDArray[np.float32], positive: int, threshold: float | None) -> IndexArray:
     """The predicted class for each row of probabilities, intp (n,).
 
     Args:
@@ -144,17 +135,17 @@ def evaluate(
     )
 
 
-def _statistics(true: Whole, predicted: Whole, scores: Floats, index: int) -> Statistics[Quantity]:
+def _statistics(true: IndexArray, predicted: IndexArray, scores: Float64Array, index: int) -> Statistics[Quantity]:
     """What is bootstrapped, from weights (resamples, n): numbers of all classes, and of each; of two only of the positive."""
     classes = scores.shape[1]
     columns = range(classes) if classes > 2 else (index,)
     ranks = {column: Ranking(scores[:, column], true == column) for column in columns}
 
-    def statistics(weights: Floats) -> Mapping[Quantity, Floats]:
+    def statistics(weights: Float64Array) -> Mapping[Quantity, Float64Array]:
         recalls = [weights @ ((true == c) & (predicted == c)) / (weights @ (true == c)) for c in range(classes)]
         errors = weights @ (scores[:, index] - (true == index)) ** 2 / weights.sum(axis=1)
         computed = {Quantity("balanced_accuracy"): np.mean(recalls, axis=0), Quantity("brier"): errors}
-        of_class: dict[str, Callable[[int], Floats]] = {
+        of_class: dict[str, Callable[[int], Float64Array]] = {
             "roc_auc": lambda column: ranks[column].roc_auc(weights),
             "average_precision": lambda column: ranks[column].average_precision(weights),
             "f1": lambda column: _f1(weights, true == column, predicted == column),
@@ -167,7 +158,7 @@ def _statistics(true: Whole, predicted: Whole, scores: Floats, index: int) -> St
     return statistics
 
 
-def predictive_values(truth: Flags, predicted: Flags, prevalence: float, given: bool = True) -> PredictiveValues:
+def predictive_values(truth: BoolArray, predicted: BoolArray, prevalence: float, given: bool = True) -> PredictiveValues:
     """What a prediction is worth where a given fraction of the patients has the disease (Bayes).
 
     The interval joins the 97.5 % Wilson limits of sensitivity and specificity: at least 95 % by Bonferroni.
@@ -191,6 +182,6 @@ def _bayes(hit_rate: float, false_alarm_rate: float, prior: float) -> float | No
     return hits / (hits + alarms) if hits + alarms else None
 
 
-def _f1(weights: Floats, truth: Flags, predicted: Flags) -> Floats:
+def _f1(weights: Float64Array, truth: BoolArray, predicted: BoolArray) -> Float64Array:
     """Twice the hits over all that are true or predicted; 0 if there are none."""
     return np.asarray(2 * (weights @ (truth & predicted)) / np.maximum(weights @ truth + weights @ predicted, 1e-12))

@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-Array = NDArray[np.float32]
+from covid19.core.arrays import Float32Array
+
 Whole = NDArray[np.signedinteger]
 
 IN_MEMORY = 1 << 30  # bytes: half a million views
@@ -36,7 +37,7 @@ class FeatureFile:
         Path(name).unlink()
         weakref.finalize(self, os.close, self._handle)
 
-    def __getitem__(self, index: tuple[Whole | int, Whole | int]) -> Array:
+    def __getitem__(self, index: tuple[Whole | int, Whole | int]) -> Float32Array:
         _, views, width = self.shape
         image, view = np.broadcast_arrays(*index)
         rows = (image.astype(np.int64) * views + view).ravel()
@@ -47,14 +48,14 @@ class FeatureFile:
                 raise OSError(f"row {row} of the features was never written")
         return found.reshape(*image.shape, width)
 
-    def put(self, rows: Whole, features: Array) -> None:
+    def put(self, rows: Whole, features: Float32Array) -> None:
         """Write features, float32 (n, width), of views by their number in the order of images and, within, of views."""
         size = 4 * self.shape[2]
         for row, feature in zip(rows.tolist(), np.ascontiguousarray(features, np.float32), strict=True):
             self._written[row] = os.pwrite(self._handle, feature, row * size) == size
 
 
-Features = Array | FeatureFile
+Features = Float32Array | FeatureFile
 
 
 def new_matrix(images: int, views: int, width: int, folder: Path | None) -> Features:
@@ -64,7 +65,7 @@ def new_matrix(images: int, views: int, width: int, folder: Path | None) -> Feat
     return FeatureFile(images, views, width, folder)
 
 
-def put(features: Features, rows: Whole, values: Array) -> None:
+def put(features: Features, rows: Whole, values: Float32Array) -> None:
     """Fill rows of either kind; see `FeatureFile.put`."""
     if isinstance(features, FeatureFile):
         features.put(rows, values)

@@ -7,13 +7,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
+from covid19.core.arrays import Float32Array
 from covid19.core.executor.background import in_background
 from covid19.data.images import Pixels, Read, why_unreadable
 from covid19.features.augmentation import View, ViewSpec
-
-Array = NDArray[np.float32]
 
 BATCH_SIZE = 32  # images in one forward pass: at batch 8 an image takes 1.7 times as long
 PREFETCHED_BATCHES = 2  # batches prepared while the backbone is busy: enough to hide decoding, 5 MB each
@@ -32,7 +30,7 @@ class Batch(NamedTuple):
     pixels: Pixels
     problems: dict[int, str]
 
-    def as_floats(self) -> Array:
+    def as_floats(self) -> Float32Array:
         """The pixels as the backbone takes them: RGB in [0, 1], float32."""
         return np.asarray(self.pixels / np.float32(255), np.float32)
 

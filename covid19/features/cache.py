@@ -12,15 +12,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
+from covid19.core.arrays import Float32Array
 from covid19.core.sqlite_cache import SqliteCache, default_folder
 from covid19.data.images import PREPROCESSING_VERSION
 from covid19.data.scan_cache import ScanCache
 from covid19.features.backbone.description import BACKBONE
 from covid19.lungs.scan import LungCache
-
-Array = NDArray[np.float32]
 
 LARGEST_FEATURE = 1e30  # see `magnitudes`
 
@@ -38,7 +36,7 @@ def feature_key(digest: str, augmentation: str, base: str, occlusion: str = "") 
     return hashlib.blake2b(text.encode(), digest_size=16).digest()
 
 
-class FeatureCache(SqliteCache[Array]):
+class FeatureCache(SqliteCache[Float32Array]):
     """Features, float32 (width,), by `feature_key`."""
 
     FILE_NAME = "features.sqlite"
@@ -46,11 +44,11 @@ class FeatureCache(SqliteCache[Array]):
     TITLE = "feature cache"
     CONTENT = "features"
 
-    def encode(self, value: Array) -> bytes:
+    def encode(self, value: Float32Array) -> bytes:
         """See `SqliteCache`."""
         return np.asarray(value, "<f4").tobytes()
 
-    def decode(self, content: bytes) -> Array | None:
+    def decode(self, content: bytes) -> Float32Array | None:
         """See `SqliteCache`: as many finite numbers as the backbone gives, of a size that the base can give."""
         if len(content) != 4 * BACKBONE.width:
             return None

@@ -10,6 +10,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from covid19.core.arrays import Float32Array, IndexArray
 from covid19.core.console import Progress, say, warn
 from covid19.core.executor.executor import Executor, Failed, LazySequence
 from covid19.data.images import Read
@@ -22,9 +23,6 @@ from covid19.features.cache import FeatureCache, feature_key
 from covid19.features.tasks import ExtractTask, PrecisionTask, portable
 
 CACHE_QUERY_ROWS = 10_000  # features asked of the cache at once, 20 MB
-
-Array = NDArray[np.float32]
-Whole = NDArray[np.intp]
 
 
 class Extracted(NamedTuple):
@@ -106,11 +104,11 @@ class Extractor:
 
     def _run(
         self, base: keras.Model, views: Sequence[View], precision: str
-    ) -> Iterator[tuple[list[int], Array, dict[int, str]]]:
+    ) -> Iterator[tuple[list[int], Float32Array, dict[int, str]]]:
         """Run the backbone: positions and features of the views that could be read, and why others could not, as they come."""
         shared = SharedFiles(self._executor, self._read)
         items = LazySequence(lambda position: portable(views[position]), len(views))
-        done: dict[int, Array] = {}
+        done: dict[int, Float32Array] = {}
         problems: dict[int, str] = {}
         with closing(self._executor.map(ExtractTask(base, precision), items)) as results:
             for position, result in results:
@@ -126,7 +124,7 @@ class Extractor:
         yield list(done), _stack(done), problems
 
 
-def _stack(features: Mapping[int, Array]) -> Array:
+def _stack(features: Mapping[int, Float32Array]) -> Float32Array:
     return np.stack(list(features.values())) if features else np.empty((0, BACKBONE.width), np.float32)
 
 
@@ -138,7 +136,7 @@ def _keys(views: Sequence[View], identity: str) -> NDArray[np.uint64]:
     return np.frombuffer(joined, np.uint64).reshape(-1, 2)
 
 
-def _from_cache(keys: NDArray[np.uint64], wanted: Whole, features: Features, cache: FeatureCache) -> Whole:
+def _from_cache(keys: NDArray[np.uint64], wanted: IndexArray, features: Features, cache: FeatureCache) -> IndexArray:
     """Fill in what the cache has; return the rows that it lacks, in order."""
     missing = []
     for rows in np.array_split(np.sort(wanted), -(-len(wanted) // CACHE_QUERY_ROWS)):
@@ -151,7 +149,7 @@ def _from_cache(keys: NDArray[np.uint64], wanted: Whole, features: Features, cac
     return np.concatenate(missing)
 
 
-def _repeat(features: Features, first: Whole) -> None:
+def _repeat(features: Features, first: IndexArray) -> None:
     """Copy to each view whose key an earlier one had what was found for that."""
     again = np.flatnonzero(first != np.arange(len(first)))
     each = features.shape[1]

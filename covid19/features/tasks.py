@@ -9,9 +9,9 @@ from typing import Any
 
 import keras
 import numpy as np
-from numpy.typing import NDArray
 
 from covid19.core.addresses import absolute_text, as_path
+from covid19.core.arrays import Float32Array
 from covid19.core.executor.executor import Resources, Task
 from covid19.data.decoding import MODULES
 from covid19.data.images import read_picture
@@ -20,7 +20,6 @@ from covid19.features.augmentations.augmentation import Augmentation
 from covid19.features.backbone.network import base_arrays, base_of, is_trained, pooled
 from covid19.features.batches import PREFETCHED_BATCHES, load_batches
 
-Array = NDArray[np.float32]
 Item = tuple[str, tuple[Augmentation, ...], Any]  # a `ViewSpec` such that every machine understands the path
 
 MAX_RELATIVE_ERROR = 1e-2  # by which mixed precision may change the features of an image
@@ -41,12 +40,12 @@ class _BackboneTask:
     """What travels of a backbone: its arrays and whether it is trained, not the Keras model."""
 
     def __init__(self, base: keras.Model) -> None:
-        self._base: keras.Model | tuple[Sequence[Array], bool] = base
+        self._base: keras.Model | tuple[Sequence[Float32Array], bool] = base
 
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"_base": self._parts()}
 
-    def _parts(self) -> tuple[Sequence[Array], bool]:
+    def _parts(self) -> tuple[Sequence[Float32Array], bool]:
         return self._base if isinstance(self._base, tuple) else (base_arrays(self._base), is_trained(self._base))
 
     def _build(self, precision: str) -> keras.Model:
@@ -56,7 +55,7 @@ class _BackboneTask:
         return build(*self._parts(), precision)
 
 
-class ExtractTask(_BackboneTask, Task[Item, Array | str]):
+class ExtractTask(_BackboneTask, Task[Item, Float32Array | str]):
     """Runs the backbone over augmented images: features, float32 (width,), of each, or in words why there are none.
 
     Args:
@@ -78,7 +77,7 @@ class ExtractTask(_BackboneTask, Task[Item, Array | str]):
         self._ahead = max(PREFETCHED_BATCHES, resources.cores)
         self._turn = threading.Lock()
 
-    def run(self, items: Sequence[Item]) -> Iterator[tuple[int, Array | str]]:
+    def run(self, items: Sequence[Item]) -> Iterator[tuple[int, Float32Array | str]]:
         """Decode batch by batch in the background, and run the backbone over each."""
         for batch in load_batches([_spec(item) for item in items], self._read, self._ahead):
             with self._turn:
@@ -114,12 +113,12 @@ class PrecisionTask(_BackboneTask, Task[list[Item], str]):
         return "mixed_float16" if tried else "float32"
 
 
-def forward(model: keras.Model, pixels: Array) -> Array:
+def forward(model: keras.Model, pixels: Float32Array) -> Float32Array:
     """Features, float32 (n, width), of images, RGB in [0, 1], float32 (n, 224, 224, 3), by a model from `network.pooled`."""
     return np.asarray(model.predict_on_batch(pixels), np.float32)
 
 
-def build(arrays: Sequence[Array], trained: bool, precision: str) -> keras.Model:
+def build(arrays: Sequence[Float32Array], trained: bool, precision: str) -> keras.Model:
     """The model from images to features in some precision.
 
     Args:

@@ -24,6 +24,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from covid19.core.arrays import Float32Array
 from covid19.core.errors import InputError
 from covid19.core.hdf5 import check_index, list_arrays
 from covid19.features.backbone.description import BACKBONE
@@ -39,8 +40,6 @@ from covid19.features.backbone.weights import (
 from covid19.model import head_layout
 from covid19.model.info import BaseInfo, ModelInfo, parse_info
 from covid19.model.novelty import MAX_REFERENCE_IMAGES, NoveltyDetector
-
-Array = NDArray[np.float32]
 
 INFO = "covid19.json"  # member of the archive, data set of an HDF5 file
 FAMILIAR = "familiar"  # folder of the archive, group of an HDF5 file
@@ -75,7 +74,7 @@ class ModelFile(NamedTuple):
     """
 
     weights: Weights
-    head: tuple[Array, ...]
+    head: tuple[Float32Array, ...]
     info: ModelInfo
     novelty_detector: NoveltyDetector
 
@@ -237,7 +236,7 @@ def _hdf5_names(preprocessed: bool) -> list[str]:
 
 def _take_weights(
     arrays: Mapping[str, h5py.Dataset], names_of: Callable[[bool], list[str]], info: ModelInfo
-) -> tuple[Weights, tuple[Array, ...]]:
+) -> tuple[Weights, tuple[Float32Array, ...]]:
     """The base and the head of a file, every array of every layer checked.
 
     Raises:
@@ -252,11 +251,11 @@ def _take_weights(
     for name, shape in zip(names, [*BACKBONE.array_shapes(preprocessed), *head_shapes], strict=True):
         if arrays[name].shape != shape or (shape and arrays[name].dtype != np.float32):
             raise ValueError(f"'{name}' is not of float32 and shape {shape}")
-    values: list[Array] = [arrays[name][()] for name in names]
+    values: list[Float32Array] = [arrays[name][()] for name in names]
     own = [values.pop(0) for _ in range(2)] if preprocessed else []
     base, (mean, variance, _, *dense) = values[: -len(head_shapes)], values[-len(head_shapes) :]
     weights = weights_of(base, info.base.weights.removeprefix("file "))
-    expected: Sequence[Array] = preprocessing_arrays() if weights.trained else ()
+    expected: Sequence[Float32Array] = preprocessing_arrays() if weights.trained else ()
     if len(own) != len(expected) or not all(map(np.array_equal, own, expected)):
         raise ValueError("its preprocessing is not the one that belongs to its base")
     if weights.digest != info.base.digest:

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
+from covid19.core.arrays import Float32Array
 from covid19.model.head import Heads
 
-Array = NDArray[np.float32]
 
-
-def gradcam(maps: Array, heads: Heads, output: int) -> Array:
+def gradcam(maps: Float32Array, heads: Heads, output: int) -> Float32Array:
     """Grad-CAM (Selvaraju et al., ICCV 2017) of the first head, without a gradient tape.
 
     The head sees only the mean of each feature map, so the logit's gradient is the same in every cell: that of the logit by

@@ -15,15 +15,14 @@ from numpy.typing import NDArray
 from scipy.special import softmax
 from sklearn.utils.class_weight import compute_class_weight
 
+from covid19.core.arrays import Float32Array, IndexArray
 from covid19.core.console import Progress
 from covid19.core.errors import InputError
 from covid19.core.settings import TrainingSettings
 from covid19.features.array_file import FeatureFile, in_chunks
 from covid19.model.head_layout import HIDDEN_UNITS
 
-Array = NDArray[np.float32]
-Features = Array | FeatureFile
-Members = NDArray[np.intp]
+Features = Float32Array | FeatureFile
 History = dict[str, list[float]]
 
 DROPOUT = 0.5
@@ -39,25 +38,25 @@ class Heads:
         output, output_bias: (K, units, classes) and (K, classes).
     """
 
-    mean: Array
-    variance: Array
-    hidden: Array
-    hidden_bias: Array
-    output: Array
-    output_bias: Array
+    mean: Float32Array
+    variance: Float32Array
+    hidden: Float32Array
+    hidden_bias: Float32Array
+    output: Float32Array
+    output_bias: Float32Array
 
-    def standardised(self, features: Array) -> Array:
+    def standardised(self, features: Float32Array) -> Float32Array:
         """Features (n, width), or (n, K, width) with a row for each head, standardised for each head: (n, K, width)."""
         rows = features if features.ndim == 3 else features[:, None]
         return np.asarray((rows - self.mean) / np.sqrt(self.variance), np.float32)
 
-    def logits(self, features: Array) -> Array:
+    def logits(self, features: Float32Array) -> Float32Array:
         """Logits of each head for features (n, width): float32 (n, K, classes)."""
         rows = self.standardised(features).transpose(1, 0, 2)
         active = np.maximum(rows @ self.hidden + self.hidden_bias[:, None], 0)
         return np.asarray(active @ self.output + self.output_bias[:, None], np.float32).transpose(1, 0, 2)
 
-    def probabilities(self, features: Array) -> Array:
+    def probabilities(self, features: Float32Array) -> Float32Array:
         """Probabilities of each head for features (n, width): float32 (n, K, classes), rows sum to 1."""
         return np.asarray(softmax(self.logits(features), axis=2), np.float32)
 
@@ -71,7 +70,7 @@ class Heads:
         return replace(self, **divided)
 
 
-def new_heads(features: Features, members: Sequence[Members], classes: int, seed: int) -> Heads:
+def new_heads(features: Features, members: Sequence[IndexArray], classes: int, seed: int) -> Heads:
     """Untrained heads, each standardised on its own training images.
 
     Standardisation: mean 0 and variance 1 for each feature. One that is silent on all training images has
@@ -91,7 +90,7 @@ def new_heads(features: Features, members: Sequence[Members], classes: int, seed
         variance[head] = np.maximum(spread, max(1e-3 * spread.mean(), 1e-6))
     generators = [np.random.default_rng((seed, head)) for head in range(len(members))]
 
-    def kernels(inputs: int, outputs: int) -> Array:
+    def kernels(inputs: int, outputs: int) -> Float32Array:
         limit = np.sqrt(6 / (inputs + outputs))
         return np.stack([generator.uniform(-limit, limit, (inputs, outputs)) for generator in generators]).astype(np.float32)
 
@@ -99,7 +98,7 @@ def new_heads(features: Features, members: Sequence[Members], classes: int, seed
     return Heads(mean, variance, kernels(width, HIDDEN_UNITS), hidden_bias, kernels(HIDDEN_UNITS, classes), output_bias)
 
 
-def _moments(features: Features, images: Members) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _moments(features: Features, images: IndexArray) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Mean and variance of each feature over all views of some images, chunk by chunk (Chan, Golub, LeVeque, 1983)."""
     views, width = features.shape[1:]
     count, mean, squares = 0, np.zeros(width), np.zeros(width)
@@ -115,10 +114,10 @@ def _moments(features: Features, images: Members) -> tuple[NDArray[np.float64], 
 def train_heads(
     heads: Heads,
     features: Features,
-    labels: Array,
-    members: Sequence[Members],
+    labels: Float32Array,
+    members: Sequence[IndexArray],
     training: TrainingSettings,
-    test: Members | None = None,
+    test: IndexArray | None = None,
 ) -> tuple[Heads, History]:
     """Train each head on its own images; each epoch draws one view of each image and balances the classes.
 
@@ -174,12 +173,12 @@ def train_heads(
     return _trained(heads, stack), history
 
 
-def logits_of(heads: Heads, features: Features, images: Members) -> Array:
+def logits_of(heads: Heads, features: Features, images: IndexArray) -> Float32Array:
     """Logits of each head for the unaugmented images at some positions: float32 (n, K, classes)."""
     return np.concatenate([heads.logits(features[own, 0]) for own in in_chunks(images)])
 
 
-def probabilities_of(heads: Heads, features: Features, images: Members) -> Array:
+def probabilities_of(heads: Heads, features: Features, images: IndexArray) -> Float32Array:
     """Probabilities of each head for these images: float32 (n, K, classes), rows sum to 1."""
     return np.asarray(softmax(logits_of(heads, features, images), axis=2), np.float32)
 
@@ -231,12 +230,12 @@ def _trained(heads: Heads, stack: keras.Model) -> Heads:
     return replace(heads, hidden=kernel, hidden_bias=bias, output=last_kernel, output_bias=last_bias)
 
 
-def _order(images: Members, count: int, generator: np.random.Generator) -> NDArray[np.int32]:
+def _order(images: IndexArray, count: int, generator: np.random.Generator) -> NDArray[np.int32]:
     """An epoch's images in random order, from the first again where they are too few."""
     return images[np.resize(generator.permutation(len(images)), count)].astype(np.int32)
 
 
-def _watch(heads: Heads, features: Features, test: Members, truth: Members) -> dict[str, float]:
+def _watch(heads: Heads, features: Features, test: IndexArray, truth: IndexArray) -> dict[str, float]:
     """Mean loss and accuracy of the heads on held-out images."""
     probabilities = probabilities_of(heads, features, test)
     of_truth = np.take_along_axis(probabilities, truth[test][:, None, None], axis=2)

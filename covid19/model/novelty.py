@@ -13,11 +13,9 @@ from numpy.typing import NDArray
 from scipy.spatial.distance import cdist
 from scipy.stats import t as student
 
+from covid19.core.arrays import Float32Array, Float64Array
 from covid19.data.images import COLOURFUL, MIN_CONTRAST_GREY_LEVELS, Pixels, colourfulness
 from covid19.features.array_file import Features
-
-Array = NDArray[np.float32]
-Floats = NDArray[np.float64]
 
 MAX_REFERENCE_IMAGES = 2000  # training images whose features are kept, 1 KB each
 NEIGHBOURS = 3
@@ -32,7 +30,7 @@ class NoveltyDetector:
         groups: of each image, the same for one patient's: nobody is measured by another image of himself.
     """
 
-    def __init__(self, features: Array, groups: NDArray[np.intp]) -> None:
+    def __init__(self, features: Float32Array, groups: NDArray[np.intp]) -> None:
         self._arrays: dict[str, NDArray[Any]] = {"features": features.astype(np.float16), "groups": groups.astype(np.int64)}
         features = self._arrays["features"].astype(np.float32)  # the same after a way through a file
         self._mean, self._spread = features.mean(axis=0), features.std(axis=0)
@@ -50,7 +48,7 @@ class NoveltyDetector:
         """What a file must keep to make this again: float16 `features` and int64 `groups`."""
         return self._arrays
 
-    def percentile(self, features: Array) -> Floats:
+    def percentile(self, features: Float32Array) -> Float64Array:
         """How unusual images are: the share, 0 to 100, of images like the training's that lie nearer to it.
 
         The distance is the mean of those to the three nearest training images, in features that are standardised. The share is
@@ -72,7 +70,7 @@ class NoveltyDetector:
         fitted = student.cdf(steps, max(self._count - 1, 1))
         return np.asarray(100 * np.minimum(fitted, np.searchsorted(self._sorted, distance) / self._count))
 
-    def _scaled(self, features: Array) -> Floats:
+    def _scaled(self, features: Float32Array) -> Float64Array:
         return np.asarray((features - self._mean) / self._spread, float)
 
 
@@ -98,7 +96,7 @@ def is_unlike(pixels: Pixels, percentile: float) -> bool:
     )
 
 
-def _nearest(distances: Floats) -> Floats:
+def _nearest(distances: Float64Array) -> Float64Array:
     """Mean distance to the nearest ones, of each row; infinite ones do not count unless there are no others."""
     count = min(NEIGHBOURS, distances.shape[1])
     nearest = np.partition(distances, count - 1, axis=1)[:, :count]

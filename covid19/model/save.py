@@ -10,15 +10,14 @@ import h5py
 import keras
 import msgspec
 import numpy as np
-from numpy.typing import NDArray
 
+from covid19.core.arrays import Float32Array
 from covid19.core.errors import InputError
 from covid19.core.outputs import DRAFT_PREFIX, json_text
 from covid19.model.file import FAMILIAR, INFO
 from covid19.model.info import ModelInfo
 from covid19.model.novelty import NoveltyDetector
 
-Array = NDArray[np.float32]
 TOLERANCES = {"float32": 1e-3, "mixed_float16": 5e-2}  # of probabilities; features may differ by 1 % in the latter
 
 
@@ -35,7 +34,7 @@ def assemble(base: keras.Model, head: keras.Model) -> keras.Model:
     return keras.Model(xray, output, name="covid19")
 
 
-def check_assembled(model: keras.Model, pixels: Array, expected: Array, precision: str = "float32") -> None:
+def check_assembled(model: keras.Model, pixels: Float32Array, expected: Float32Array, precision: str = "float32") -> None:
     """Run the whole model on a few pictures and make sure that it says what the head said on their stored features.
 
     Args:

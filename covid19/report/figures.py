@@ -16,8 +16,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from covid19.audit.result import AuditResult, ProbeResult
+from covid19.core.arrays import BoolArray, Float64Array
 from covid19.core.console import printable
-from covid19.evaluation.bootstrap import Flags, Floats, Ranking, curve_bands
+from covid19.evaluation.bootstrap import Ranking, curve_bands
 from covid19.evaluation.result import ReliabilityBin
 
 # Placeholders for the page's colours, which differ between light and dark mode.
@@ -39,7 +40,7 @@ def curves(history: dict[str, list[float]], name: str, label: str) -> str:
     return _svg(figure, axes)
 
 
-def roc(score: Floats, positive: Flags, groups: Sequence[int]) -> str:
+def roc(score: Float64Array, positive: BoolArray, groups: Sequence[int]) -> str:
     """The ROC curve with its 95 % band, resampled by patient."""
     figure, axes = _new("1 - specificity", "Sensitivity")
     ranking = Ranking(score, positive)
@@ -51,7 +52,7 @@ def roc(score: Floats, positive: Flags, groups: Sequence[int]) -> str:
     return _svg(figure, axes)
 
 
-def precision_recall(score: Floats, positive: Flags, groups: Sequence[int]) -> str:
+def precision_recall(score: Float64Array, positive: BoolArray, groups: Sequence[int]) -> str:
     """The precision-recall curve with its 95 % band, resampled by patient."""
     figure, axes = _new("Sensitivity (recall)", "Precision")
     ranking = Ranking(score, positive)
@@ -76,7 +77,7 @@ def reliability(bins: Sequence[ReliabilityBin]) -> str:
     return _svg(figure, axes, "lower right")
 
 
-def scores(score: Floats, positive: Flags, name: str, threshold: float | None) -> str:
+def scores(score: Float64Array, positive: BoolArray, name: str, threshold: float | None) -> str:
     """Histograms of the positive class's probability, for the positive images and the others."""
     name = printable(name).replace("$", r"\$")  # else Matplotlib takes it for a formula
     figure, axes = _new(f"Probability of {name}", "Images")

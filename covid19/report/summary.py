@@ -10,13 +10,12 @@ from typing import NamedTuple
 
 import keras
 import msgspec
-import numpy as np
-from numpy.typing import NDArray
 from sklearn.metrics import classification_report
 
 from covid19 import NOTICE, __version__
 from covid19.audit.result import AuditResult
 from covid19.audit.verdict import explain_verdict
+from covid19.core.arrays import Float32Array, IndexArray
 from covid19.core.settings import EvaluationSettings, OutputSettings, Settings
 from covid19.data.dataset import FEW_PATIENTS, Dataset
 from covid19.data.split import Split
@@ -36,9 +35,6 @@ from covid19.report.result import (
     SplitSummary,
     TrainingSummary,
 )
-
-Array = NDArray[np.float32]
-Whole = NDArray[np.intp]
 
 SHORT_NAMES = {"accuracy": "acc", "sensitivity": "sens", "specificity": "spec", "roc_auc": "AUC"}
 
@@ -132,7 +128,7 @@ def _summarise_split(dataset: Dataset, split: Split, evaluation: EvaluationSetti
 
 
 def describe_test(
-    truth: Array, predicted: Whole, classes: Sequence[str], test: Evaluation, what: str = "held-out images"
+    truth: Float32Array, predicted: IndexArray, classes: Sequence[str], test: Evaluation, what: str = "held-out images"
 ) -> str:
     """The classification report, the confusion matrix, accuracy, sensitivity and specificity, as text.
 

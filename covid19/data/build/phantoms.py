@@ -13,12 +13,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from covid19.core.arrays import Float32Array
 from covid19.core.errors import InputError
 from covid19.core.outputs import atomic_write
 
 FINDINGS = {"covid": "COVID-19", "normal": "No Finding"}
 CLASSES = tuple(FINDINGS)
-Array = NDArray[np.float32]
 Point = tuple[float, float]
 
 # Attenuation on a scale where 0 is air and 1 is the densest spine.
@@ -112,26 +112,26 @@ class _Canvas:
         turn = np.deg2rad(generator.normal(0, 2.5))
         scale, shift_x, shift_y = generator.uniform(1.06, 1.2), generator.normal(0, 0.02), generator.normal(0, 0.02)
         rows, columns = np.mgrid[1 : -1 : height * 1j, -1 : 1 : width * 1j].astype(np.float32)
-        self.x: Array = scale * (np.cos(turn) * columns - np.sin(turn) * rows) + np.float32(shift_x)
-        self.y: Array = scale * (np.sin(turn) * columns + np.cos(turn) * rows) + np.float32(shift_y)
+        self.x: Float32Array = scale * (np.cos(turn) * columns - np.sin(turn) * rows) + np.float32(shift_x)
+        self.y: Float32Array = scale * (np.sin(turn) * columns + np.cos(turn) * rows) + np.float32(shift_y)
 
-    def ellipse(self, centre: Point, radii: Point, softness: float) -> Array:
+    def ellipse(self, centre: Point, radii: Point, softness: float) -> Float32Array:
         """1 inside, 0 outside, with a soft edge about `softness` wide."""
         distance = np.hypot((self.x - centre[0]) / radii[0], (self.y - centre[1]) / radii[1])
         return np.asarray(1 / (1 + np.exp(((distance - 1) * min(radii) / softness * 4).clip(-30, 30))), np.float32)
 
-    def band(self, distance: Array, width: float) -> Array:
+    def band(self, distance: Float32Array, width: float) -> Float32Array:
         """1 where a signed distance is 0, falling off as a Gaussian."""
         return np.asarray(np.exp(-((distance / width) ** 2)), np.float32)
 
-    def texture(self, generator: np.random.Generator, grain: float) -> Array:
+    def texture(self, generator: np.random.Generator, grain: float) -> Float32Array:
         """Smooth noise of mean 0 and deviation 1; `grain` is its scale in the canvas's units."""
         field = generator.standard_normal(self.shape).astype(np.float32)
         field = np.asarray(cv2.GaussianBlur(field, (0, 0), grain * self.shape[1] / 2), np.float32)
         return np.asarray((field - field.mean()) / field.std(), np.float32)
 
 
-def _lungs(canvas: _Canvas, patient: np.random.Generator) -> Array:
+def _lungs(canvas: _Canvas, patient: np.random.Generator) -> Float32Array:
     """Both lung fields, cut off below by the domes of the diaphragm."""
     lungs = np.zeros(canvas.shape, np.float32)
     for side in (-1, 1):
@@ -141,7 +141,7 @@ def _lungs(canvas: _Canvas, patient: np.random.Generator) -> Array:
     return lungs
 
 
-def _bones(canvas: _Canvas, patient: np.random.Generator, body: Array) -> Array:
+def _bones(canvas: _Canvas, patient: np.random.Generator, body: Float32Array) -> Float32Array:
     """Spine, ribs and clavicles, as attenuation to add."""
     bones = SPINE * canvas.band(canvas.x, 0.1) * (1 + 0.25 * np.sin(canvas.y * 40))
     slope, spacing, phase = patient.uniform(0.35, 0.5), patient.uniform(0.17, 0.2), patient.uniform(0, 1)
@@ -154,7 +154,7 @@ def _bones(canvas: _Canvas, patient: np.random.Generator, body: Array) -> Array:
     return np.asarray(bones, np.float32)
 
 
-def _vessels(canvas: _Canvas, patient: np.random.Generator, generator: np.random.Generator) -> Array:
+def _vessels(canvas: _Canvas, patient: np.random.Generator, generator: np.random.Generator) -> Float32Array:
     """Markings that branch from either hilum and fade towards the edge."""
     vessels = 0.012 * canvas.texture(generator, 0.02) + 0.02 * canvas.texture(generator, 0.12)
     for side in (-1, 1):
@@ -167,7 +167,7 @@ def _vessels(canvas: _Canvas, patient: np.random.Generator, generator: np.random
     return np.asarray(vessels, np.float32)
 
 
-def _opacities(canvas: _Canvas, patient: np.random.Generator, generator: np.random.Generator) -> Array:
+def _opacities(canvas: _Canvas, patient: np.random.Generator, generator: np.random.Generator) -> Float32Array:
     """Ground-glass opacities: bilateral, peripheral, mostly in the lower zones, of varying size and strength."""
     haze = np.zeros(canvas.shape, np.float32)
     strength = patient.uniform(0.12, 0.34)

@@ -8,10 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
-Array = NDArray[np.float32]
-Floats = NDArray[np.float64]
+from covid19.core.arrays import Float32Array, Float64Array
 
 # Far below float32's 3.4e38, so that rounding and the order of a sum cannot matter, and far above what training gives: the
 # bounds of the ImageNet weights and of the untrained draw are below 1e21.
@@ -19,7 +17,7 @@ LARGEST = 1e30
 SMALLEST_VARIANCE = 1e-7  # of a feature; training takes none below 1e-6
 
 
-def bound_features(arrays: Sequence[Array], pixel: float) -> Floats:
+def bound_features(arrays: Sequence[Float32Array], pixel: float) -> Float64Array:
     """The largest value of each feature that the base can give for any picture.
 
     Args:
@@ -32,7 +30,7 @@ def bound_features(arrays: Sequence[Array], pixel: float) -> Floats:
     Raises:
         ValueError: a weight is not finite, or a result could be larger than `LARGEST`.
     """
-    bound: Floats = np.full(3, pixel, np.float64)
+    bound: Float64Array = np.full(3, pixel, np.float64)
     for number, (kernel, bias) in enumerate(zip(arrays[::2], arrays[1::2], strict=True)):
         _check_finite(kernel, bias)
         wide = kernel.reshape(-1, *kernel.shape[2:])
@@ -44,7 +42,7 @@ def bound_features(arrays: Sequence[Array], pixel: float) -> Floats:
     return bound
 
 
-def check_head(head: Sequence[Array], features: Floats) -> None:
+def check_head(head: Sequence[Float32Array], features: Float64Array) -> None:
     """Make sure that a head gives finite logits and heat maps for all features within their bounds.
 
     Args:
@@ -69,11 +67,11 @@ def check_head(head: Sequence[Array], features: Floats) -> None:
     _check_size(gradient / deviation[:, None] * (1 + features[:, None]), "the gradient")
 
 
-def _check_finite(*arrays: Array) -> None:
+def _check_finite(*arrays: Float32Array) -> None:
     if not all(np.isfinite(array).all() for array in arrays):
         raise ValueError("a weight is not finite")
 
 
-def _check_size(values: Floats, where: str) -> None:
+def _check_size(values: Float64Array, where: str) -> None:
     if values.max() > LARGEST:
         raise ValueError(f"its weights are so large that {where} could give infinity")

@@ -6,12 +6,10 @@ from collections.abc import Sequence
 
 import keras
 import numpy as np
-from numpy.typing import NDArray
 
+from covid19.core.arrays import Float32Array
 from covid19.features.backbone.description import BACKBONE
 from covid19.features.backbone.weights import Weights, preprocessing_arrays
-
-Array = NDArray[np.float32]
 
 
 def build_base(weights: Weights) -> keras.Model:
@@ -26,7 +24,7 @@ def build_base(weights: Weights) -> keras.Model:
     return base_of(weights.arrays, weights.trained)
 
 
-def base_of(arrays: Sequence[Array], trained: bool) -> keras.Model:
+def base_of(arrays: Sequence[Float32Array], trained: bool) -> keras.Model:
     """The same of the 26 arrays of `Weights.arrays` alone."""
     xray = keras.Input((BACKBONE.side, BACKBONE.side, 3), name="rgb")
     vgg16 = keras.applications.VGG16(weights=None, include_top=False, input_tensor=_preprocess(xray, trained))
@@ -42,7 +40,7 @@ def pooled(base: keras.Model) -> keras.Model:
     return keras.Model(base.input, keras.layers.GlobalAveragePooling2D(dtype="float32")(base.output))
 
 
-def base_arrays(base: keras.Model) -> list[Array]:
+def base_arrays(base: keras.Model) -> list[Float32Array]:
     """The 26 arrays of `Weights.arrays`, out of a base."""
     return [np.asarray(array) for layer in _convolutions(base) for array in layer.get_weights()]
 

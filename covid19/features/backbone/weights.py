@@ -19,15 +19,13 @@ from http.client import HTTPException
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
+from covid19.core.arrays import Float32Array
 from covid19.core.console import Progress, printable, say, warn
 from covid19.core.errors import InputError
 from covid19.core.outputs import atomic_write
 from covid19.features.backbone.description import BACKBONE
 from covid19.features.backbone.magnitudes import bound_features
-
-Array = NDArray[np.float32]
 
 FILE_NAME = "vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5"
 URL = f"https://storage.googleapis.com/tensorflow/keras-applications/vgg16/{FILE_NAME}"
@@ -59,7 +57,7 @@ class Weights:
         warning: why the weights are not the ones asked for, or None.
     """
 
-    arrays: tuple[Array, ...]
+    arrays: tuple[Float32Array, ...]
     origin: str
     digest: str
     warning: str | None = None
@@ -107,17 +105,17 @@ def get_weights(wanted: str) -> Weights:
         return _untrained(warning)
 
 
-def untrained_arrays() -> list[Array]:
+def untrained_arrays() -> list[Float32Array]:
     """He-normal kernels and zero biases (He et al., arXiv:1502.01852), drawn by NumPy: the same under every backend."""
     generator = np.random.default_rng(UNTRAINED_SEED)
-    arrays: list[Array] = []
+    arrays: list[Float32Array] = []
     for shape in BACKBONE.kernel_shapes:
         deviation = np.float32(np.sqrt(2 / np.prod(shape[:3])))
         arrays += [generator.standard_normal(shape, np.float32) * deviation, np.zeros(shape[3], np.float32)]
     return arrays
 
 
-def read_arrays(path: Path) -> list[Array]:
+def read_arrays(path: Path) -> list[Float32Array]:
     """Read a file in the layout of `keras.applications`' VGG16 weights without top.
 
     Args:
@@ -137,7 +135,7 @@ def read_arrays(path: Path) -> list[Array]:
     layout = f"the official VGG16 layout without top ({FILE_NAME})"
     if not path.is_file():
         raise InputError(f"--weights '{path}' is no file; expected auto, imagenet, random or a file in {layout}")
-    arrays: list[Array] = []
+    arrays: list[Float32Array] = []
     try:
         with path.open("rb") as opened, mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ) as content:
             check_index(content)
@@ -157,7 +155,7 @@ def read_arrays(path: Path) -> list[Array]:
     return arrays
 
 
-def weights_of(arrays: Sequence[Array], name: str, warning: str | None = None) -> Weights:
+def weights_of(arrays: Sequence[Float32Array], name: str, warning: str | None = None) -> Weights:
     """The weights that some arrays are, told by the arrays themselves.
 
     Args:
@@ -173,7 +171,7 @@ def weights_of(arrays: Sequence[Array], name: str, warning: str | None = None) -
     return Weights(tuple(arrays), origin, digest, warning)
 
 
-def preprocessing_arrays() -> tuple[Array, Array]:
+def preprocessing_arrays() -> tuple[Float32Array, Float32Array]:
     """Kernel (1, 1, 3, 3) and bias (3,) of VGG16's preprocessing as a 1x1 convolution: RGB in [0, 1] to BGR less mean."""
     kernel = 255 * np.eye(3, dtype=np.float32)[::-1].reshape(1, 1, 3, 3)
     return np.ascontiguousarray(kernel), -np.array(IMAGENET_MEAN[::-1], np.float32)
@@ -194,7 +192,7 @@ def _untrained_digest() -> str:
     return _digest(b"rgb01", untrained_arrays())
 
 
-def _digest(preprocessing: bytes, arrays: Sequence[Array]) -> str:
+def _digest(preprocessing: bytes, arrays: Sequence[Float32Array]) -> str:
     digest = hashlib.sha256(preprocessing)
     for array in arrays:
         digest.update(np.ascontiguousarray(array, "<f4").tobytes())
