@@ -30,13 +30,13 @@ from covid19.data.reader import Filter, read_dataset, warn_of_skipped
 from covid19.evaluation.metrics import evaluate, one_hot, predict_labels
 from covid19.evaluation.result import Evaluation, list_predictions
 from covid19.features.cache import open_caches
-from covid19.report.result import SCHEMA_VERSION, Drop, ExternalReport, InternalMetrics, ModelSummary, report_text
+from covid19.report.result import SCHEMA_VERSION, Drop, ExternalReport, ModelSummary, report_text
 
 if TYPE_CHECKING:
     from covid19.audit.result import AuditResult
     from covid19.audit.run import AuditInputs
     from covid19.model.file import ModelFile
-    from covid19.model.info import ModelInfo
+    from covid19.model.info import CrossValidationSummary, ModelInfo
 
 
 def evaluate_model(
@@ -77,7 +77,7 @@ def evaluate_model(
     labels = one_hot([record.label for record in dataset.records], classes)
     groups = [record.group for record in dataset.records]
     test = evaluate(labels, probabilities, classes, info.positive, groups, info.threshold)
-    internal = msgspec.convert(msgspec.to_builtins(info.cross_validation), InternalMetrics | None)
+    internal = info.cross_validation
     result = ExternalReport(
         schema_version=SCHEMA_VERSION,
         command=command,
@@ -138,7 +138,7 @@ def _check_finite(dataset: Dataset, probabilities: Float32Array) -> None:
         )
 
 
-def _drop(internal: InternalMetrics, test: Evaluation) -> Drop:
+def _drop(internal: CrossValidationSummary, test: Evaluation) -> Drop:
     """Internal less external metrics."""
     names = [field.name for field in fields(Drop)]
     return Drop(**{name: getattr(internal, name).value - getattr(test, name).value for name in names})

@@ -3,14 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Literal
 
-from msgspec import Meta
-
-Verdict = Literal["explained", "present", "none-found", "too-few"]
-Fraction = Annotated[float, Meta(ge=0, le=1)]  # also a ROC AUC or a p-value
-Difference = Annotated[float, Meta(ge=-1, le=1)]  # of two ROC AUCs
-Count = Annotated[int, Meta(ge=0)]
+from covid19.core.measures import Count, Difference, Fraction
+from covid19.model.info import Verdict
 
 
 @dataclass(frozen=True)

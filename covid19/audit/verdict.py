@@ -13,11 +13,12 @@ from sklearn.linear_model import Ridge
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from covid19.audit.result import AuditResult, Interval, Margin, ProbeResult, Verdict
+from covid19.audit.result import AuditResult, Interval, Margin, ProbeResult
 from covid19.core.arrays import BoolArray, Float64Array
 from covid19.data.dataset import FEW_PATIENTS
 from covid19.evaluation.bootstrap import Ranking, intervals, roc_auc
 from covid19.evaluation.cross_validation import Fold
+from covid19.model.info import Verdict
 
 SIGNIFICANT = 0.05
 EXPLAINING_MARGIN = 0.05  # of AUC: a probe this close to the model explains its score

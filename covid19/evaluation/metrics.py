@@ -11,15 +11,9 @@ from scipy.stats import binomtest
 from sklearn.metrics import classification_report, confusion_matrix
 
 from covid19.core.arrays import BoolArray, Float64Array, IndexArray
+from covid19.core.measures import Metric
 from covid19.evaluation.bootstrap import Ranking, Statistics, calibration_error, calibration_interval, intervals
-from covid19.evaluation.result import (
-    ClassMetrics,
-    Evaluation,
-    MacroMetrics,
-    Metric,
-    OptionalMetric,
-    PredictiveValues,
-)
+from covid19.evaluation.result import ClassMetrics, Evaluation, MacroMetrics, OptionalMetric, PredictiveValues
 
 
 class Quantity(NamedTuple):

@@ -4,25 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Literal
 
-import numpy as np
-from msgspec import Meta
-from numpy.typing import NDArray
+from covid19.core.arrays import Float32Array
+from covid19.core.measures import Count, Fraction, Metric, NotNegative
 
-Fraction = Annotated[float, Meta(ge=0, le=1)]
-NotNegative = Annotated[float, Meta(ge=0)]
-Count = Annotated[int, Meta(ge=0)]
 Grouping = list[Literal["patient", "duplicates"]]
-
-
-@dataclass(frozen=True)
-class Metric:
-    """A measure in [0, 1] with the ends of its 95 % interval."""
-
-    value: Fraction
-    low: Fraction
-    high: Fraction
 
 
 @dataclass(frozen=True)
@@ -214,7 +201,7 @@ class CrossValidation(Evaluation):
     predictions: list[Prediction]
 
 
-def list_predictions(names: Sequence[str], classes: Sequence[str], probabilities: NDArray[np.float32]) -> list[Prediction]:
+def list_predictions(names: Sequence[str], classes: Sequence[str], probabilities: Float32Array) -> list[Prediction]:
     """Name the probabilities of images.
 
     Args:

@@ -15,6 +15,7 @@ import msgspec
 from msgspec import Meta
 
 from covid19.core.console import printable
+from covid19.core.measures import Difference, Fraction, Metric
 from covid19.features.backbone.description import BACKBONE
 
 DIGEST_DIGITS = 64  # of a file's digest and of a perceptual hash, in hexadecimal
@@ -25,23 +26,14 @@ MAX_DIGITS = 1000  # of a whole number
 MAX_REASON_CHARACTERS = 300  # of why information is refused, which may quote it
 HIGHEST_THRESHOLD = math.nextafter(1, 2)  # above every probability, see `calibration.choose_threshold`
 
-Fraction = Annotated[float, Meta(ge=0, le=1)]
-Count = Annotated[int, Meta(ge=1, le=10**6)]
+Verdict = Literal["explained", "present", "none-found", "too-few"]
+DivisionCount = Annotated[int, Meta(ge=1, le=10**6)]  # of folds or repeats
 Line = Annotated[str, Meta(max_length=2000)]
 ClassName = Annotated[str, Meta(min_length=1, max_length=255)]  # a folder's name
 Digest = Annotated[str, Meta(pattern=rf"^[0-9a-f]{{{DIGEST_DIGITS}}}\Z")]
 # Settings are not used again, only kept: a path or a command line may hold any character.
 Number = Annotated[int, Meta(ge=-(10**18), le=10**18)] | Annotated[float, Meta(ge=-1e18, le=1e18)]
 Setting = bool | Number | str | Annotated[tuple[Number | str, ...], Meta(max_length=100)] | None
-
-
-@dataclass(frozen=True)
-class MetricSummary:
-    """A measure in [0, 1] with the ends of its 95 % interval."""
-
-    value: Fraction
-    low: Fraction
-    high: Fraction
 
 
 @dataclass(frozen=True)
@@ -54,13 +46,13 @@ class CrossValidationSummary:
         accuracy, sensitivity, specificity, roc_auc: the last three of the positive class.
     """
 
-    folds: Count
-    repeats: Count
+    folds: DivisionCount
+    repeats: DivisionCount
     grouped_by: Annotated[tuple[Literal["patient", "duplicates"], ...], Meta(max_length=2)]
-    accuracy: MetricSummary
-    sensitivity: MetricSummary
-    specificity: MetricSummary
-    roc_auc: MetricSummary
+    accuracy: Metric
+    sensitivity: Metric
+    specificity: Metric
+    roc_auc: Metric
 
 
 @dataclass(frozen=True)
@@ -68,9 +60,9 @@ class MarginSummary:
     """By how much the model's AUC is above that of the best probe, in [-1, 1], with its 95 % interval."""
 
     probe: Line
-    value: Annotated[float, Meta(ge=-1, le=1)]
-    low: Annotated[float, Meta(ge=-1, le=1)]
-    high: Annotated[float, Meta(ge=-1, le=1)]
+    value: Difference
+    low: Difference
+    high: Difference
 
     def __post_init__(self) -> None:
         _check_printable(probe=[self.probe])
@@ -80,7 +72,7 @@ class MarginSummary:
 class AuditSummary:
     """What the audit of the training data found, see `audit.verdict`."""
 
-    verdict: Literal["explained", "present", "none-found", "too-few"]
+    verdict: Verdict
     margin: MarginSummary
     model_auc: Fraction
     words: Line

@@ -16,12 +16,13 @@ import numpy as np
 
 from covid19.audit.result import Interval, ProbeResult
 from covid19.audit.verdict import explain_verdict
+from covid19.core.measures import Metric
 from covid19.data.dataset import Dataset, Record
 from covid19.data.images import Read, encode_image
 from covid19.data.split import Split
 from covid19.evaluation.estimate import Estimate
 from covid19.evaluation.metrics import predict_labels
-from covid19.evaluation.result import Metric, OptionalMetric
+from covid19.evaluation.result import OptionalMetric
 from covid19.report import figures
 from covid19.report.checklist import reporting_checklist
 from covid19.report.result import Report

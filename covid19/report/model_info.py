@@ -7,8 +7,7 @@ import msgspec
 from covid19 import NOTICE, __version__
 from covid19.audit.verdict import explain_verdict
 from covid19.core.settings import Settings
-from covid19.model.info import ModelInfo
-from covid19.report.result import InternalMetrics
+from covid19.model.info import CrossValidationSummary, ModelInfo
 from covid19.report.summary import Outcome, environment
 
 PREPROCESSING = (
@@ -33,7 +32,7 @@ def model_info(settings: Settings, outcome: Outcome) -> ModelInfo:
         "trained_hashes": [outcome.dataset.records[i].stats.hash for i in outcome.split.train],
         "threshold": outcome.estimate.threshold,
         "temperature": outcome.estimate.temperature,
-        "cross_validation": msgspec.to_builtins(msgspec.convert(numbers, InternalMetrics | None, from_attributes=True)),
+        "cross_validation": msgspec.to_builtins(msgspec.convert(numbers, CrossValidationSummary | None, from_attributes=True)),
         "audit": outcome.audit
         and {
             "verdict": outcome.audit.verdict,

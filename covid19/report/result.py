@@ -6,17 +6,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Literal
 
-from msgspec import Meta, Struct, to_builtins
+from msgspec import Struct, to_builtins
 
 from covid19.audit.result import AuditResult
+from covid19.core.measures import Count, Difference, Fraction, NotNegative
 from covid19.core.outputs import json_text
-from covid19.evaluation.result import Count, CrossValidation, Evaluation, Fraction, Grouping, Metric, NotNegative, Prediction
+from covid19.evaluation.result import CrossValidation, Evaluation, Grouping, Prediction
+from covid19.model.info import CrossValidationSummary
 
 SchemaVersion = Literal[1]
 SCHEMA_VERSION: SchemaVersion = 1  # raised when a field is renamed, removed or changes its meaning
-Difference = Annotated[float, Meta(ge=-1, le=1)]
 
 
 @dataclass(frozen=True)
@@ -209,19 +210,6 @@ class ModelSummary:
 
 
 @dataclass(frozen=True)
-class InternalMetrics:
-    """The model's cross-validated metrics on its own data set, as its file states them."""
-
-    folds: Count
-    repeats: Count
-    grouped_by: Grouping
-    accuracy: Metric
-    sensitivity: Metric
-    specificity: Metric
-    roc_auc: Metric
-
-
-@dataclass(frozen=True)
 class Drop:
     """Internal less external metrics."""
 
@@ -254,7 +242,7 @@ class ExternalReport:
     in_training: Count
     test: Evaluation
     predictions: list[Prediction]
-    internal: InternalMetrics | None
+    internal: CrossValidationSummary | None
     drop: Drop | None
     audit: AuditResult | None
     notice: str

@@ -16,11 +16,12 @@ from covid19 import NOTICE, __version__
 from covid19.audit.result import AuditResult
 from covid19.audit.verdict import explain_verdict
 from covid19.core.arrays import Float32Array, IndexArray
+from covid19.core.measures import Metric
 from covid19.core.settings import EvaluationSettings, OutputSettings, Settings
 from covid19.data.dataset import FEW_PATIENTS, Dataset
 from covid19.data.split import Split
 from covid19.evaluation.estimate import Estimate
-from covid19.evaluation.result import Evaluation, Metric
+from covid19.evaluation.result import Evaluation
 from covid19.features.backbone.weights import Weights
 from covid19.features.extraction import Extracted
 from covid19.model.head import History
