@@ -13,7 +13,6 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import softmax
-from sklearn.metrics import roc_auc_score
 
 from benchmarks.record import provenance, table, write
 from covid19.core.executor.local import LocalExecutor
@@ -23,6 +22,7 @@ from covid19.data.dataset import choose_positive, list_classes
 from covid19.data.decoding import DecodingPool
 from covid19.data.images import read_picture
 from covid19.data.reader import Filter, read_dataset
+from covid19.evaluation.bootstrap import roc_auc
 from covid19.evaluation.metrics import one_hot
 from covid19.features.augmentation import augmented_views
 from covid19.features.backbone.weights import get_weights
@@ -78,7 +78,7 @@ def measure(dataset: Path) -> dict[int, NDArray[np.float64]]:
     for count in COPIES:
         logits = cross_validate(features[:, : 1 + count], labels, divisions, replace(training, augmentations=count))
         probabilities = softmax(logits, axis=2)[:, :, positive]
-        aucs[count] = np.array([roc_auc_score(labels[:, positive], repeat) for repeat in probabilities])
+        aucs[count] = np.array([roc_auc(repeat.astype(float), labels[:, positive] == 1) for repeat in probabilities])
     return aucs
 
 

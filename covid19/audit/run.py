@@ -40,6 +40,7 @@ from covid19.model.gradcam import gradcam
 from covid19.model.head import Features, Heads, new_heads, train_heads
 
 MAX_AUDIT_IMAGES = 20_000  # of 10,000 a class an AUC has a standard error below 0.005, and all of it fits into memory
+OCCLUSIONS = {"lungs hidden": Hides.LUNGS, "lungs and mediastinum hidden": Hides.HULL}  # by the probe's name
 
 
 class AuditInputs(NamedTuple):
@@ -129,9 +130,6 @@ def _within(divisions: Sequence[Sequence[Fold]], at: IndexArray, count: int) -> 
     place = np.full(count, -1)
     place[at] = np.arange(len(at))
     return [[Fold(*(own[own >= 0] for own in (place[fold.train], place[fold.held_out]))) for fold in one] for one in divisions]
-
-
-OCCLUSIONS = {"lungs hidden": Hides.LUNGS, "lungs and mediastinum hidden": Hides.HULL}  # by the probe's name
 
 
 def occlusion_of(lungs: Lungs, hides: Hides) -> Occlusion:

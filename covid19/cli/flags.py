@@ -6,12 +6,21 @@ import argparse
 from pathlib import Path
 
 from covid19.cli.flags_data import add_cluster_flag, add_data_flags, add_fail_flag
-from covid19.cli.values import degrees, folds, fraction, rate, threshold_rule, whole
+from covid19.cli.values import address, degrees, folds, fraction, rate, threshold_rule, whole
 from covid19.core.settings import EvaluationSettings, TrainingSettings
 
-DATASET_HELP = (
-    "folder with one folder of images for each class, or an address of one that fsspec knows, such as s3://bucket/xrays"
-)
+
+def add_dataset_flag(parser: argparse.ArgumentParser) -> None:
+    """The flag that says what to train on."""
+    parser.add_argument(
+        "-d",
+        "--dataset",
+        type=address,
+        required=True,
+        metavar="DIR",
+        help="folder with one folder of images for each class, or an address of one that fsspec knows, such as "
+        "s3://bucket/xrays",
+    )
 
 
 def add_run_flags(parser: argparse.ArgumentParser) -> None:

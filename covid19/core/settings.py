@@ -84,8 +84,8 @@ class AuditSettings:
 
     Attributes:
         level: 'none', 'quick' (the probes that need no run of the backbone), or 'full'.
-        lung_box: left, top, right, bottom of the box that the full audit hides, as fractions of the picture.
-        lung_masks: folder of lung masks to use as well, or None.
+        lung_box: left, top, right, bottom of the box that is hidden where no lungs are found, as fractions of the picture.
+        lung_masks: folder of lung masks that are used instead of found ones, or None.
     """
 
     level: str = "quick"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from covid19.core.errors import InputError
-from covid19.core.executor.executor import Executor
+from covid19.core.executor.executor import Executor, Failed
 from covid19.data.images import Read
 
 FILES_TRIED = 5  # that nodes cannot read, and that are then tried here
@@ -56,3 +56,14 @@ class SharedFiles:
             f"a node of the cluster cannot read '{path}' ({problem}), which can be read here; expected every node to see the "
             "data set: mount it at the same path on each, and install the same packages"
         )
+
+    def reason(self, path: Path, result: str | Failed) -> str:
+        """Why a file has no result: a node could not read it, which is checked here, or its work failed.
+
+        Raises:
+            InputError: see `check`.
+        """
+        if isinstance(result, Failed):
+            return result.reason
+        self.check(path, result)
+        return result

@@ -112,10 +112,8 @@ class Extractor:
         problems: dict[int, str] = {}
         with closing(self._executor.map(ExtractTask(base, precision), items)) as results:
             for position, result in results:
-                if isinstance(result, str):
-                    shared.check(views[position].record.path, result)
                 if isinstance(result, str | Failed):
-                    problems[position] = result if isinstance(result, str) else result.reason
+                    problems[position] = shared.reason(views[position].record.path, result)
                 else:
                     done[position] = result
                 if len(done) + len(problems) == BATCH_SIZE:

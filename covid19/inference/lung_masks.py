@@ -18,11 +18,11 @@ from covid19.core.executor.opening import open_executor
 from covid19.core.outputs import atomic_write
 from covid19.data.dataset import list_inputs
 from covid19.data.decoding import DecodingPool
-from covid19.data.images import Pixels, encode_image, read_picture
+from covid19.data.images import Pixels, encode_image
 from covid19.data.lungs import LUNG_BOX
 from covid19.inference.output_files import output_paths
 from covid19.inference.writers import csv_cell
-from covid19.lungs.scan import FindLungsTask, Lungs
+from covid19.lungs.scan import FindLungsTask, Lungs, LungsOfFile
 
 MASK_ENDING = "_mask.png"
 TABLE_NAME = "lungs.csv"
@@ -60,13 +60,13 @@ def write_lung_masks(inputs: Sequence[Path], output: Path, file_timeout: float, 
     ):
         for position, result in results:
             file = files[position]
-            if isinstance(result, Lungs):
-                picture = read_picture(as_path(file), decoder.run)
+            if isinstance(result, LungsOfFile):
+                lungs = result.lungs
                 with atomic_write(paths[file], private=True) as draft:
-                    draft.write_bytes(encode_image(_mask_picture(result, picture.width, picture.height), ".png"))
-                found = "yes" if result.origin == "found" else "no"
-                numbers = (f"{result.area:.4f}", f"{result.confidence:.4f}")
-                rows[file] = (paths[file].name, found, result.reason, *numbers)
+                    draft.write_bytes(encode_image(_mask_picture(*result), ".png"))
+                found = "yes" if lungs.origin == "found" else "no"
+                numbers = (f"{lungs.area:.4f}", f"{lungs.confidence:.4f}")
+                rows[file] = (paths[file].name, found, lungs.reason, *numbers)
             else:
                 reason = result.reason if isinstance(result, Failed) else result
                 problems.append(f"{printable(file)}: {reason}")

@@ -25,7 +25,7 @@ from covid19.core.outputs import atomic_write
 from covid19.core.settings import FILE_TIMEOUT_S
 from covid19.data.dataset import list_inputs
 from covid19.data.decoding import MODULES, DecodingPool
-from covid19.data.images import Pixels, encode_image, read_picture, why_unreadable
+from covid19.data.images import Picture, Pixels, encode_image, picture_or_reason
 from covid19.evaluation.metrics import predict_labels
 from covid19.features.backbone.network import build_base
 from covid19.features.batches import BATCH_SIZE, PREFETCHED_BATCHES
@@ -177,24 +177,19 @@ class PredictTask(Task[str, tuple[Answer, bytes]]):
         """Decode in the background, and ask the model batch by batch."""
         starts = range(0, len(items), BATCH_SIZE)
         loaded = in_background(
-            lambda at: [self._read(file) for file in items[at : at + BATCH_SIZE]], starts, PREFETCHED_BATCHES
+            lambda at: [picture_or_reason(file, self._run) for file in items[at : at + BATCH_SIZE]],
+            starts,
+            PREFETCHED_BATCHES,
         )
         for start, pictures in zip(starts, loaded, strict=True):
             yield from enumerate(self._answer(items[start : start + BATCH_SIZE], pictures), start)
 
-    def _answer(self, files: Sequence[str], pictures: Sequence[Pixels | str]) -> list[tuple[Answer, bytes]]:
+    def _answer(self, files: Sequence[str], pictures: Sequence[Picture | str]) -> list[tuple[Answer, bytes]]:
         results = [(unanswered(file, str(picture)), b"") for file, picture in zip(files, pictures, strict=True)]
-        good = [number for number, picture in enumerate(pictures) if not isinstance(picture, str)]
+        good = {number: picture.pixels for number, picture in enumerate(pictures) if not isinstance(picture, str)}
         if good:
-            pixels = np.stack([np.asarray(pictures[number]) for number in good])
+            pixels = np.stack(list(good.values()))
             answers, heat = self._ready.ask([files[number] for number in good], pixels)
             for number, answer, picture, own in zip(good, answers, pixels, heat, strict=True):
                 results[number] = answer, encode_image(overlay(picture, own), ".png") if self._overlays else b""
         return results
-
-    def _read(self, file: str) -> Pixels | str:
-        """A picture, or why it cannot be read."""
-        try:
-            return read_picture(as_path(file), self._run).pixels
-        except (OSError, ValueError) as error:
-            return why_unreadable(error)

@@ -7,23 +7,21 @@ from __future__ import annotations
 
 import hashlib
 import json
-import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
-from functools import partial
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple
 
 import numpy as np
 
-from covid19.core.addresses import absolute_text, as_path
+from covid19.core.addresses import absolute_text
 from covid19.core.console import Progress
 from covid19.core.executor.background import in_background
-from covid19.core.executor.executor import Executor, Failed, LazySequence, Resources, Task
+from covid19.core.executor.executor import Executor, LazySequence, Resources, Task
 from covid19.core.keras_startup import import_keras
 from covid19.core.sqlite_cache import SqliteCache
 from covid19.data.dataset import Record
 from covid19.data.decoding import MODULES
-from covid19.data.images import PREPROCESSING_VERSION, Pixels, Read, read_picture, why_unreadable
+from covid19.data.images import PREPROCESSING_VERSION, Picture, Read, picture_or_reason
 from covid19.data.lungs import Box, box_mask
 from covid19.data.measurements.measurement import cells_from_text, cells_to_text
 from covid19.data.shared_files import SharedFiles, UnreadableError
@@ -65,15 +63,16 @@ class Lungs(NamedTuple):
         return hashlib.blake2b(self.packed_mask, digest_size=8).hexdigest()
 
 
-class Finder(Protocol):
-    """What `FindLungsTask` needs of a finder."""
+class LungsOfFile(NamedTuple):
+    """The lungs of one file's image, and the image's own size in pixels."""
 
-    def find(self, pictures: Pixels) -> Sequence[Any]:
-        """See `finder.LungFinder`."""
+    lungs: Lungs
+    width: int
+    height: int
 
 
-class FindLungsTask(Task[str, Lungs | str]):
-    """Finds the lungs of images: `Lungs` of each, or in words why its file cannot be read.
+class FindLungsTask(Task[str, LungsOfFile | str]):
+    """Finds the lungs of images, or says in words why a file cannot be read.
 
     Args:
         box: that is taken for the lungs where none are found.
@@ -89,32 +88,28 @@ class FindLungsTask(Task[str, Lungs | str]):
         import_keras()
         from covid19.lungs.finder import LungFinder  # imports Keras
 
-        self._finder: Finder = LungFinder()
-        self._read = partial(read_picture, run=resources.run)
-        self._turn = threading.Lock()
+        self._finder = LungFinder()
+        self._run = resources.run
 
-    def run(self, items: Sequence[str]) -> Iterator[tuple[int, Lungs | str]]:
+    def run(self, items: Sequence[str]) -> Iterator[tuple[int, LungsOfFile | str]]:
         """Decode batch by batch in the background, and find the lungs."""
 
-        def load(start: int) -> dict[int, Pixels | str]:
-            return {start + offset: self._load(path) for offset, path in enumerate(items[start : start + BATCH_SIZE])}
+        def load(start: int) -> dict[int, Picture | str]:
+            return {
+                start + offset: picture_or_reason(path, self._run)
+                for offset, path in enumerate(items[start : start + BATCH_SIZE])
+            }
 
         for batch in in_background(load, range(0, len(items), BATCH_SIZE), PREFETCHED_BATCHES):
             yield from ((position, picture) for position, picture in batch.items() if isinstance(picture, str))
             pictures = {position: picture for position, picture in batch.items() if not isinstance(picture, str)}
             if not pictures:
                 continue
-            with self._turn:
-                found = self._finder.find(np.stack(list(pictures.values())))
-            for position, lungs in zip(pictures, found, strict=True):
-                mask, origin = (packed(lungs.mask), "found") if lungs.found else (self._box, "box")
-                yield position, Lungs(mask, origin, lungs.reason, lungs.area, lungs.confidence)
-
-    def _load(self, path: str) -> Pixels | str:
-        try:
-            return self._read(as_path(path)).pixels
-        except (OSError, ValueError) as error:
-            return why_unreadable(error)
+            found = self._finder.find(np.stack([picture.pixels for picture in pictures.values()]))
+            for (position, picture), own in zip(pictures.items(), found, strict=True):
+                mask, origin = (packed(own.mask), "found") if own.found else (self._box, "box")
+                lungs = Lungs(mask, origin, own.reason, own.area, own.confidence)
+                yield position, LungsOfFile(lungs, picture.width, picture.height)
 
 
 class LungCache(SqliteCache[Lungs]):
@@ -203,12 +198,10 @@ def _find(
     with Progress("Finding lungs", len(records), "images") as progress, closing(results):
         for position, result in results:
             record = records[position]
-            if isinstance(result, str):
-                shared.check(record.path, result)
-            if isinstance(result, Lungs):
-                found[keys[record.digest]] = result
+            if isinstance(result, LungsOfFile):
+                found[keys[record.digest]] = result.lungs
             else:
-                lost[record.name] = result.reason if isinstance(result, Failed) else result
+                lost[record.name] = shared.reason(record.path, result)
             if len(found) - kept == KEPT_AT_ONCE:
                 cache.put(list(found.items())[kept:])
                 kept = len(found)

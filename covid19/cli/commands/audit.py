@@ -6,8 +6,8 @@ import argparse
 from pathlib import Path
 
 from covid19.cli.commands.train import run
-from covid19.cli.flags import DATASET_HELP, add_run_flags
-from covid19.cli.values import address, box
+from covid19.cli.flags import add_dataset_flag, add_run_flags
+from covid19.cli.values import box
 from covid19.core.settings import AuditSettings
 
 __all__ = ["SUMMARY", "add_flags", "run"]
@@ -18,7 +18,7 @@ SUMMARY = "look for shortcuts: can the classes be told apart without the lungs?"
 def add_flags(parser: argparse.ArgumentParser) -> None:
     """The flags of the audit command: those of a training run, without model and plot."""
     add = parser.add_argument
-    add("-d", "--dataset", type=address, required=True, metavar="DIR", help=DATASET_HELP)
+    add_dataset_flag(parser)
     add(
         "-r",
         "--report",
@@ -32,9 +32,14 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
         type=box,
         default=AuditSettings.lung_box,
         metavar="L,T,R,B",
-        help="left, top, right and bottom of the box that hides the lungs, as fractions of the picture "
-        "(default 0.12,0.15,0.88,0.85)",
+        help="left, top, right and bottom of the box that is hidden where no lungs are found, as fractions of the "
+        "picture (default 0.12,0.15,0.88,0.85)",
     )
-    add("--lung-masks", type=Path, metavar="DIR", help="masks of the lungs, named as their image and _mask, used as well")
+    add(
+        "--lung-masks",
+        type=Path,
+        metavar="DIR",
+        help="masks of the lungs, named as their image and _mask, used instead of found ones",
+    )
     parser.set_defaults(audit="full", model=None, plot=None)
     add_run_flags(parser)

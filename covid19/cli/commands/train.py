@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from covid19.cli.exit_codes import ExitCode, verdict_exit_code
-from covid19.cli.flags import DATASET_HELP, add_run_flags
-from covid19.cli.values import address
+from covid19.cli.flags import add_dataset_flag, add_run_flags
 from covid19.core.settings import AuditSettings, OutputSettings, Settings
 
 SUMMARY = "train a model on a folder of X-rays and report how far it can be believed"
@@ -17,7 +16,7 @@ SUMMARY = "train a model on a folder of X-rays and report how far it can be beli
 def add_flags(parser: argparse.ArgumentParser) -> None:
     """The flags of the train command."""
     add = parser.add_argument
-    add("-d", "--dataset", type=address, required=True, metavar="DIR", help=DATASET_HELP)
+    add_dataset_flag(parser)
     add(
         "-m",
         "--model",
