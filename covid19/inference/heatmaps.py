@@ -1,4 +1,4 @@
-"""Grad-CAM heat maps as pictures: their colours, the pictures that carry them, and where these are written."""
+"""Grad-CAM heat maps as pictures: their colours, and the pictures that carry them."""
 
 from __future__ import annotations
 
