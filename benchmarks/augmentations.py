@@ -24,7 +24,7 @@ from covid19.data.images import read_picture
 from covid19.data.reader import Filter, read_dataset
 from covid19.evaluation.bootstrap import roc_auc
 from covid19.evaluation.metrics import one_hot
-from covid19.features.augmentation import augmented_views
+from covid19.features.augmentation import View, augmented_views
 from covid19.features.backbone.weights import get_weights
 from covid19.features.cache import open_caches
 
@@ -68,7 +68,7 @@ def measure(dataset: Path) -> dict[int, NDArray[np.float64]]:
     with DecodingPool() as decoder, open_caches(True, None, ComputeSettings.cache_size) as caches:
         executor, read = LocalExecutor(decoder.run), partial(read_picture, run=decoder.run)
         data = read_dataset(dataset, list_classes(dataset), Filter(), caches.scans, executor, read)
-        views = augmented_views(data.records, range(len(data.records)), training)
+        views = augmented_views([View(record) for record in data.records], range(len(data.records)), training)
         each = len(views) // len(data.records)
         features = Extractor(caches.features, executor, read).extract(views, build_base(weights), weights.digest, each).features
     labels = one_hot([record.label for record in data.records], data.classes)

@@ -16,12 +16,12 @@ from numpy.typing import NDArray
 
 from covid19 import NOTICE, __version__
 from covid19.core.arrays import Float32Array
-from covid19.core.console import say, warn
+from covid19.core.console import say, say_status, warn
 from covid19.core.errors import InputError
 from covid19.core.executor.local import LocalExecutor
 from covid19.core.keras_startup import import_keras
 from covid19.core.outputs import atomic_write, check_outputs
-from covid19.core.settings import ComputeSettings, DataSettings, EvaluationSettings, TrainingSettings
+from covid19.core.settings import ComputeSettings, DataSettings, EvaluationSettings, LungSettings, TrainingSettings
 from covid19.data.dataset import Dataset, check_counts, inputs_in, list_classes
 from covid19.data.decoding import DecodingPool
 from covid19.data.duplicates import near_groups
@@ -30,17 +30,19 @@ from covid19.data.reader import Filter, read_dataset, warn_of_skipped
 from covid19.evaluation.metrics import evaluate, one_hot, predict_labels
 from covid19.evaluation.result import Evaluation, list_predictions
 from covid19.features.cache import open_caches
+from covid19.lungs.drawn import find_masks
+from covid19.lungs.scan import find_lungs, seen_part
 from covid19.report.result import SCHEMA_VERSION, Drop, ExternalReport, ModelSummary, report_text
 
 if TYPE_CHECKING:
+    from covid19.audit.inputs import AuditInputs
     from covid19.audit.result import AuditResult
-    from covid19.audit.run import AuditInputs
     from covid19.model.file import ModelFile
     from covid19.model.info import CrossValidationSummary, ModelInfo
 
 
 def evaluate_model(
-    model: Path, report: Path, data: DataSettings, compute: ComputeSettings, command: str = ""
+    model: Path, report: Path, data: DataSettings, lungs: LungSettings, compute: ComputeSettings, command: str = ""
 ) -> ExternalReport:  # fmt: skip
     """Test a model on another data set, with its threshold and temperature as they are, and write the report.
 
@@ -48,13 +50,15 @@ def evaluate_model(
         model: that `covid19 train` wrote.
         report: JSON file to write.
         data: the data set, whose class folders are the model's.
+        lungs: drawn masks, the box, and the region that the model is shown; None as region is the one it was trained on.
         compute: where features are kept; the work is done on this machine.
         command: as typed, for the report.
 
     Raises:
         InputError: model or data set cannot be used, or the classes differ.
     """
-    check_outputs((report,), [model, *inputs_in(data.dataset), *([data.metadata] if data.metadata else [])])
+    find_masks(lungs.lung_masks)
+    check_outputs((report,), [model, *inputs_in(data.dataset), *(path for path in (data.metadata, lungs.lung_masks) if path)])
     if not model.is_file():
         raise InputError(f"--model '{model}' is no file; expected a model that 'covid19 train' wrote: check the path")
     classes = list_classes(data.dataset)
@@ -71,7 +75,8 @@ def evaluate_model(
             f"--dataset '{data.dataset}' has the classes {', '.join(classes)}; expected the model's, "
             f"{', '.join(info.classes)}: name the folders so"
         )
-    dataset, known, features, inputs = _extract(content, classes, data, compute)
+    lungs = replace(lungs, region=lungs.region or info.region)
+    dataset, known, features, inputs = _extract(content, classes, data, lungs, compute)
     probabilities = probabilities_of(heads_in(content), features, np.arange(len(dataset.records)))[:, 0]
     _check_finite(dataset, probabilities)
     labels = one_hot([record.label for record in dataset.records], classes)
@@ -100,14 +105,14 @@ def evaluate_model(
 
 
 def _extract(
-    content: ModelFile, classes: tuple[str, ...], data: DataSettings, compute: ComputeSettings
+    content: ModelFile, classes: tuple[str, ...], data: DataSettings, lungs: LungSettings, compute: ComputeSettings
 ) -> tuple[Dataset, int, Any, AuditInputs]:
     """Read the data set, leave out what the model was trained on, and run the model's backbone.
 
     Returns:
         The data set without the images of the training, how many these were, features (n, 1, width), and the audit's inputs.
     """
-    from covid19.audit.run import AuditInputs, audit_sample, measurements_of
+    from covid19.audit.inputs import AuditInputs, audit_sample, hidden_parts, measurements_of, occluded_features
     from covid19.features.augmentation import View
     from covid19.features.backbone.network import build_base
     from covid19.features.extraction import Extractor
@@ -121,11 +126,19 @@ def _extract(
         wanted = Filter(data.metadata, data.projection)
         everything = read_dataset(data.dataset, classes, wanted, caches.scans, executor, read)
         dataset, known = _without_training_images(everything, content.info)
-        views = [View(record) for record in dataset.records]
-        features = Extractor(caches.features, executor, read).extract(views, build_base(base), base.digest).features
         at = audit_sample([record.label for record in dataset.records], TrainingSettings.seed)
-        measured = measurements_of([dataset.records[i] for i in at], caches.scans, executor, read)
-    return dataset, known, features, AuditInputs(at, features[at, 0], None, {}, None, measured)
+        audited, region = [dataset.records[i] for i in at], lungs.region
+        found = find_lungs(dataset.records if region == "lungs" else audited, lungs, caches.lungs, executor, read)
+        views = [
+            View(own, (), seen_part(found[own.digest], region) if own.digest in found else None) for own in dataset.records
+        ]
+        network, extractor = build_base(base), Extractor(caches.features, executor, read)
+        features = extractor.extract(views, network, base.digest).features
+        parts = hidden_parts(region, "quick")
+        occluded = occluded_features(audited, found, parts, network, base, extractor)
+        measured = measurements_of(audited, found, caches.scans, executor, read)
+    boxes = sum(found[own.digest].origin == "box" for own in audited)
+    return dataset, known, features, AuditInputs(at, features[at, 0], None, occluded, boxes, measured, region)
 
 
 def _check_finite(dataset: Dataset, probabilities: Float32Array) -> None:
@@ -183,8 +196,8 @@ def _without_training_images(dataset: Dataset, info: ModelInfo) -> tuple[Dataset
 
 
 def _print_summary(result: ExternalReport, predicted: NDArray[np.intp], labels: Float32Array, report: Path) -> None:
-    from covid19.audit.verdict import explain_verdict
-    from covid19.report.summary import SHORT_NAMES, describe_test, format_metric
+    from covid19.audit.explanation import advise, explain
+    from covid19.report.summary import SHORT_NAMES, compare_parts, describe_test, format_metric
 
     test, internal, drop = result.test, result.internal, result.drop
     say(describe_test(labels, predicted, result.dataset.classes, test, "images of the other data set"))
@@ -193,4 +206,7 @@ def _print_summary(result: ExternalReport, predicted: NDArray[np.intp], labels: 
         if internal:
             line += f"  internal {format_metric(getattr(internal, name))}  drop {getattr(drop, name):+.2f}"
         say(line)
-    say(f"\nVerdict on this data set: {explain_verdict(result.audit)}\nWrote {report}.\n{NOTICE}")
+    say_status(advise(result.audit), result.audit.verdict if result.audit else None)
+    if result.audit:
+        say("\n".join([explain(result.audit), *compare_parts(result.audit)]))
+    say(f"Wrote {report}.\n{NOTICE}")

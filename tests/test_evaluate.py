@@ -39,7 +39,8 @@ def test_numbers_drop_and_verdict_are_written_and_said(run, other, tmp_path, cap
     assert report["drop"]["roc_auc"] == pytest.approx(internal - report["test"]["roc_auc"]["value"])
     assert report["test"]["threshold"] is None
     assert "12 images of the other data set" in output
-    assert "Verdict on this data set: Audit: " in output
+    assert "TOO FEW: there are too few patients" in output
+    assert "AUC, lungs hidden" in output
     assert "Research only" in output.splitlines()[-1]
 
 

@@ -9,25 +9,31 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.metrics import balanced_accuracy_score
 
-from covid19.audit.result import SourceResult, SourcesResult
-from covid19.audit.verdict import ridge, ridge_scores
-from covid19.core.arrays import BoolArray
+from covid19.audit.probes import ridge, ridge_scores
+from covid19.audit.result import Interval, SourceResult, SourcesResult
+from covid19.core.arrays import BoolArray, Float64Array
 from covid19.data.dataset import Record
-from covid19.evaluation.bootstrap import roc_auc
+from covid19.evaluation.bootstrap import Ranking, intervals, roc_auc
 from covid19.evaluation.cross_validation import Fold
 
 MIN_SOURCE_PATIENTS = 5  # a source with fewer counts among the others
+SAME_SOURCES = 0.9  # of the images
 OTHERS = "all smaller sources"
 
 
 def describe_sources(
-    records: Sequence[Record], features: NDArray[np.float32], positive: BoolArray, divisions: Sequence[Sequence[Fold]]
+    records: Sequence[Record],
+    features: NDArray[np.float32],
+    model: Float64Array,
+    positive: BoolArray,
+    divisions: Sequence[Sequence[Fold]],
 ) -> SourcesResult | None:
     """How far the source of an image is known to its features, and whether the classes are told apart on a source left out.
 
     Args:
         records: that may name a source.
-        features: float32 (n, 512).
+        features: float32 (n, width).
+        model: the model's scores out of fold, (n,).
         positive: bool (n,).
         divisions: the run's own folds.
 
@@ -45,16 +51,39 @@ def describe_sources(
     return SourcesResult(
         recognised=float(balanced_accuracy_score(source[named], guess[named])),
         by_chance=1 / len(names),
-        sources=tuple(
-            SourceResult(
-                source=name,
-                images=int((source == name).sum()),
-                positive=int((positive & (source == name)).sum()),
-                auc=_left_out(x, positive, source == name),
-            )
-            for name in names
-        ),
+        sources=tuple(_source(name, records, x, model, positive, source == name) for name in names),
     )
+
+
+def have_both_sides(records: Sequence[Record], positive: BoolArray) -> bool:
+    """Whether nearly all images are of sources, known by the metadata, that have images of both sides."""
+    names = [record.entry.source for record in records]
+    mixed = {name for name, side in zip(names, positive, strict=True) if side} & {
+        name for name, side in zip(names, positive, strict=True) if not side
+    }
+    return float(np.mean([name in mixed - {""} for name in names])) >= SAME_SOURCES
+
+
+def _source(
+    name: str,
+    records: Sequence[Record],
+    features: Float64Array,
+    model: Float64Array,
+    positive: BoolArray,
+    own: BoolArray,
+) -> SourceResult:
+    """One source, left out, against all others."""
+    auc = _left_out(features, positive, own)
+    images, positives = int(own.sum()), int((positive & own).sum())
+    if auc is None:
+        return SourceResult(name, images, positives, None)
+    ranking = Ranking(model[~own], positive[~own])
+    groups = [record.group for record, here in zip(records, own, strict=True) if not here]
+    rest = Interval(*intervals(lambda weights: {"auc": ranking.roc_auc(weights)}, groups, positive[~own].tolist())["auc"])
+    patients = [
+        len({record.group for record, here in zip(records, own & side, strict=True) if here}) for side in (positive, ~positive)
+    ]
+    return SourceResult(name, images, positives, auc, rest, auc < rest.low and min(patients) >= MIN_SOURCE_PATIENTS)
 
 
 def _sources(records: Sequence[Record]) -> list[str]:

@@ -6,8 +6,8 @@ import argparse
 from pathlib import Path
 
 from covid19.cli.flags_data import add_cluster_flag, add_data_flags, add_fail_flag
-from covid19.cli.values import address, degrees, folds, fraction, rate, threshold_rule, whole
-from covid19.core.settings import EvaluationSettings, TrainingSettings
+from covid19.cli.values import address, box, degrees, folds, fraction, rate, threshold_rule, whole
+from covid19.core.settings import EvaluationSettings, LungSettings, TrainingSettings
 
 
 def add_dataset_flag(parser: argparse.ArgumentParser) -> None:
@@ -20,6 +20,38 @@ def add_dataset_flag(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="folder with one folder of images for each class, or an address of one that fsspec knows, such as "
         "s3://bucket/xrays",
+    )
+
+
+def add_lung_flags(parser: argparse.ArgumentParser, region: str | None, region_help: str) -> None:
+    """The flags of every command that finds lungs in a data set.
+
+    Args:
+        parser: of the command.
+        region: default of `--region`.
+        region_help: what it is, in words.
+    """
+    add = parser.add_argument
+    add(
+        "--region",
+        choices=("image", "lungs"),
+        default=region,
+        help="what the model is shown of each picture: all of it, or the lungs alone, cropped to them and with what lies "
+        f"outside filled in (default: {region_help})",
+    )
+    add(
+        "--lung-masks",
+        type=Path,
+        metavar="DIR",
+        help="masks of the lungs, named as their image and _mask, used instead of found ones",
+    )
+    add(
+        "--lung-box",
+        type=box,
+        default=LungSettings.lung_box,
+        metavar="L,T,R,B",
+        help="left, top, right and bottom of the box that is taken for the lungs where none are found, as fractions of the "
+        "picture (default 0.12,0.15,0.88,0.85)",
     )
 
 
@@ -142,6 +174,7 @@ def add_run_flags(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="drop images that lie under two classes, rather than refuse the dataset",
     )
+    add_lung_flags(parser, LungSettings.region, LungSettings.region)
     add_fail_flag(parser)
     add_data_flags(parser)
     add_cluster_flag(parser)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from types import TracebackType
 
+BOLD = "1"
+COLOURS = {"explained": "1;31", "present": "1;33", "none-found": "1;32", "too-few": "1;33"}  # ANSI; by the audit's verdict
 MAX_LINES_OF_A_KIND = 20  # of one kind: of a large data set, a line for each file would bury everything else
 
 
@@ -19,6 +22,17 @@ def printable(text: str) -> str:
 def say(text: str) -> None:
     """Print lines at once, also into a pipe."""
     print("\n".join(map(printable, text.split("\n"))), flush=True)
+
+
+def say_status(text: str, verdict: str | None) -> None:
+    """Print a line with its first words, up to a colon, in the verdict's colour on a terminal, unless NO_COLOR is set.
+
+    See https://no-color.org.
+    """
+    status, colon, rest = printable(text).partition(":")
+    if sys.stdout.isatty() and not os.environ.get("NO_COLOR"):
+        status = f"\x1b[{COLOURS.get(verdict or '', BOLD)}m{status}\x1b[0m"
+    print(f"\n{status}{colon}{rest}", flush=True)
 
 
 def warn(text: str) -> None:

@@ -83,12 +83,24 @@ class AuditSettings:
     """How shortcuts are looked for.
 
     Attributes:
-        level: 'none', 'quick' (the probes that need no run of the backbone), or 'full'.
-        lung_box: left, top, right, bottom of the box that is hidden where no lungs are found, as fractions of the picture.
-        lung_masks: folder of lung masks that are used instead of found ones, or None.
+        level: 'none', 'quick' (what a training run does by default), or 'full'.
     """
 
     level: str = "quick"
+
+
+@dataclass(frozen=True)
+class LungSettings:
+    """How the lungs are found, and whether the backbone is given nothing else.
+
+    Attributes:
+        region: 'image', or 'lungs' to crop each picture to its lungs and fill what lies outside them.
+        lung_box: left, top, right, bottom of the box that is taken for the lungs where none are found, as fractions of the
+            picture.
+        lung_masks: folder of lung masks that are used instead of found ones, or None.
+    """
+
+    region: str = "image"
     lung_box: tuple[float, float, float, float] = (0.12, 0.15, 0.88, 0.85)
     lung_masks: Path | None = None
 
@@ -136,6 +148,7 @@ class Settings:
     training: TrainingSettings = TrainingSettings()
     evaluation: EvaluationSettings = EvaluationSettings()
     audit: AuditSettings = AuditSettings()
+    lungs: LungSettings = LungSettings()
     compute: ComputeSettings = ComputeSettings()
     output: OutputSettings = OutputSettings()
     command: str = ""
@@ -158,6 +171,7 @@ class Settings:
             take(TrainingSettings, flat),
             take(EvaluationSettings, flat),
             take(AuditSettings, flat),
+            take(LungSettings, flat),
             take(ComputeSettings, flat),
             take(OutputSettings, flat),
             command,
@@ -168,7 +182,7 @@ class Settings:
 
     def as_json(self) -> dict[str, Any]:
         """The settings as JSON values by the flags' names; paths as they were given."""
-        groups = self.data, self.training, self.evaluation, self.audit, self.compute, self.output
+        groups = self.data, self.training, self.evaluation, self.audit, self.lungs, self.compute, self.output
         flat = {name: value for group in groups for name, value in vars(group).items()} | {"command": self.command}
         flat["audit"] = flat.pop("level")
         return {

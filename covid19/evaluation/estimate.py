@@ -100,6 +100,7 @@ def estimate(
         folds=len(divisions[0]),
         repeats=len(divisions),
         grouped_by=["patient", "duplicates"] if evaluation.groups else [],
+        threshold_rule=rule,
         **vars(evaluate(labels, probabilities, dataset.classes, positive, groups, threshold)),
         each_repeat=[_accuracy_and_auc(one, truth, index) for one in softmax(logits, axis=2)],
         by_image=_accuracy_and_auc(_mean(logits_by_image), truth, index) if by_image else None,

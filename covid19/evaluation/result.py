@@ -180,6 +180,7 @@ class CrossValidation(Evaluation):
     Attributes:
         folds, repeats: of the cross-validation.
         grouped_by: what kept images in one fold; empty if nothing did.
+        threshold_rule: by which the threshold was chosen, as `--threshold` has it.
         each_repeat: of each repeat by itself, before calibration.
         by_image: what a cross-validation that ignores patients gives, before calibration; None if every image is a patient.
         operating_points: of the rules for thresholds.
@@ -192,6 +193,7 @@ class CrossValidation(Evaluation):
     folds: Count
     repeats: Count
     grouped_by: Grouping
+    threshold_rule: str
     each_repeat: list[AccuracyAndAuc]
     by_image: AccuracyAndAuc | None
     operating_points: list[OperatingPoint]

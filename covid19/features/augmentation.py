@@ -1,4 +1,4 @@
-"""The images that the backbone is run on: each record unchanged, and copies of it with augmentations or an occlusion."""
+"""The images that the backbone is run on: each record with a part hidden or as it is, and augmented copies of that."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ UNCHANGED_KEY = "0.0"  # in the feature cache, of an image without augmentations
 
 
 class ViewSpec(NamedTuple):
-    """What a view takes of an image: its file, its augmentations, and what is occluded. All that another machine needs."""
+    """What a view takes of an image: its file, what is hidden, and its augmentations. All that another machine needs."""
 
     path: Path
     augmentations: tuple[Augmentation, ...]
@@ -24,7 +24,7 @@ class ViewSpec(NamedTuple):
 
 
 class View(NamedTuple):
-    """One image with augmentations applied in turn, and then a part of it occluded, or none of these."""
+    """One image with a part of it hidden and then augmentations applied in turn, or none of these."""
 
     record: Record
     augmentations: tuple[Augmentation, ...] = ()
@@ -46,18 +46,18 @@ class View(NamedTuple):
         return ViewSpec(self.record.path, self.augmentations, self.occlusion)
 
 
-def augmented_views(records: Sequence[Record], augmented: Collection[int], training: TrainingSettings) -> list[View]:
-    """The views of each record, 1 + `training.augmentations` side by side: the image itself, then its augmented copies.
+def augmented_views(views: Sequence[View], augmented: Collection[int], training: TrainingSettings) -> list[View]:
+    """Each view, and side by side with it its augmented copies, `training.augmentations` of them.
 
     Args:
-        records: of the whole data set.
-        augmented: positions of the records to augment; the copies of the others are the image itself.
+        views: one of each image of the data set, without augmentations.
+        augmented: positions of the images to augment; the copies of the others are the same view again.
         training: number of copies, seed, and what the registered augmentations need.
     """
     augmented = set(augmented)
     return [
-        View(record, draw_augmentations(record.digest, copy, training) if position in augmented else ())
-        for position, record in enumerate(records)
+        view._replace(augmentations=draw_augmentations(view.record.digest, copy, training) if position in augmented else ())
+        for position, view in enumerate(views)
         for copy in range(1 + training.augmentations)
     ]
 

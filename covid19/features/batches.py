@@ -36,7 +36,7 @@ class Batch(NamedTuple):
 
 
 def load_batches(views: Sequence[View] | Sequence[ViewSpec], read: Read, ahead: int = PREFETCHED_BATCHES) -> Iterator[Batch]:
-    """Decode and augment in threads while the caller works; memory does not grow with the number of views.
+    """Decode, hide and augment in threads while the caller works; memory does not grow with the number of views.
 
     Args:
         views: those of one image side by side, so that its file is decoded once.
@@ -59,10 +59,10 @@ def _load(specs: dict[int, ViewSpec], read: Read) -> Batch:
         try:
             if path not in decoded:
                 decoded[path] = read(path).pixels
-            changed = decoded[path]
+            changed = occlusion.apply(decoded[path]) if occlusion else decoded[path]
             for augmentation in augmentations:
                 changed = augmentation.apply(changed)
-            pictures[position] = occlusion.apply(changed) if occlusion else changed
+            pictures[position] = changed
         except (OSError, ValueError) as error:
             problems[position] = why_unreadable(error)
     pixels = np.stack(list(pictures.values())) if pictures else np.empty((0, 1, 1, 3), np.uint8)

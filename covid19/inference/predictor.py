@@ -26,18 +26,25 @@ from covid19.core.settings import FILE_TIMEOUT_S
 from covid19.data.dataset import list_inputs
 from covid19.data.decoding import MODULES, DecodingPool
 from covid19.data.images import Picture, Pixels, encode_image, picture_or_reason
+from covid19.data.lungs import LUNG_BOX, box_mask
 from covid19.evaluation.metrics import predict_labels
 from covid19.features.backbone.network import build_base
 from covid19.features.batches import BATCH_SIZE, PREFETCHED_BATCHES
 from covid19.inference.heatmaps import OVERLAY_ENDING, overlay
 from covid19.inference.output_files import output_paths
 from covid19.inference.writers import Answer, CsvWriter, JsonWriter, TextWriter, Writer, unanswered
+from covid19.lungs.finder import LungFinder
+from covid19.lungs.masks import fraction_inside, packed
+from covid19.lungs.occlusion import on_picture
+from covid19.lungs.scan import lungs_or_box, seen_part
 from covid19.model.file import read_content, read_model
 from covid19.model.gradcam import gradcam
 from covid19.model.load import heads_in
 from covid19.model.novelty import is_unlike
 
 UNLIKE_TRAINING = "not like the training images"
+NOT_FRONTAL = "not like a frontal chest X-ray"
+MIN_LUNGS_FOUND = 0.5  # of the training images, for a picture without lungs to count as unlike them
 NOT_FINITE = "the model gave no number"
 WRITERS: dict[str, Callable[..., Writer]] = {"text": TextWriter, "json": JsonWriter, "csv": CsvWriter}
 
@@ -57,14 +64,21 @@ class Predictor:
         content = read_model(source, name)
         self.info, self._novelty_detector = content.info, content.novelty_detector
         self._base, self._heads = build_base(content.weights), heads_in(content)
+        lungs = self.info.lungs
+        needs_lungs = lungs is not None and (self.info.region == "lungs" or lungs.found >= MIN_LUNGS_FOUND)
+        self._finder = LungFinder() if needs_lungs else None
+        self._box = packed(box_mask(lungs.box if lungs else LUNG_BOX))
         self.classes: list[str] = list(self.info.classes)
 
     def ask(self, files: Sequence[str], pixels: Pixels) -> tuple[list[Answer], Float32Array]:
-        """Answers for pictures, uint8 RGB (n, 224, 224, 3), and the heat maps of the predicted classes, float32 (n, 7, 7).
+        """Answers for pictures, uint8 RGB (n, 224, 224, 3), and heat maps of the predicted classes, float32 (n, rows, columns).
 
         A picture for which the model gives no finite number gets a problem in place of a label, and an empty heat map.
         """
-        maps = np.asarray(self._base.predict_on_batch(pixels.astype(np.float32) / np.float32(255)), np.float32)
+        lungs = [lungs_or_box(found, self._box) for found in self._finder.find(list(pixels))] if self._finder else []
+        hidden = [seen_part(own, self.info.region) for own in lungs] or [None] * len(files)
+        seen = np.stack([part.apply(own) if part else own for part, own in zip(hidden, pixels, strict=True)])
+        maps = np.asarray(self._base.predict_on_batch(seen.astype(np.float32) / np.float32(255)), np.float32)
         features = maps.mean(axis=(1, 2))
         finite = np.isfinite(features).all(axis=1)
         features = np.where(finite[:, None], features, np.float32(0))
@@ -72,18 +86,24 @@ class Predictor:
         finite &= np.isfinite(probabilities).all(axis=1)
         predicted = predict_labels(probabilities, self.classes.index(self.info.positive), self.info.threshold)
         percentiles = self._novelty_detector.percentile(features)
-        answers, heat = [], np.zeros(maps.shape[:3], np.float32)
+        answers, heat = [], []
         for row, file in enumerate(files):
+            shown = gradcam(maps[row : row + 1], self._heads, int(predicted[row]))[0]
+            heat.append(on_picture(shown if finite[row] else np.zeros_like(shown), hidden[row]))
             if not finite[row]:
                 answers.append(unanswered(file, NOT_FINITE))
                 continue
-            heat[row] = gradcam(maps[row : row + 1], self._heads, int(predicted[row]))[0]
             by_class = dict(zip(self.classes, map(float, probabilities[row]), strict=True))
             percentile = float(percentiles[row])
-            unlike = is_unlike(pixels[row], percentile)
-            label, problem = ("", UNLIKE_TRAINING) if unlike else (self.classes[predicted[row]], "")
-            answers.append(Answer(file, label, by_class, percentile, problem))
-        return answers, heat
+            without_lungs = lungs[row].reason if lungs else ""
+            if without_lungs:
+                problem = f"{NOT_FRONTAL}: {without_lungs}"
+            else:
+                problem = UNLIKE_TRAINING if is_unlike(pixels[row], percentile) else ""
+            label = "" if problem else self.classes[predicted[row]]
+            on_lungs = fraction_inside(heat[row], lungs[row].mask) if lungs and not without_lungs else None
+            answers.append(Answer(file, label, by_class, percentile, problem, on_lungs))
+        return answers, np.stack(heat)
 
     def about(self) -> dict[str, Any]:
         """What every answer carries: the model's own numbers, the audit's verdict, the notice."""

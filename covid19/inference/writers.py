@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol, TextIO
 
+from covid19.audit.explanation import advise
 from covid19.core.console import printable, say
 from covid19.core.outputs import json_text
 from covid19.model.novelty import OUT_OF_DISTRIBUTION_PERCENTILE
@@ -26,6 +27,8 @@ class Answer:
         probabilities: calibrated, by class; empty for a file that cannot be read.
         novelty_percentile: percentile of its distance to the training images, 0 to 100; None for a file that cannot be read.
         problem: why there is no label, or ''.
+        heat_on_lungs: fraction of the heat map for the predicted class that lies on the lungs; None where none were found or
+            the model was trained without looking for them.
     """
 
     file: str
@@ -33,6 +36,7 @@ class Answer:
     probabilities: dict[str, float]
     novelty_percentile: float | None
     problem: str
+    heat_on_lungs: float | None = None
 
 
 def unanswered(file: str, problem: str) -> Answer:
@@ -70,7 +74,7 @@ class TextWriter:
     def begin(self) -> None:
         """Write what stands above."""
         say(describe_model(self._about))
-        say(f"\n{'file':<{self._width}}  {'label':<{self._label}}  {'  '.join(self._classes)}  novelty")
+        say(f"\n{'file':<{self._width}}  {'label':<{self._label}}  {'  '.join(self._classes)}  novelty  on lungs")
 
     def answer(self, answer: Answer) -> None:
         """Print one line."""
@@ -79,13 +83,14 @@ class TextWriter:
             probability = f"{answer.probabilities[name]:.3f}" if answer.probabilities else "-"
             line += f"  {probability:>{len(name)}}"
         percentile = "-" if answer.novelty_percentile is None else f"{answer.novelty_percentile:.1f}"
-        say(f"{line}  {percentile:>7}  {answer.problem}".rstrip())
+        on_lungs = "-" if answer.heat_on_lungs is None else f"{answer.heat_on_lungs:.2f}"
+        say(f"{line}  {percentile:>7}  {on_lungs:>8}  {answer.problem}".rstrip())
 
     def end(self) -> None:
         """Write what stands below."""
         say(
             "\nNovelty: percentile of the distance to the training images; "
-            f"beyond {OUT_OF_DISTRIBUTION_PERCENTILE:g} no label is given."
+            f"beyond {OUT_OF_DISTRIBUTION_PERCENTILE:g} no label is given. On lungs: fraction of the heat map on them."
         )
         say(str(self._about["notice"]))
 
@@ -129,13 +134,14 @@ class CsvWriter:
     def begin(self) -> None:
         """Write what stands above."""
         probabilities = [f"probability_{name}" for name in self._classes]
-        self._write("file", "label", *probabilities, "novelty_percentile", "problem", "model", "notice")
+        self._write("file", "label", *probabilities, "novelty_percentile", "problem", "heat_on_lungs", "model", "notice")
 
     def answer(self, answer: Answer) -> None:
         """Print one row."""
         probabilities = [answer.probabilities.get(name, "") for name in self._classes]
         percentile = "" if answer.novelty_percentile is None else answer.novelty_percentile
-        self._write(answer.file, answer.label, *probabilities, percentile, answer.problem, self._about, self._notice)
+        on_lungs = "" if answer.heat_on_lungs is None else answer.heat_on_lungs
+        self._write(answer.file, answer.label, *probabilities, percentile, answer.problem, on_lungs, self._about, self._notice)
         self._output.flush()
 
     def end(self) -> None:
@@ -161,7 +167,7 @@ def describe_model(about: dict[str, Any]) -> str:
     names = {"accuracy": "accuracy", "sensitivity": "sensitivity", "specificity": "specificity", "AUC": "roc_auc"}
     parts = [f"{name} {_with_interval(numbers[key])}" for name, key in names.items()] if numbers else []
     measured = f"cross-validated {', '.join(parts)}" if parts else "not cross-validated"
-    words = audit["words"] if audit else "Whether the score needs the lungs was not tested."
+    words = audit["words"] if audit else advise(None)
     return f"Model: base with weights '{about['base']}', {measured}. {words}"
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from covid19.data.images import PICTURE_SIDE_PX
+from covid19.data.images import PICTURE_SIDE_PX, Pixels
 from covid19.lungs.masks import Mask, bounding_box, largest_parts
 from covid19.lungs.network import load_network, prepare_pictures
 
@@ -47,12 +48,8 @@ class LungFinder:
     def __init__(self) -> None:
         self._network = load_network()
 
-    def find(self, pictures: NDArray[np.uint8]) -> list[FoundLungs]:
-        """Find the lungs of some pictures.
-
-        Args:
-            pictures: uint8 RGB (n, 224, 224, 3).
-        """
+    def find(self, pictures: Sequence[Pixels]) -> list[FoundLungs]:
+        """Find the lungs of some pictures, each uint8 RGB (224, 224, 3)."""
         if not len(pictures):
             return []
         logits = np.asarray(self._network.predict_on_batch(prepare_pictures(pictures)), np.float32)[..., 0]

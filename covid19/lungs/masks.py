@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import zlib
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -10,7 +12,7 @@ from covid19.data.images import PICTURE_SIDE_PX
 
 Mask = NDArray[np.bool_]
 
-PACKED_BYTES = PICTURE_SIDE_PX * PICTURE_SIDE_PX // 8
+BITS_BYTES = PICTURE_SIDE_PX * PICTURE_SIDE_PX // 8
 MIN_PART_FRACTION = 1 / 8  # of the largest part's area: what is smaller is no lung
 TILTS_DEGREES = range(-20, 21, 2)  # of the body in the picture
 MARGIN_PX = 7  # by which whole lungs are grown so that what the finder misses is inside, see docs/lung-finder.md
@@ -102,32 +104,32 @@ def bounding_box(mask: Mask) -> tuple[int, int, int, int]:
 
 
 def packed(mask: Mask) -> bytes:
-    """A mask as 6272 bytes, eight pixels in each."""
-    return np.packbits(mask).tobytes()
+    """A mask as a few hundred bytes: a bit for each pixel, deflated."""
+    return zlib.compress(np.packbits(mask).tobytes())
 
 
 def unpacked(content: bytes) -> Mask:
     """The opposite of `packed`.
 
     Raises:
-        ValueError: there are not 6272 bytes.
+        ValueError: these are not the bytes of a packed mask.
     """
-    if len(content) != PACKED_BYTES:
-        raise ValueError(f"a packed mask has {len(content)} bytes; expected {PACKED_BYTES}")
-    return np.unpackbits(np.frombuffer(content, np.uint8)).reshape(PICTURE_SIDE_PX, PICTURE_SIDE_PX).astype(bool)
+    unpacker = zlib.decompressobj()
+    try:
+        bits = unpacker.decompress(content, BITS_BYTES + 1)
+    except zlib.error as error:
+        raise ValueError(f"no packed mask: {error}") from error
+    if len(bits) != BITS_BYTES or not unpacker.eof:
+        raise ValueError(f"no packed mask: {len(bits)} bytes of pixels; expected {BITS_BYTES}")
+    return np.unpackbits(np.frombuffer(bits, np.uint8)).reshape(PICTURE_SIDE_PX, PICTURE_SIDE_PX).astype(bool)
 
 
-def fraction_inside(maps: NDArray[np.float32], masks: Mask) -> NDArray[np.float64]:
-    """How much of each heat map lies inside a mask.
+def fraction_inside(heat: NDArray[np.float32], mask: Mask) -> float:
+    """How much of a heat map, not negative, (height, width), lies inside a mask: a fraction in [0, 1].
 
-    Args:
-        maps: not negative, (n, height, width).
-        masks: bool (n, 224, 224).
-
-    Returns:
-        Fractions in [0, 1], (n,); of a map that is 0 everywhere, the fraction of its area.
+    Of a map that is 0 everywhere it is the fraction of the area.
     """
-    height, width = maps.shape[1:]
-    areas = np.stack([cv2.resize(own.astype(np.float32), (width, height), interpolation=cv2.INTER_AREA) for own in masks])
-    weights = np.where(maps.sum(axis=(1, 2), keepdims=True) > 0, maps, 1).astype(np.float64)
-    return np.asarray((weights * areas).sum(axis=(1, 2)) / weights.sum(axis=(1, 2)))
+    height, width = heat.shape
+    area = cv2.resize(mask.astype(np.float32), (width, height), interpolation=cv2.INTER_AREA).astype(np.float64)
+    weights = (heat if heat.sum() > 0 else np.ones_like(heat)).astype(np.float64)
+    return float(((weights * area).sum() / weights.sum()).clip(0, 1))

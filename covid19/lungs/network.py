@@ -6,6 +6,7 @@ Its weights were trained by `scripts/train_lung_finder.py` and lie beside this f
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -91,11 +92,11 @@ def save_weights(network: keras.Model, file: Path) -> None:
     np.save(file, np.concatenate([weight.ravel() for weight in network.get_weights()]).astype(np.float16))
 
 
-def prepare_pictures(pictures: NDArray[np.uint8]) -> NDArray[np.float32]:
+def prepare_pictures(pictures: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
     """What the network takes of pictures.
 
     Args:
-        pictures: uint8 RGB (n, height, width, 3).
+        pictures: each uint8 RGB (height, width, 3).
 
     Returns:
         Grey float32 (n, 128, 128, 1) in [0, 1]: the 1st percentile of each picture is 0 and the 99th is 1.
@@ -103,7 +104,8 @@ def prepare_pictures(pictures: NDArray[np.uint8]) -> NDArray[np.float32]:
     prepared = np.empty((len(pictures), INPUT_SIDE_PX, INPUT_SIDE_PX, 1), np.float32)
     for row, picture in zip(prepared, pictures, strict=True):
         grey = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY).astype(np.float32)
-        row[..., 0] = stretch(cv2.resize(grey, (INPUT_SIDE_PX, INPUT_SIDE_PX), interpolation=cv2.INTER_AREA))
+        small = cv2.resize(grey, (INPUT_SIDE_PX, INPUT_SIDE_PX), interpolation=cv2.INTER_AREA)
+        row[..., 0] = stretch(np.asarray(small, np.float32))
     return prepared
 
 

@@ -1,6 +1,7 @@
 """The lungs of a data set's images: found once and kept in a cache by the image's digest.
 
-Records go in; for each a mask of its lungs, and where that comes from, come out.
+Records go in; for each a mask of its lungs, where that comes from, and what is measured of the picture with the lungs hidden,
+come out.
 """
 
 from __future__ import annotations
@@ -9,24 +10,31 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from covid19.core.addresses import absolute_text
+from covid19.core.addresses import absolute_text, as_path
 from covid19.core.console import Progress
 from covid19.core.executor.background import in_background
 from covid19.core.executor.executor import Executor, LazySequence, Resources, Task
 from covid19.core.keras_startup import import_keras
+from covid19.core.settings import LungSettings
 from covid19.core.sqlite_cache import SqliteCache
 from covid19.data.dataset import Record
 from covid19.data.decoding import MODULES
 from covid19.data.images import PREPROCESSING_VERSION, Picture, Read, picture_or_reason
 from covid19.data.lungs import Box, box_mask
 from covid19.data.measurements.measurement import cells_from_text, cells_to_text
+from covid19.data.measurements.registry import ProbeMeasurements, take_measurements, valid_measurements
 from covid19.data.shared_files import SharedFiles, UnreadableError
-from covid19.lungs.masks import PACKED_BYTES, Mask, packed, unpacked
+from covid19.lungs.drawn import read_masks
+from covid19.lungs.masks import Mask, packed, unpacked
+from covid19.lungs.occlusion import OCCLUSION_VERSION, Hides, Occlusion
 from covid19.lungs.weights import finder_digest
+
+if TYPE_CHECKING:
+    from covid19.lungs.finder import FoundLungs
 
 BATCH_SIZE = 32  # pictures in one forward pass
 PREFETCHED_BATCHES = 2
@@ -44,6 +52,7 @@ class Lungs(NamedTuple):
         reason: why the finder found none, in words; '' otherwise.
         area: fraction of the picture that the finder took for lung, in [0, 1]; of a drawn mask, its own.
         confidence: of the finder, in [0, 1]; 1 for a drawn mask.
+        measurements: of the picture with the lungs and all between them hidden.
     """
 
     packed_mask: bytes
@@ -51,16 +60,21 @@ class Lungs(NamedTuple):
     reason: str
     area: float
     confidence: float
+    measurements: ProbeMeasurements
 
     @property
     def mask(self) -> Mask:
         """The mask, bool (224, 224)."""
         return unpacked(self.packed_mask)
 
-    @property
-    def identity(self) -> str:
-        """The same for equal masks."""
-        return hashlib.blake2b(self.packed_mask, digest_size=8).hexdigest()
+    def hiding(self, hides: Hides) -> Occlusion:
+        """What hides a part of the image."""
+        return Occlusion(hides, self.packed_mask, self.origin == "box")
+
+
+def seen_part(lungs: Lungs, region: str) -> Occlusion | None:
+    """What is hidden of an image before a model is shown it, by the model's region: 'image' or 'lungs'."""
+    return lungs.hiding(Hides.SURROUNDINGS) if region == "lungs" else None
 
 
 class LungsOfFile(NamedTuple):
@@ -71,8 +85,10 @@ class LungsOfFile(NamedTuple):
     height: int
 
 
-class FindLungsTask(Task[str, LungsOfFile | str]):
+class FindLungsTask(Task[tuple[str, bytes | None], LungsOfFile | str]):
     """Finds the lungs of images, or says in words why a file cannot be read.
+
+    An item is a path or an address, and the packed mask of the lungs that somebody drew, or None to have the lungs found.
 
     Args:
         box: that is taken for the lungs where none are found.
@@ -91,32 +107,48 @@ class FindLungsTask(Task[str, LungsOfFile | str]):
         self._finder = LungFinder()
         self._run = resources.run
 
-    def run(self, items: Sequence[str]) -> Iterator[tuple[int, LungsOfFile | str]]:
+    def run(self, items: Sequence[tuple[str, bytes | None]]) -> Iterator[tuple[int, LungsOfFile | str]]:
         """Decode batch by batch in the background, and find the lungs."""
 
         def load(start: int) -> dict[int, Picture | str]:
             return {
                 start + offset: picture_or_reason(path, self._run)
-                for offset, path in enumerate(items[start : start + BATCH_SIZE])
+                for offset, (path, _) in enumerate(items[start : start + BATCH_SIZE])
             }
 
         for batch in in_background(load, range(0, len(items), BATCH_SIZE), PREFETCHED_BATCHES):
             yield from ((position, picture) for position, picture in batch.items() if isinstance(picture, str))
             pictures = {position: picture for position, picture in batch.items() if not isinstance(picture, str)}
-            if not pictures:
-                continue
-            found = self._finder.find(np.stack([picture.pixels for picture in pictures.values()]))
-            for (position, picture), own in zip(pictures.items(), found, strict=True):
-                mask, origin = (packed(own.mask), "found") if own.found else (self._box, "box")
-                lungs = Lungs(mask, origin, own.reason, own.area, own.confidence)
-                yield position, LungsOfFile(lungs, picture.width, picture.height)
+            wanted = [position for position in pictures if items[position][1] is None]
+            found = self._finder.find([pictures[position].pixels for position in wanted])
+            masks = {position: lungs_or_box(own, self._box) for position, own in zip(wanted, found, strict=True)}
+            for position, picture in pictures.items():
+                path, drawn = items[position]
+                lungs = masks[position] if drawn is None else _drawn(drawn)
+                yield position, LungsOfFile(_measured(lungs, path, picture), picture.width, picture.height)
+
+
+def lungs_or_box(found: FoundLungs, box: bytes) -> Lungs:
+    """What was found in a picture, or a packed box where that cannot be the lungs; without measurements."""
+    mask, origin = (packed(found.mask), "found") if found.found else (box, "box")
+    return Lungs(mask, origin, found.reason, found.area, found.confidence, {})
+
+
+def _drawn(mask: bytes) -> Lungs:
+    return Lungs(mask, "drawn", "", float(unpacked(mask).mean()), 1.0, {})
+
+
+def _measured(lungs: Lungs, path: str, picture: Picture) -> Lungs:
+    """Lungs with what is measured of their picture when they are hidden with all that lies between them."""
+    hidden = picture._replace(pixels=lungs.hiding(Hides.HULL).apply(picture.pixels))
+    return lungs._replace(measurements=take_measurements(as_path(path), hidden, lungs_hidden=True))
 
 
 class LungCache(SqliteCache[Lungs]):
     """Lungs of images, by `lungs_key`."""
 
     FILE_NAME = "lungs.sqlite"
-    TABLE = "lungs_1"
+    TABLE = "lungs_2"
     TITLE = "lung cache"
     CONTENT = "lung masks"
 
@@ -132,39 +164,43 @@ class LungCache(SqliteCache[Lungs]):
         try:
             entry = json.loads(content)
             mask = cells_from_text(entry.pop("packed_mask")).tobytes()
+            unpacked(mask)
             lungs = Lungs(mask, **entry)
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
             return None
         fractions = (lungs.area, lungs.confidence)
+        measurements = valid_measurements(lungs.measurements, lungs_hidden=True)
         valid = (
-            len(mask) == PACKED_BYTES
-            and lungs.origin in ORIGINS
+            lungs.origin in ORIGINS
             and isinstance(lungs.reason, str)
             and all(isinstance(value, float) and 0 <= value <= 1 for value in fractions)
         )
-        return lungs if valid else None
+        return lungs._replace(measurements=measurements) if valid and measurements is not None else None
 
 
-def lungs_key(digest: str, box: Box) -> bytes:
-    """The identity of an image's lungs: 16 bytes of a hash over all that they depend on.
+def lungs_key(digest: str, box: Box, drawn: bytes | None) -> bytes:
+    """The identity of an image's lungs: 16 bytes of a hash over all that they, and the measurements without them, depend on.
 
     Args:
         digest: of the image file's bytes.
         box: that is used where the finder finds none.
+        drawn: packed mask that somebody drew, or None.
     """
-    text = f"{PREPROCESSING_VERSION}/lungs/{digest}/{finder_digest()}/{box}"
+    origin = f"{finder_digest()}/{box}" if drawn is None else f"drawn/{hashlib.sha256(drawn).hexdigest()}"
+    text = f"{PREPROCESSING_VERSION}/lungs/{digest}/{OCCLUSION_VERSION}/{origin}"
     return hashlib.blake2b(text.encode(), digest_size=16).digest()
 
 
 def find_lungs(
-    records: Sequence[Record], drawn: Mapping[str, bytes], box: Box, cache: LungCache, executor: Executor, read: Read
-) -> list[Lungs]:
-    """The lungs of each image: from the cache where they are known, else by one pass of the finder, and then kept.
+    records: Sequence[Record], settings: LungSettings, cache: LungCache, executor: Executor, read: Read
+) -> dict[str, Lungs]:
+    """The lungs of each image by its digest: drawn where somebody drew them, else found, else the box.
+
+    They come from the cache where they are known, else from one pass of the finder, and are then kept.
 
     Args:
         records: the images.
-        drawn: packed masks to use instead of the finder, by the stem of their image.
-        box: taken for the lungs where none are found.
+        settings: drawn masks, and the box that is taken for the lungs where none are found.
         cache: gives and takes lungs.
         executor: where the finder runs.
         read: decodes a file on this machine, to find out whether a file or the executor is at fault.
@@ -172,25 +208,31 @@ def find_lungs(
     Raises:
         UnreadableError: some images cannot be read any more; those of all others are in the cache.
     """
+    drawn = read_masks(settings.lung_masks, {record.path.stem for record in records}, read)
+    box = settings.lung_box
     # Of files with equal bytes the finder is given one.
-    wanted = {record.digest: record for record in records if record.path.stem not in drawn}
-    keys = {digest: lungs_key(digest, box) for digest in wanted}
+    by_digest = {record.digest: record for record in records}
+    keys = {digest: lungs_key(digest, box, drawn.get(record.path.stem)) for digest, record in by_digest.items()}
     known = cache.get(list(keys.values()))
-    missing = [record for digest, record in wanted.items() if keys[digest] not in known]
+    missing = {keys[digest]: record for digest, record in by_digest.items() if keys[digest] not in known}
     if missing:
-        known |= _find(missing, keys, box, cache, executor, read)
-    return [_drawn(drawn[record.path.stem]) if record.path.stem in drawn else known[keys[record.digest]] for record in records]
-
-
-def _drawn(mask: bytes) -> Lungs:
-    return Lungs(mask, "drawn", "", float(unpacked(mask).mean()), 1.0)
+        known |= _find(missing, drawn, box, cache, executor, read)
+    return {digest: known[key] for digest, key in keys.items()}
 
 
 def _find(
-    records: Sequence[Record], keys: Mapping[str, bytes], box: Box, cache: LungCache, executor: Executor, read: Read
+    missing: Mapping[bytes, Record],
+    drawn: Mapping[str, bytes],
+    box: Box,
+    cache: LungCache,
+    executor: Executor,
+    read: Read,
 ) -> dict[bytes, Lungs]:
-    """Run the finder on images, and keep what it finds."""
-    items = LazySequence(lambda position: absolute_text(records[position].path), len(records))
+    """Run the finder on images, by the key of their lungs, and keep what it finds."""
+    keys, records = list(missing), list(missing.values())
+    items = LazySequence(
+        lambda position: (absolute_text(records[position].path), drawn.get(records[position].path.stem)), len(records)
+    )
     shared = SharedFiles(executor, read)
     found: dict[bytes, Lungs] = {}
     kept, lost = 0, {}
@@ -199,7 +241,7 @@ def _find(
         for position, result in results:
             record = records[position]
             if isinstance(result, LungsOfFile):
-                found[keys[record.digest]] = result.lungs
+                found[keys[position]] = result.lungs
             else:
                 lost[record.name] = shared.reason(record.path, result)
             if len(found) - kept == KEPT_AT_ONCE:

@@ -82,6 +82,26 @@ class AuditSummary:
 
 
 @dataclass(frozen=True)
+class LungsInfo:
+    """How the lungs of the training images were found.
+
+    Attributes:
+        finder: identity of the lung finder and its weights.
+        box: left, top, right and bottom, as fractions, of what was taken for the lungs where none were found.
+        found: fraction of the images whose lungs were found or drawn.
+    """
+
+    finder: Annotated[str, Meta(pattern=r"^[0-9a-f]{16}\Z")]
+    box: tuple[Fraction, Fraction, Fraction, Fraction]
+    found: Fraction
+
+    def __post_init__(self) -> None:
+        left, top, right, bottom = self.box
+        if not (left < right and top < bottom):
+            raise ValueError("Expected left below right and top below bottom in `box`")
+
+
+@dataclass(frozen=True)
 class BaseInfo:
     """The backbone: its architecture's name, and its weights' origin and digest as in `weights.Weights`."""
 
@@ -105,6 +125,8 @@ class ModelInfo:
         classes: in the order of the outputs.
         positive: one of the classes.
         preprocessing: of an image, in words.
+        region: what the backbone is given of an image: all of it, or its lungs alone.
+        lungs: None where they were not looked for.
         base: the backbone.
         settings: of the run, by the flags' names.
         versions: of the program and of the packages that it used.
@@ -128,6 +150,8 @@ class ModelInfo:
     temperature: Annotated[float, Meta(ge=0.1, le=100)]  # wider than `calibration.fit_temperature` gives
     cross_validation: CrossValidationSummary | None
     audit: AuditSummary | None
+    region: Literal["image", "lungs"] = "image"
+    lungs: LungsInfo | None = None
 
     def __post_init__(self) -> None:
         versions = [*self.versions, *self.versions.values()]
@@ -136,6 +160,8 @@ class ModelInfo:
             raise ValueError("Expected different names in `classes`")
         if self.positive not in self.classes:
             raise ValueError("Expected one of the classes as `positive`")
+        if self.region == "lungs" and self.lungs is None:
+            raise ValueError("Expected `lungs` of a model that is given the lungs alone")
         if len(self.trained_on) != len(self.trained_hashes):
             raise ValueError("Expected as many `trained_hashes` as `trained_on`")
 

@@ -15,7 +15,6 @@ import jinja2
 import numpy as np
 
 from covid19.audit.result import Interval, ProbeResult
-from covid19.audit.verdict import explain_verdict
 from covid19.core.measures import Metric
 from covid19.data.dataset import Dataset, Record
 from covid19.data.images import Read, encode_image
@@ -25,8 +24,9 @@ from covid19.evaluation.metrics import predict_labels
 from covid19.evaluation.result import OptionalMetric
 from covid19.report import figures
 from covid19.report.checklist import reporting_checklist
+from covid19.report.conclusion import conclude, three_numbers
 from covid19.report.result import Report
-from covid19.report.summary import Outcome, verdict
+from covid19.report.summary import Outcome
 
 MAX_MISTAKES_SHOWN = 24  # misclassified images, the most confident errors first
 THUMBNAIL_SIDE_PX = 160
@@ -65,8 +65,8 @@ def write_page(path: Path, report: Report, outcome: Outcome, read: Read) -> None
     mistake_count, mistakes = _mistakes(report.test.positive, outcome.dataset, outcome.estimate, read)
     text = environment.get_template("report.html.j2").render(
         report=report,
-        verdict=verdict(report),
-        shortcuts=explain_verdict(report.audit),
+        conclusion=conclude(report),
+        parts_of_picture=three_numbers(report.audit) if report.audit else [],
         metrics=METRICS,
         figures=_figures(report, outcome.dataset, outcome.estimate),
         probes=figures.probes(report.audit) if report.audit else "",

@@ -5,14 +5,19 @@ from __future__ import annotations
 import msgspec
 
 from covid19 import NOTICE, __version__
-from covid19.audit.verdict import explain_verdict
+from covid19.audit.explanation import advise, explain
 from covid19.core.settings import Settings
+from covid19.lungs.weights import finder_digest
 from covid19.model.info import CrossValidationSummary, ModelInfo
 from covid19.report.summary import Outcome, environment
 
 PREPROCESSING = (
     "decode as RGB, apply the EXIF orientation; resize to 224x224 ignoring aspect ratio, by area where an axis shrinks "
     "and linearly where it grows; divide by 255; the model does the rest"
+)
+LUNGS_ALONE = (
+    "; before dividing, find the lungs (covid19 lungs), fill what lies outside them from their edge and enlarge the box that "
+    "holds them to 224x224 (covid19.lungs.occlusion, Hides.SURROUNDINGS)"
 )
 
 
@@ -24,7 +29,11 @@ def model_info(settings: Settings, outcome: Outcome) -> ModelInfo:
         "notice": NOTICE,
         "classes": outcome.dataset.classes,
         "positive": outcome.test.positive,
-        "preprocessing": PREPROCESSING,
+        "preprocessing": PREPROCESSING + (LUNGS_ALONE if settings.lungs.region == "lungs" else ""),
+        "region": settings.lungs.region,
+        "lungs": {"finder": finder_digest(), "box": settings.lungs.lung_box, "found": outcome.lungs_found}
+        if outcome.lungs_found is not None
+        else None,
         "base": outcome.weights.as_json(),
         "settings": settings.as_json(),
         "versions": {"covid19": __version__, **vars(environment())},
@@ -38,7 +47,7 @@ def model_info(settings: Settings, outcome: Outcome) -> ModelInfo:
             "verdict": outcome.audit.verdict,
             "margin": msgspec.to_builtins(outcome.audit.margin),
             "model_auc": outcome.audit.model_auc,
-            "words": explain_verdict(outcome.audit),
+            "words": f"{advise(outcome.audit)} {explain(outcome.audit)}",
         },
     }
     return msgspec.convert(info, ModelInfo)

@@ -13,18 +13,19 @@ import msgspec
 from sklearn.metrics import classification_report
 
 from covid19 import NOTICE, __version__
+from covid19.audit.explanation import difference
 from covid19.audit.result import AuditResult
-from covid19.audit.verdict import explain_verdict
 from covid19.core.arrays import Float32Array, IndexArray
 from covid19.core.measures import Metric
 from covid19.core.settings import EvaluationSettings, OutputSettings, Settings
-from covid19.data.dataset import FEW_PATIENTS, Dataset
+from covid19.data.dataset import Dataset
 from covid19.data.split import Split
 from covid19.evaluation.estimate import Estimate
 from covid19.evaluation.result import Evaluation
 from covid19.features.backbone.weights import Weights
 from covid19.features.extraction import Extracted
 from covid19.model.head import History
+from covid19.report.conclusion import conclude, three_numbers
 from covid19.report.result import (
     SCHEMA_VERSION,
     BaseSummary,
@@ -37,7 +38,7 @@ from covid19.report.result import (
     TrainingSummary,
 )
 
-SHORT_NAMES = {"accuracy": "acc", "sensitivity": "sens", "specificity": "spec", "roc_auc": "AUC"}
+SHORT_NAMES = {"roc_auc": "AUC", "sensitivity": "sens", "specificity": "spec", "accuracy": "acc"}
 
 
 def environment() -> Environment:
@@ -58,6 +59,7 @@ class Outcome(NamedTuple):
         test: from `evaluate`, on the held-out images.
         estimate: from `estimate`.
         audit: from `run.audit`, or None.
+        lungs_found: fraction of the images whose lungs were found or drawn; None where they were not looked for.
     """
 
     dataset: Dataset
@@ -68,6 +70,7 @@ class Outcome(NamedTuple):
     test: Evaluation
     estimate: Estimate
     audit: AuditResult | None
+    lungs_found: float | None
 
 
 def make_report(settings: Settings, outcome: Outcome, timing: dict[str, float]) -> Report:
@@ -154,50 +157,48 @@ def describe_test(
     return "\n".join(lines)
 
 
-def verdict(report: Report) -> str:
-    """What the run's numbers allow to conclude, in plain words."""
-    cross, data, split = report.cross_validation, report.dataset, report.split
-    numbers = cross or report.test
-    by = "by patient" if split.grouped_by else "by image, so that a patient may be in several folds"
-    how = f"cross-validated {by}" if cross else f"on {len(split.test)} held-out images"
-    accuracy = numbers.accuracy
-    words = [
-        f"{numbers.positive} is told from the rest with accuracy {accuracy.value:.2f} ({accuracy.low:.2f} to "
-        f"{accuracy.high:.2f}), {how}."
-    ]
-    if numbers.balanced_accuracy.low <= 1 / len(data.classes):
-        words.append("That is not shown to be better than guessing.")
-    if split.grouped_by and (unknown := data.patients_by_rule.get("none", 0)):
-        words.append(
-            f"The patient of {unknown} of {data.images} images is not known: one may have images in both training and test."
-        )
-    few = min(data.patients_by_class.values())
-    if few < FEW_PATIENTS:
-        words.append(f"With {few} patients in the smallest class, little can be concluded.")
-    words.append(explain_verdict(report.audit))
-    return " ".join(words)
+def summarise(report: Report, output: OutputSettings, base: str, held_out: str) -> str:
+    """The results of a run as text, in the order of what matters.
 
+    Args:
+        report: of the run.
+        output: the files written.
+        base: the backbone's weights, in words.
+        held_out: from `describe_test`.
 
-def summarise(report: Report, output: OutputSettings, base: str) -> str:
-    """The last lines of a run: both estimates side by side, the files written, the backbone in words, and last the verdict."""
-    cross, test = report.cross_validation, report.test
+    Returns:
+        What is concluded, the three numbers, both estimates side by side, the held-out images, and the files. The status line
+        that comes first is the caller's.
+    """
+    cross, test, concluded = report.cross_validation, report.test, conclude(report)
     estimates: dict[str, Evaluation] = {f"held out, {len(report.split.test)} images": test}
     if cross:
         estimates = {f"cross-validated, {cross.folds} folds x {cross.repeats}": cross, **estimates}
     baseline = "always the larger class"
     width = max(map(len, (*estimates, baseline)))
-    lines = [""]
+    lines = [concluded.headline, *concluded.findings, ""]
+    if report.audit:
+        lines += [*compare_parts(report.audit), ""]
     for title, numbers in estimates.items():
         cells = [f"{short} {format_metric(getattr(numbers, name))}" for name, short in SHORT_NAMES.items()]
         lines.append(f"{title:<{width}}  {'  '.join(cells)}")
     counts = report.dataset.counts.values()
-    lines.append(f"{baseline:<{width}}  acc {max(counts) / sum(counts):.2f}")
-    lines.append("")
+    lines += [f"{baseline:<{width}}  acc  {max(counts) / sum(counts):.2f}", "", held_out, ""]
     written = {output.model: "model", output.report: "JSON report", output.page: "HTML report", output.plot: "curves"}
     lines.append(f"Wrote {', '.join(f'{path} ({what})' for path, what in written.items() if path)}.")
     lines.append(f"Base: VGG16, {base}. {NOTICE}")
-    lines += ["", f"Verdict: {verdict(report)}"]
     return "\n".join(lines)
+
+
+def compare_parts(audit: AuditResult) -> list[str]:
+    """The AUC of the whole picture and of its parts, a line each."""
+    parts = three_numbers(audit)
+    width = max(len(part.part) for part in parts)
+    lines = []
+    for part in parts:
+        line = f"AUC, {part.part:<{width}}  {format_metric(part.auc)}"
+        lines.append(f"{line}  the model adds {difference(part.margin)}" if part.margin else line)
+    return lines
 
 
 def format_metric(metric: Metric) -> str:

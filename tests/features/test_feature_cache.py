@@ -15,7 +15,7 @@ from covid19.core.settings import TrainingSettings
 from covid19.core.sqlite_cache import checksum
 from covid19.data.images import read_picture
 from covid19.features import batches, extraction
-from covid19.features.augmentation import augmented_views
+from covid19.features.augmentation import View, augmented_views
 from covid19.features.backbone.network import build_base
 from covid19.features.backbone.weights import get_weights
 from covid19.features.cache import FeatureCache, cache_files, feature_key, open_caches
@@ -109,7 +109,7 @@ def base():
 def test_a_second_extraction_needs_no_decode_and_no_forward_also_for_renamed_and_copied_files(phantoms, tmp_path, base):
     records = read_records(phantoms)[:2]
     training = TrainingSettings()
-    views = augmented_views(records, [0, 1], training)
+    views = augmented_views([View(record) for record in records], [0, 1], training)
     with FeatureCache(tmp_path, GB) as cache:
         first = Extractor(cache, LocalExecutor(), read_picture).extract(views, base, "digest").features
 
@@ -119,7 +119,7 @@ def test_a_second_extraction_needs_no_decode_and_no_forward_also_for_renamed_and
     renamed = [replace(record, root=tmp_path, name="other.png") for record in records]
     with FeatureCache(tmp_path, GB) as cache:
         again = Extractor(cache, LocalExecutor(never), read_picture).extract(
-            augmented_views(renamed, [0, 1], training), None, "digest"
+            augmented_views([View(record) for record in renamed], [0, 1], training), None, "digest"
         )
         assert np.array_equal(first, again.features)
         assert again.runs == 0
@@ -131,7 +131,7 @@ def test_a_stopped_extraction_goes_on_where_it_stopped(phantoms, tmp_path, base,
     monkeypatch.setattr(batches, "BATCH_SIZE", 2)
     monkeypatch.setattr(extraction, "BATCH_SIZE", 2)
     records = read_records(phantoms)[:6]
-    views = augmented_views(records, (), TrainingSettings(augmentations=0))
+    views = augmented_views([View(record) for record in records], (), TrainingSettings(augmentations=0))
     decoded = []
 
     def run(task, path):
@@ -153,7 +153,7 @@ def test_a_stopped_extraction_goes_on_where_it_stopped(phantoms, tmp_path, base,
 
 
 def test_features_do_not_depend_on_order_or_company(phantoms, tmp_path, base):
-    views = augmented_views(read_records(phantoms)[:3], [0, 1, 2], TrainingSettings())
+    views = augmented_views([View(record) for record in read_records(phantoms)[:3]], [0, 1, 2], TrainingSettings())
     with FeatureCache(None, GB) as one, FeatureCache(None, GB) as other:
         forward = Extractor(one, LocalExecutor(), read_picture).extract(views, base, "digest").features
         backward = Extractor(other, LocalExecutor(), read_picture).extract(views[::-1], base, "digest").features

@@ -1,6 +1,8 @@
 """Lungs of a data set: found once, drawn masks instead of found ones, and what the cache refuses."""
 
 import csv
+import zlib
+from pathlib import Path
 
 import cv2
 import helpers.keras_start  # noqa: F401
@@ -12,14 +14,17 @@ from helpers.images import write_image
 from covid19.cli.main import main
 from covid19.core.errors import InputError
 from covid19.core.executor.local import LocalExecutor
-from covid19.data.images import read_picture
+from covid19.core.settings import LungSettings
+from covid19.data.images import Picture, read_picture
 from covid19.data.lungs import LUNG_BOX, box_mask
+from covid19.data.measurements.registry import take_measurements
 from covid19.data.shared_files import UnreadableError
 from covid19.lungs.drawn import find_masks, read_masks
 from covid19.lungs.masks import packed
 from covid19.lungs.scan import LungCache, Lungs, find_lungs, lungs_key
 
 GB = 10**9
+MEASURED = take_measurements(Path(), Picture(np.zeros((224, 224, 3), np.uint8), 224, 224), lungs_hidden=True)
 
 
 def never(*_):
@@ -29,23 +34,28 @@ def never(*_):
 def test_lungs_are_found_once_and_kept_by_the_image(tmp_path, phantoms):
     records = read_records(phantoms)[:3]
     with LungCache(tmp_path, GB) as cache:
-        found = find_lungs([*records, records[0]], {}, LUNG_BOX, cache, LocalExecutor(), read_picture)
-    assert found[0] == found[3]
-    assert all(own.origin == "found" and own.reason == "" for own in found)
+        found = find_lungs([*records, records[0]], LungSettings(), cache, LocalExecutor(), read_picture)
+    assert found.keys() == {record.digest for record in records}
+    assert all(own.origin == "found" and own.reason == "" for own in found.values())
+    assert all(own.measurements.keys() == {"border ring", "brightness and tint"} for own in found.values())
     with LungCache(tmp_path, GB) as cache:
-        assert find_lungs(records, {}, LUNG_BOX, cache, LocalExecutor(never), never) == found[:3]
+        assert find_lungs(records, LungSettings(), cache, LocalExecutor(never), never) == found
 
 
 def test_the_box_is_used_where_no_lungs_are_found_and_a_drawn_mask_goes_before_both(tmp_path):
     for number, name in enumerate(("a/w", "a/x", "b/y", "b/z")):
         noise = np.random.default_rng(number).integers(0, 256, (64, 64), np.uint8)
         write_image(tmp_path / "data" / f"{name}.png", noise)
-    records, drawn = read_records(tmp_path / "data"), packed(box_mask((0.2, 0.2, 0.4, 0.8)))
+    records, drawn = read_records(tmp_path / "data"), box_mask((0.2, 0.2, 0.4, 0.8))
+    write_image(tmp_path / "masks" / "y_mask.png", 255 * drawn.astype(np.uint8))
+    settings = LungSettings(lung_masks=tmp_path / "masks")
     with LungCache(None, GB) as cache:
-        _, box, own, _ = find_lungs(records, {"y": drawn}, LUNG_BOX, cache, LocalExecutor(), read_picture)
+        found = find_lungs(records, settings, cache, LocalExecutor(), read_picture)
+        assert find_lungs(records, settings, cache, LocalExecutor(never), read_picture) == found
+    box, own = (found[records[number].digest] for number in (1, 2))
     assert (box.origin, box.packed_mask) == ("box", packed(box_mask(LUNG_BOX)))
     assert box.reason
-    assert (own.origin, own.packed_mask, own.confidence) == ("drawn", drawn, 1.0)
+    assert (own.origin, own.packed_mask, own.confidence) == ("drawn", packed(drawn), 1.0)
 
 
 def test_an_image_that_cannot_be_read_any_more_is_named_and_the_others_are_kept(tmp_path):
@@ -54,20 +64,29 @@ def test_an_image_that_cannot_be_read_any_more_is_named_and_the_others_are_kept(
     records = read_records(tmp_path / "data")
     records[1].path.unlink()
     with LungCache(tmp_path, GB) as cache, pytest.raises(UnreadableError, match=r"1 images could be read once but not again"):
-        find_lungs(records, {}, LUNG_BOX, cache, LocalExecutor(), read_picture)
+        find_lungs(records, LungSettings(), cache, LocalExecutor(), read_picture)
     with LungCache(tmp_path, GB) as cache:
         rest = [record for record in records if record.path.exists()]
-        assert len(find_lungs(rest, {}, LUNG_BOX, cache, LocalExecutor(never), never)) == 3
+        assert len(find_lungs(rest, LungSettings(), cache, LocalExecutor(never), never)) == 3
 
 
 @pytest.mark.parametrize(
     "change",
-    [{"packed_mask": b"x"}, {"origin": "guessed"}, {"area": 2.0}, {"confidence": -0.1}, {"reason": 3}],
+    [
+        {"packed_mask": b"x"},
+        {"packed_mask": zlib.compress(bytes(10**7))},
+        {"origin": "guessed"},
+        {"area": 2.0},
+        {"confidence": -0.1},
+        {"reason": 3},
+        {"measurements": {}},
+        {"measurements": {"border ring": MEASURED["border ring"], "brightness and tint": [0.0, 1.0, 1e9]}},
+    ],
     ids=lambda change: next(iter(change)),
 )
 def test_an_entry_that_the_finder_cannot_have_written_counts_as_missing(change):
-    good = Lungs(packed(box_mask(LUNG_BOX)), "found", "", 0.3, 0.9)
-    key = lungs_key("ab" * 32, LUNG_BOX)
+    good = Lungs(packed(box_mask(LUNG_BOX)), "found", "", 0.3, 0.9, MEASURED)
+    key = lungs_key("ab" * 32, LUNG_BOX, None)
     with LungCache(None, GB) as cache:
         cache.put([(key, good)])
         assert cache.get([key]) == {key: good}

@@ -28,7 +28,7 @@ import covid19.model.save
 from covid19.cli.main import main
 from covid19.core.errors import InputError
 from covid19.core.hdf5 import check_index, list_arrays
-from covid19.core.settings import ComputeSettings, DataSettings
+from covid19.core.settings import ComputeSettings, DataSettings, LungSettings
 from covid19.evaluate import evaluate_model
 from covid19.features.backbone.weights import get_weights, preprocessing_arrays
 from covid19.inference.predictor import Predictor
@@ -179,7 +179,9 @@ def test_a_changed_preprocessing_layer_is_refused_and_poisons_no_store(run, trai
 
     path = rewrite(trained_model, tmp_path / "bad.model", {"model.weights.h5": weights_with(change)})
     with pytest.raises(InputError, match="its preprocessing is not the one that belongs to its base"):
-        evaluate_model(path, tmp_path / "e.json", DataSettings(run.dataset), ComputeSettings(cache_dir=tmp_path / "cache"))
+        evaluate_model(
+            path, tmp_path / "e.json", DataSettings(run.dataset), LungSettings(), ComputeSettings(cache_dir=tmp_path / "cache")
+        )
     assert not (tmp_path / "cache").exists()
 
 

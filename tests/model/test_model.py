@@ -13,9 +13,8 @@ from helpers.datasets import read_records
 import covid19
 from covid19.core.errors import InputError
 from covid19.core.executor.local import LocalExecutor
-from covid19.core.settings import TrainingSettings
 from covid19.data.images import read_picture
-from covid19.features.augmentation import augmented_views
+from covid19.features.augmentation import View
 from covid19.features.backbone.network import build_base
 from covid19.features.backbone.weights import Weights, get_weights
 from covid19.features.batches import load_batches
@@ -88,7 +87,7 @@ def test_the_heads_layers_have_their_names_and_only_the_head_is_trainable(run):
 def test_the_assembled_model_gives_what_the_head_gives_on_features(run, base, weights):
     model, _ = covid19.load_model(run.model)
     records = read_records(run.dataset)
-    views = augmented_views(records, (), TrainingSettings(augmentations=0))
+    views = [View(record) for record in records]
     with FeatureCache(None, 10**9) as store:
         features = Extractor(store, LocalExecutor(), read_picture).extract(views, base, weights.digest).features[:, 0]
     batch, *rest = load_batches(views, read_picture)

@@ -17,9 +17,10 @@ import pytest
 from helpers.images import write_noise
 from helpers.runs import settings_in, train
 
+from covid19.audit.result import Interval, Margin, SourceResult, SourcesResult
 from covid19.report.checklist import reporting_checklist
+from covid19.report.conclusion import conclude
 from covid19.report.result import Report
-from covid19.report.summary import verdict
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
@@ -37,8 +38,10 @@ def report(run):
 def test_the_verdict_stands_first_then_the_headline_with_its_interval(run, report, text):
     body = html.unescape(text[text.index("<body>") :])
     cross = run.report["cross_validation"]
-    headline = f"{cross['accuracy']['value']:.3f}</b><small>95 % interval {cross['accuracy']['low']:.3f}"
-    assert body.index(verdict(report)) < body.index(run.report["notice"]) < body.index(headline)
+    first_tile = f"{cross['roc_auc']['value']:.3f}</b><small>95 % interval {cross['roc_auc']['low']:.3f}"
+    concluded = conclude(report)
+    order = [concluded.advice, concluded.headline, *concluded.findings, run.report["notice"], first_tile]
+    assert [body.index(part) for part in order] == sorted(body.index(part) for part in order)
 
 
 def test_every_part_is_there(text):
@@ -72,12 +75,37 @@ def test_the_checklist_is_answered_from_the_report_and_leaves_the_rest_to_the_au
 
 def test_few_patients_and_no_better_than_guessing_are_said(report):
     data = replace(report.dataset, patients_by_rule={"metadata": 9, "none": 3})
-    words = verdict(replace(report, cross_validation=None, audit=None, dataset=data))
-    assert "on 2 held-out images" in words
-    assert "not shown to be better than guessing" in words
-    assert "The patient of 3 of 12 images is not known" in words
-    assert "little can be concluded" in words
-    assert "Whether the score needs the lungs was not tested." in words
+    concluded = conclude(replace(report, cross_validation=None, audit=None, dataset=data))
+    assert concluded.status == "NOT TESTED"
+    assert "on 2 held-out images" in concluded.headline
+    assert "not shown to be better than guessing" in concluded.headline
+    assert any(finding.startswith("The patient of 3 of 12 images is not known") for finding in concluded.findings)
+    assert any(finding.endswith("little can be concluded.") for finding in concluded.findings)
+
+
+def test_what_speaks_against_the_model_is_said(report):
+    cross = report.cross_validation
+    calibration = replace(
+        cross.calibration,
+        before=replace(cross.calibration.before, log_loss=0.5),
+        after=replace(cross.calibration.after, log_loss=0.7),
+    )
+    missed = replace(
+        cross, threshold_rule="sens=0.95", sensitivity=replace(cross.sensitivity, value=0.9), calibration=calibration
+    )
+    source = SourceResult("elsewhere", 20, 10, 0.31, Interval(0.6, 0.8), fails=True)
+    audit = replace(
+        report.audit,
+        margins=(Margin("thumbnail", 0.02, -0.1, 0.14),),
+        sources=SourcesResult(0.9, 0.5, (source, replace(source, source="here", fails=False))),
+    )
+    findings = conclude(replace(report, cross_validation=missed, audit=audit)).findings
+    assert "The wanted sensitivity of 0.95 was not reached out of fold" in " ".join(findings)
+    assert "Calibration made the log loss worse out of fold (0.500 before, 0.700 after)." in findings
+    thumbnail = "not shown to be better than a 16x16 thumbnail of the picture: its AUC is higher by +0.02 (-0.10 to +0.14)"
+    assert thumbnail in " ".join(findings)
+    (told,) = (finding for finding in findings if finding.startswith("On the source "))
+    assert told.endswith("'elsewhere', left out of the training, the AUC is 0.31, below that of the others (0.60 to 0.80).")
 
 
 def open_in_browser(page, folder, width):

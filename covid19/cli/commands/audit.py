@@ -7,8 +7,6 @@ from pathlib import Path
 
 from covid19.cli.commands.train import run
 from covid19.cli.flags import add_dataset_flag, add_run_flags
-from covid19.cli.values import box
-from covid19.core.settings import AuditSettings
 
 __all__ = ["SUMMARY", "add_flags", "run"]
 
@@ -26,20 +24,6 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
         default=Path("audit.json"),
         metavar="FILE",
         help="report to write, JSON; the page is written beside it (default %(default)s)",
-    )
-    add(
-        "--lung-box",
-        type=box,
-        default=AuditSettings.lung_box,
-        metavar="L,T,R,B",
-        help="left, top, right and bottom of the box that is hidden where no lungs are found, as fractions of the "
-        "picture (default 0.12,0.15,0.88,0.85)",
-    )
-    add(
-        "--lung-masks",
-        type=Path,
-        metavar="DIR",
-        help="masks of the lungs, named as their image and _mask, used instead of found ones",
     )
     parser.set_defaults(audit="full", model=None, plot=None)
     add_run_flags(parser)

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from covid19.cli.exit_codes import ExitCode, verdict_exit_code
+from covid19.cli.flags import add_lung_flags
 from covid19.cli.flags_data import add_data_flags, add_fail_flag, add_model_flag
-from covid19.core.settings import ComputeSettings, DataSettings, take
+from covid19.core.settings import ComputeSettings, DataSettings, LungSettings, take
 
 SUMMARY = "test a model on another data set, as it is"
 
@@ -26,6 +27,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="report to write, JSON (default %(default)s)",
     )
+    add_lung_flags(parser, None, "as the model was trained")
     add_fail_flag(parser)
     add_data_flags(parser)
     parser.set_defaults(command="")  # the line as typed, which `cli.main` fills in
@@ -35,5 +37,5 @@ def run(fail_on: str | None, **given: Any) -> ExitCode:
     """Evaluate the model and report."""
     from covid19.evaluate import evaluate_model
 
-    data, compute = take(DataSettings, given), take(ComputeSettings, given)
-    return verdict_exit_code(evaluate_model(data=data, compute=compute, **given), fail_on)
+    data, lungs, compute = take(DataSettings, given), take(LungSettings, given), take(ComputeSettings, given)
+    return verdict_exit_code(evaluate_model(data=data, lungs=lungs, compute=compute, **given), fail_on)

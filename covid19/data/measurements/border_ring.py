@@ -1,4 +1,4 @@
-"""The outer tenth of the picture on each side, where no lung is."""
+"""The outer tenth of the picture on each side, with the lungs hidden."""
 
 from __future__ import annotations
 

@@ -14,7 +14,6 @@ from PIL import Image
 
 from covid19.data.dicom import acquisition, is_dicom_file
 from covid19.data.images import ODD_HEADER, Picture
-from covid19.data.lungs import LUNG_BOX, box_mask
 from covid19.data.measurements.measurement import JsonValue, Measurement
 
 JPEG_FORMATS = ("JPEG", "MPO")
@@ -24,8 +23,7 @@ MAX_MAGNITUDE = 1e30  # of a number: larger ones would overflow when the probes 
 class FileProperties(TypedDict, total=False):
     """The properties by name; those that a file does not state are missing.
 
-    `mean`, `spread` and `cast` (red less blue) are of the pixels outside the default lung box. `quantisation` is the mean of a
-    JPEG's tables: the coarser, the lower the quality. `device` joins maker, model and software.
+    `quantisation` is the mean of a JPEG's tables: the coarser, the lower the quality. `device` joins maker, model and software.
     """
 
     width: float
@@ -33,9 +31,6 @@ class FileProperties(TypedDict, total=False):
     aspect: float
     bytes: float
     bytes_per_pixel: float
-    mean: float
-    spread: float
-    cast: float
     format: str
     device: str
     channels: float
@@ -56,16 +51,12 @@ _TYPES = get_type_hints(FileProperties)
 def file_properties(path: Path, picture: Picture) -> dict[str, JsonValue]:
     """The properties of one file, see `FileProperties`."""
     size = path.stat().st_size
-    outside = picture.pixels[~box_mask(LUNG_BOX)].astype(np.float64)
     properties: FileProperties = {
         "width": picture.width,
         "height": picture.height,
         "aspect": picture.width / picture.height,
         "bytes": size,
         "bytes_per_pixel": size / (picture.width * picture.height),
-        "mean": float(outside.mean()),
-        "spread": float(outside.std()),
-        "cast": float((outside[:, 0] - outside[:, 2]).mean()),
     }
     stated: dict[str, Any] = {**properties, **(acquisition(path) if is_dicom_file(path) else _image_header(path))}
     # A number that is not finite counts as 0, as if the file did not state it: JSON has no word for it.

@@ -1,4 +1,4 @@
-"""What a measurement is: taken when a file is decoded, kept in the scan cache, turned into numbers for the audit."""
+"""What a measurement is: taken of a decoded image, kept in a cache, turned into numbers for the audit."""
 
 from __future__ import annotations
 
@@ -19,11 +19,12 @@ JsonValue: TypeAlias = bool | int | float | str | list["JsonValue"] | dict[str, 
 
 @dataclass(frozen=True)
 class Measurement:
-    """One measurement, taken once of each image and kept in the scan cache.
+    """One measurement, taken once of each image and kept in a cache.
 
     Attributes:
         name: in words, for the audit; also the key of its value, so that one whose values change their meaning takes another.
-        measure: takes the file and its decoded picture, and returns a value that JSON can hold.
+        measure: takes the file and its decoded picture, and returns a value that JSON can hold. A lung-blind measurement of
+            the pixels is given a picture whose lungs are hidden, and should not open the file, which may be elsewhere.
         is_valid: whether a value, as JSON gave it, is one that `measure` can return.
         as_numbers: takes the values of all images and returns what a classifier is given of them, float64 (n, numbers).
         lung_blind: whether it shows no lung, so that classes which it tells apart have a shortcut.
@@ -36,6 +37,11 @@ class Measurement:
     as_numbers: Callable[[Sequence[Any]], NDArray[np.float64]]
     lung_blind: bool = True
     sees_pixels: bool = True
+
+    @property
+    def needs_hidden_lungs(self) -> bool:
+        """Whether it is taken of the picture with its lungs hidden: of the pixels, so that it sees nothing of the lungs."""
+        return self.lung_blind and self.sees_pixels
 
 
 def cells_to_text(cells: NDArray[np.uint8]) -> str:

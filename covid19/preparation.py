@@ -1,0 +1,144 @@
+"""Steps 4 to 6 of a training run: split the data set, find lungs, augment, and run the backbone over everything.
+
+Keras must have been imported before, see `keras_startup`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import keras
+
+from covid19.audit.inputs import AuditInputs, audit_sample, hidden_parts, measurements_of, occluded_features
+from covid19.core.arrays import Float32Array, IndexArray
+from covid19.core.console import shortened, warn
+from covid19.core.errors import InputError
+from covid19.core.executor.executor import Executor
+from covid19.core.settings import EvaluationSettings, Settings
+from covid19.data.dataset import Dataset, Record
+from covid19.data.images import Read
+from covid19.data.scan_cache import ScanCache
+from covid19.data.shared_files import UnreadableError
+from covid19.data.split import Split, stratified_split
+from covid19.features.array_file import Features
+from covid19.features.augmentation import View, augmented_views
+from covid19.features.backbone.network import build_base
+from covid19.features.backbone.weights import UNTRAINED, Weights, get_weights
+from covid19.features.extraction import Extracted, Extractor
+from covid19.lungs.scan import Lungs, seen_part
+
+FindLungs = Callable[[Sequence[Record]], dict[str, Lungs]]
+
+
+class SplitFeatures(NamedTuple):
+    """The features of a data set that has been split.
+
+    Attributes:
+        dataset: without the images that could not be read again.
+        split: of its records.
+        views: each image as the backbone is given it, without augmentations.
+        extracted: features of the run's backbone, float32 (images, 1 + augmentations, width).
+        untrained: features of an untrained backbone, float32 (images, 1, width); None but in the full audit with
+            cross-validation, or if the run's own backbone is untrained.
+        audited: positions of the images to audit, (m,).
+        lungs: of the images to audit, or of all where the backbone is given the lungs alone, by the image's digest; empty
+            without either.
+        occluded: features of the images to audit with a part hidden, float32 (m, width) by the probe's name; empty without an
+            audit.
+    """
+
+    dataset: Dataset
+    split: Split
+    views: list[View]
+    extracted: Extracted
+    untrained: Features | None
+    audited: IndexArray
+    lungs: dict[str, Lungs]
+    occluded: dict[str, Float32Array]
+
+    @property
+    def lungs_found(self) -> float | None:
+        """Fraction of the images whose lungs were found or drawn; None where they were not looked for."""
+        lungs = self.lungs.values()
+        return sum(own.origin != "box" for own in lungs) / len(lungs) if lungs else None
+
+
+def split_and_extract(
+    dataset: Dataset, base: keras.Model, weights: Weights, extractor: Extractor, find: FindLungs, settings: Settings
+) -> SplitFeatures:
+    """Split the data set, augment the training images and run the backbone over all of them.
+
+    An image that has become unreadable since it was scanned is left out as if it had never been readable: the split is drawn
+    anew without it. What was extracted before is then in the cache.
+    """
+    training, records, level, region = settings.training, dataset.records, settings.audit.level, settings.lungs.region
+    split = _split(dataset, settings.evaluation, training.seed)
+    audited = audit_sample([record.label for record in records], training.seed)
+    try:
+        own = [records[i] for i in audited] if level != "none" else []
+        lungs = find(records if region == "lungs" else own)
+        views = [_seen(record, lungs, region) for record in records]
+        augmented = augmented_views(views, split.train, training)
+        extracted = extractor.extract(augmented, base, weights.digest, 1 + training.augmentations)
+        with_untrained = level == "full" and settings.evaluation.folds
+        untrained = _untrained_features(views, weights, extractor) if with_untrained else None
+        parts = hidden_parts(region, level) if own else {}
+        occluded = occluded_features(own, lungs, parts, base, weights, extractor)
+    except UnreadableError as error:
+        for line in shortened([f"skipped '{name}': {why}" for name, why in error.lost.items()]):
+            warn(line)
+        return split_and_extract(dataset.without(error.lost), base, weights, extractor, find, settings)
+    return SplitFeatures(dataset, split, views, extracted, untrained, audited, lungs, occluded)
+
+
+def _seen(record: Record, lungs: dict[str, Lungs], region: str) -> View:
+    """An image as the backbone is given it, without augmentations."""
+    return View(record, occlusion=seen_part(lungs[record.digest], region) if region == "lungs" else None)
+
+
+def audit_inputs(
+    prepared: SplitFeatures, settings: Settings, scans: ScanCache, executor: Executor, read: Read
+) -> AuditInputs | None:
+    """What the audit looks at, of the images that it takes; None without an audit."""
+    if settings.audit.level == "none":
+        return None
+    at, lungs = prepared.audited, prepared.lungs
+    records = [prepared.dataset.records[i] for i in at]
+    return AuditInputs(
+        at,
+        prepared.extracted.features[at, 0],
+        prepared.untrained[at, 0] if prepared.untrained is not None else None,
+        prepared.occluded,
+        sum(lungs[record.digest].origin == "box" for record in records),
+        measurements_of(records, lungs, scans, executor, read),
+        settings.lungs.region,
+    )
+
+
+def _untrained_features(views: Sequence[View], weights: Weights, extractor: Extractor) -> Features | None:
+    """Features of a backbone that was never trained, float32 (images, 1, 512); None if the run's own is that."""
+    if not weights.trained:
+        return None
+    untrained = get_weights(UNTRAINED)
+    return extractor.extract(views, build_base(untrained), untrained.digest).features
+
+
+def _split(dataset: Dataset, evaluation: EvaluationSettings, seed: int) -> Split:
+    """Divide by patient, or by image with a warning that says what that costs."""
+    records = dataset.records
+    labels = [record.label for record in records]
+    groups = [record.group for record in records]
+    if not evaluation.groups:
+        split = stratified_split(labels, range(len(records)), evaluation.test_size, seed)
+        known = {groups[i] for i in split.train}
+        shared = sum(groups[i] in known for i in split.test)
+        warn(f"--no-groups: {shared} of {len(split.test)} test images share a patient or a duplicate with the training images")
+        return split
+    try:
+        return stratified_split(labels, groups, evaluation.test_size, seed)
+    except ValueError as error:
+        raise InputError(
+            f"{error}; expected at least two groups of each class, to hold one out: add patients, or split by image with "
+            "--no-groups"
+        ) from error
