@@ -23,7 +23,7 @@ from covid19.train import train
 
 SEEDS = 20
 COUNT = 25  # images of each class
-SHORTCUTS = ("bright edge", "disc in the mediastinum", "shade of the border")
+SHORTCUTS = ("shade of the border", "disc in the mediastinum")
 REGIONS = ("image", "lungs")
 
 
