@@ -25,7 +25,7 @@ from covid19.data.images import Pixels, read_picture
 from covid19.data.measurements import registry
 from covid19.data.reader import Filter, read_dataset
 from covid19.data.scan_cache import ScanCache
-from covid19.evaluation.cross_validation import make_folds
+from covid19.evaluation.folds import make_folds
 
 SEEDS = 40
 COUNT = 25  # images of each class

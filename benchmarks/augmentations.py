@@ -59,7 +59,8 @@ def main() -> None:
 
 def measure(dataset: Path) -> dict[int, NDArray[np.float64]]:
     """The out-of-fold AUC of each repeat, by number of copies."""
-    from covid19.evaluation.cross_validation import cross_validate, make_folds
+    from covid19.evaluation.cross_validation import cross_validate
+    from covid19.evaluation.folds import make_folds
     from covid19.features.backbone.network import build_base
     from covid19.features.extraction import Extractor
 

@@ -31,6 +31,7 @@ from covid19.evaluation.metrics import evaluate, one_hot, predict_labels
 from covid19.evaluation.result import Evaluation, list_predictions
 from covid19.features.cache import open_caches
 from covid19.lungs.drawn import find_masks
+from covid19.lungs.measured import measurements_of
 from covid19.lungs.scan import find_lungs, seen_part
 from covid19.report.result import SCHEMA_VERSION, Drop, ExternalReport, ModelSummary, report_text
 
@@ -112,7 +113,7 @@ def _extract(
     Returns:
         The data set without the images of the training, how many these were, features (n, 1, width), and the audit's inputs.
     """
-    from covid19.audit.inputs import AuditInputs, audit_sample, hidden_parts, measurements_of, occluded_features
+    from covid19.audit.inputs import AuditInputs, audit_sample, hidden_parts, occluded_features
     from covid19.features.augmentation import View
     from covid19.features.backbone.network import build_base
     from covid19.features.extraction import Extractor
@@ -162,8 +163,8 @@ def _audit(
 ) -> AuditResult | None:
     """The shortcut audit of the data set, by folds and a seed as a training run has them by default."""
     from covid19.audit.run import audit
-    from covid19.evaluation.cross_validation import make_folds
     from covid19.evaluation.estimate import Estimate
+    from covid19.evaluation.folds import make_folds
 
     training, groups = TrainingSettings(), [record.group for record in dataset.records]
     folds, repeats = EvaluationSettings.folds, EvaluationSettings.repeats

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import keras
 
-from covid19.audit.inputs import AuditInputs, audit_sample, hidden_parts, measurements_of, occluded_features
+from covid19.audit.inputs import AuditInputs, audit_sample, hidden_parts, occluded_features
 from covid19.core.arrays import Float32Array, IndexArray
 from covid19.core.console import shortened, warn
 from covid19.core.errors import InputError
@@ -26,6 +26,7 @@ from covid19.features.augmentation import View, augmented_views
 from covid19.features.backbone.network import build_base
 from covid19.features.backbone.weights import UNTRAINED, Weights, get_weights
 from covid19.features.extraction import Extracted, Extractor
+from covid19.lungs.measured import measurements_of
 from covid19.lungs.scan import Lungs, seen_part
 
 FindLungs = Callable[[Sequence[Record]], dict[str, Lungs]]

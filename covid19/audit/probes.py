@@ -12,7 +12,7 @@ from sklearn.preprocessing import StandardScaler
 
 from covid19.core.arrays import BoolArray, Float64Array
 from covid19.evaluation.bootstrap import roc_auc
-from covid19.evaluation.cross_validation import Fold
+from covid19.evaluation.folds import Fold
 
 PERMUTATIONS = 999
 PERMUTATIONS_OF_LARGE_SETS = 199

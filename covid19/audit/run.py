@@ -20,8 +20,9 @@ from covid19.core.settings import TrainingSettings
 from covid19.data.dataset import Dataset
 from covid19.data.measurements.border_ring import BORDER_RING
 from covid19.data.measurements.registry import MEASUREMENTS
-from covid19.evaluation.cross_validation import Fold, cross_validate
+from covid19.evaluation.cross_validation import cross_validate
 from covid19.evaluation.estimate import Estimate
+from covid19.evaluation.folds import Fold
 
 UNTRAINED = "untrained base"
 

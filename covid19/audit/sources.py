@@ -14,7 +14,7 @@ from covid19.audit.result import Interval, SourceResult, SourcesResult
 from covid19.core.arrays import BoolArray, Float64Array
 from covid19.data.dataset import Record
 from covid19.evaluation.bootstrap import Ranking, intervals, roc_auc
-from covid19.evaluation.cross_validation import Fold
+from covid19.evaluation.folds import Fold
 
 MIN_SOURCE_PATIENTS = 5  # a source with fewer counts among the others
 SAME_SOURCES = 0.9  # of the images

@@ -8,27 +8,25 @@ from __future__ import annotations
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from covid19.core.console import printable, shortened
-from covid19.core.executor.local import LocalExecutor
-from covid19.core.settings import FILE_TIMEOUT_S
-from covid19.data.dataset import FEW_PATIENTS, Dataset, Record, list_classes
-from covid19.data.decoding import DecodingPool
-from covid19.data.images import COLOURFUL, MIN_CONTRAST_GREY_LEVELS, PICTURE_SIDE_PX, read_picture
+from covid19.data.dataset import FEW_PATIENTS, Dataset, Record
+from covid19.data.images import COLOURFUL, MIN_CONTRAST_GREY_LEVELS, PICTURE_SIDE_PX
 from covid19.data.patients import KAGGLE
-from covid19.data.reader import Filter, describe_conflict, survey
-from covid19.data.scan_cache import ScanCache
+from covid19.data.reader import describe_conflict
 
 ADULT_AGE_YEARS = 18
 MAX_AGE_YEARS = 150  # a larger number in the table is no age
 PERMUTATIONS = 1000
+SIGNIFICANT = 0.05
+TELLING_AUC = 0.9  # from which on a probe tells the class
+TELLING_CHILDREN = 0.5  # difference of the classes' fractions of children from which on age tells the class
+NOT_FRONTAL = "not like a frontal chest X-ray"
 TELLING_SOURCE = 0.8  # fraction of the way from chance to certainty from which on the source tells the class
 DETAILS = {
     "small": f"smaller than the {PICTURE_SIDE_PX} pixels that the network is given",
@@ -76,6 +74,31 @@ class SourceFindings:
 
 
 @dataclass(frozen=True)
+class ProbeFinding:
+    """How well the classes are told apart by what sees no lung.
+
+    Attributes:
+        name: of the probe, in words.
+        auc: ROC AUC, of the class against all others together, out of fold.
+        p_value: of a permutation test by patient, corrected for the number of probes.
+    """
+
+    name: str
+    auc: float
+    p_value: float
+
+    @property
+    def is_significant(self) -> bool:
+        """Whether this is more than chance."""
+        return self.p_value < SIGNIFICANT
+
+    @property
+    def tells_class(self) -> bool:
+        """Whether it all but gives the class away."""
+        return self.is_significant and self.auc >= TELLING_AUC
+
+
+@dataclass(frozen=True)
 class Findings:
     """What `check` found.
 
@@ -87,6 +110,7 @@ class Findings:
         classes: counts of each class.
         projections, patients_by_rule, metadata: as in a run's report.
         sources: of the images that name one.
+        probes: that see no lung; none where a class has too few patients to be divided.
         files: that were left out or look odd.
     """
 
@@ -99,41 +123,45 @@ class Findings:
     patients_by_rule: dict[str, int]
     metadata: dict[str, Any] | None
     sources: SourceFindings
+    probes: list[ProbeFinding]
     files: list[FileNote]
 
+    @property
+    def status(self) -> str:
+        """FAIL, PASS or PASS with warnings, and what that means."""
+        if not self.sound:
+            return "FAIL: not ready for training. Mend the problems below."
+        warnings = f" with {len(self.warnings)} warning{'s' * (len(self.warnings) > 1)}" if self.warnings else ""
+        return f"PASS{warnings}: no problem was found."
 
-def check(root: Path, wanted: Filter, scans: ScanCache, file_timeout_s: float = FILE_TIMEOUT_S) -> Findings:
+
+def look_over(dataset: Dataset, without_lungs: Mapping[str, str], probes: Sequence[ProbeFinding]) -> Findings:
     """Look over a data set's files, metadata and classes.
 
     Args:
-        root: folder with one folder of images for each class.
-        wanted: as for a training run; images under two classes are reported, not refused.
-        scans: knows the images that were decoded before.
-        file_timeout_s: seconds that reading one file may take.
-
-    Raises:
-        InputError: there are no class folders, or the table cannot be read.
+        dataset: from `survey`; images under two classes are reported, not refused.
+        without_lungs: why no lungs were found in an image, by its name.
+        probes: how well the classes are told apart without the lungs.
     """
-    classes = list_classes(root)
-    with DecodingPool(file_timeout_s) as decoder:
-        dataset = survey(root, classes, wanted, scans, LocalExecutor(decoder.run), partial(read_picture, run=decoder.run))
     files = [FileNote(skipped.path, skipped.reason) for skipped in dataset.skipped]
     files += [FileNote(record.name, DETAILS[kind]) for record in dataset.records for kind in _oddities(record)]
+    files += [FileNote(name, f"{NOT_FRONTAL}: {reason}") for name, reason in without_lungs.items()]
     described = dataset.as_json()
-    counts = _count_classes(dataset)
+    counts = _count_classes(dataset, without_lungs)
     named = [record for record in dataset.records if record.entry.source]
     sources = SourceFindings(_by_source(named, dataset.classes), guess_by_source(named))
-    problems = _problems(dataset, counts, sources.guess)
+    problems = _problems(dataset, counts, sources.guess, probes)
     return Findings(
-        root=str(root),
+        root=str(dataset.root),
         sound=not problems,
         problems=problems,
-        warnings=_warnings(dataset, counts, sources.guess),
+        warnings=_warnings(dataset, counts, sources.guess, probes),
         classes=counts,
         projections=described["projections"],
         patients_by_rule=described["patients_by_rule"],
         metadata=described["metadata"],
         sources=sources,
+        probes=list(probes),
         files=files,
     )
 
@@ -171,7 +199,7 @@ def _oddities(record: Record) -> list[str]:
     return [kind for kind, odd in found.items() if odd]
 
 
-def _count_classes(dataset: Dataset) -> dict[str, dict[str, int]]:
+def _count_classes(dataset: Dataset, without_lungs: Collection[str]) -> dict[str, dict[str, int]]:
     """What there is of each class."""
     exact, near = Counter(record.digest for record in dataset.records), Counter(dataset.near)
     duplicates: dict[str, Counter[str]] = defaultdict(Counter)
@@ -182,10 +210,12 @@ def _count_classes(dataset: Dataset) -> dict[str, dict[str, int]]:
     skipped: dict[str, Counter[str]] = defaultdict(Counter)
     for item in dataset.skipped:
         skipped[item.path.partition("/")[0]][item.kind] += item.kind != "stray"
-    return {label: _count(own, skipped[label], duplicates[label]) for label, own in records.items()}
+    return {label: _count(own, skipped[label], duplicates[label], without_lungs) for label, own in records.items()}
 
 
-def _count(records: Sequence[Record], skipped: Counter[str], duplicates: Counter[str]) -> dict[str, int]:
+def _count(
+    records: Sequence[Record], skipped: Counter[str], duplicates: Counter[str], without_lungs: Collection[str]
+) -> dict[str, int]:
     """What there is of one class, given how many files were left out by kind, and how many images have duplicates."""
     odd = Counter(kind for record in records for kind in _oddities(record))
     ages = [_is_child(record) for record in records]
@@ -201,6 +231,7 @@ def _count(records: Sequence[Record], skipped: Counter[str], duplicates: Counter
         "exact duplicates": duplicates["exact"],
         "near duplicates": duplicates["near"] - duplicates["exact"],
         **{kind: odd[kind] for kind in DETAILS},
+        NOT_FRONTAL: sum(record.name in without_lungs for record in records),
         "of children": ages.count(True),
         "of adults": ages.count(False),
         "licence stated": sum(bool(record.entry.license) for record in records),
@@ -225,7 +256,9 @@ def _by_source(records: Sequence[Record], classes: Sequence[str]) -> dict[str, d
     return {source: {label: cells[source, label] for label in classes} for source, _ in total.most_common()}
 
 
-def _problems(dataset: Dataset, classes: dict[str, dict[str, int]], guess: SourceGuess | None) -> list[str]:
+def _problems(
+    dataset: Dataset, classes: dict[str, dict[str, int]], guess: SourceGuess | None, probes: Sequence[ProbeFinding]
+) -> list[str]:
     """What makes a run on this data set unsound."""
     found = shortened([describe_conflict(names) for names in dataset.conflicts], "more images under two classes")
     groups: dict[str, set[int]] = defaultdict(set)
@@ -244,10 +277,24 @@ def _problems(dataset: Dataset, classes: dict[str, dict[str, int]], guess: Sourc
             "model can score so without looking at the lungs; take controls from the same sources (covid19 prepare --controls "
             "same-source)"
         )
+    found += [f"{_describe(probe)}: a model can score so without looking at the lungs" for probe in probes if probe.tells_class]
+    children = {label: counts["of children"] / max(counts["images"], 1) for label, counts in classes.items()}
+    young, old = max(children, key=lambda name: children[name]), min(children, key=lambda name: children[name])
+    if children[young] - children[old] >= TELLING_CHILDREN:
+        found.append(
+            f"class '{young}' is of children and class '{old}' is not (Kaggle's pneumonia set is of children of one to five "
+            "years, the COVID-19 sets are of adults): a model can tell them by age"
+        )
     return found
 
 
-def _warnings(dataset: Dataset, classes: dict[str, dict[str, int]], guess: SourceGuess | None) -> list[str]:
+def _describe(probe: ProbeFinding) -> str:
+    return f"by {probe.name} alone the classes are told apart with an AUC of {probe.auc:.2f} (p = {probe.p_value:.3f})"
+
+
+def _warnings(
+    dataset: Dataset, classes: dict[str, dict[str, int]], guess: SourceGuess | None, probes: Sequence[ProbeFinding]
+) -> list[str]:
     """What to know before a score on this data set is believed."""
 
     def total(key: str) -> int:
@@ -262,21 +309,16 @@ def _warnings(dataset: Dataset, classes: dict[str, dict[str, int]], guess: Sourc
         f"of {images} images have no known patient: each counts as a patient of its own": total("patient unknown"),
         f"of {images} images have no known projection: they are taken for PA": total("projection unknown"),
         **{f"image(s) are {text}": total(kind) for kind, text in DETAILS.items()},
+        f"image(s) are {NOT_FRONTAL}: no lungs were found": total(NOT_FRONTAL),
         f"of {images} images have no stated licence: ask before they are passed on": images - total("licence stated"),
         "image(s) have rows that contradict each other in the metadata": len((dataset.metadata or {}).get("conflicts", ())),
     }
     found = [f"{count} {text}" for text, count in texts.items() if count]
-    children = {label: counts["of children"] / max(counts["images"], 1) for label, counts in classes.items()}
-    young, old = max(children, key=lambda name: children[name]), min(children, key=lambda name: children[name])
-    if children[young] - children[old] >= 0.5:
-        found.append(
-            f"class '{young}' is of children and class '{old}' is not (Kaggle's pneumonia set is of children of one to five "
-            "years, the COVID-19 sets are of adults): a model can tell them by age"
-        )
     patients = {label: counts["patients"] for label, counts in classes.items()}
     few = shortened([f"'{label}' ({count})" for label, count in patients.items() if count < FEW_PATIENTS])
     if few:
         found.append(f"fewer than {FEW_PATIENTS} patients of class {' and '.join(few)}: little can be concluded")
+    found += [_describe(probe) for probe in probes if probe.is_significant and not probe.tells_class]
     if guess and guess.p_value < 0.05 and not guess.tells_class:
         found.append(f"the source hints at the class: accuracy {guess.accuracy:.3f}, by chance {guess.chance:.3f}")
     return found
@@ -305,12 +347,14 @@ def describe(findings: Findings) -> str:
             f"guess the class from the source: accuracy {guess.accuracy:.3f}, by chance {guess.chance:.3f} "
             f"(p = {guess.p_value:.3f}, {guess.images} images)"
         )
+    if findings.probes:
+        told = ", ".join(f"{probe.name} AUC {probe.auc:.2f} (p = {probe.p_value:.3f})" for probe in findings.probes)
+        lines.append(f"classes told apart without the lungs: {told}")
     for kind, texts in (("problem", findings.problems), ("warning", findings.warnings)):
         lines += ["", *(f"{kind}: {text}" for text in texts)] if texts else []
     files = [f"{printable(file.path)}: {file.why}" for file in findings.files]
     lines += [f"  {line}" for line in shortened(files, "more files (all of them with --json)")]
-    sound, unsound = "No problem found: ready for training.", "Not ready for training: fix the problems above."
-    return "\n".join([*lines, "", sound if findings.sound else unsound])
+    return "\n".join([f"{findings.status}\n", *lines])
 
 
 def _table(head: list[str], rows: list[list[str]]) -> list[str]:

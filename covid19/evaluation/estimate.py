@@ -17,7 +17,8 @@ from covid19.core.settings import EvaluationSettings, TrainingSettings
 from covid19.data.dataset import Dataset
 from covid19.evaluation.bootstrap import calibration_error, roc_auc
 from covid19.evaluation.calibration import choose_threshold, fit_temperature, log_loss, operating_points, reliability
-from covid19.evaluation.cross_validation import Fold, cross_validate, make_folds
+from covid19.evaluation.cross_validation import cross_validate
+from covid19.evaluation.folds import Fold, make_folds
 from covid19.evaluation.metrics import evaluate, predict_labels, predictive_values, proportion
 from covid19.evaluation.result import (
     AccuracyAndAuc,

@@ -192,7 +192,12 @@ def lungs_key(digest: str, box: Box, drawn: bytes | None) -> bytes:
 
 
 def find_lungs(
-    records: Sequence[Record], settings: LungSettings, cache: LungCache, executor: Executor, read: Read
+    records: Sequence[Record],
+    settings: LungSettings,
+    cache: LungCache,
+    executor: Executor,
+    read: Read,
+    plain_progress: bool = True,
 ) -> dict[str, Lungs]:
     """The lungs of each image by its digest: drawn where somebody drew them, else found, else the box.
 
@@ -204,6 +209,7 @@ def find_lungs(
         cache: gives and takes lungs.
         executor: where the finder runs.
         read: decodes a file on this machine, to find out whether a file or the executor is at fault.
+        plain_progress: whether to print lines of progress where there is no terminal.
 
     Raises:
         UnreadableError: some images cannot be read any more; those of all others are in the cache.
@@ -216,7 +222,7 @@ def find_lungs(
     known = cache.get(list(keys.values()))
     missing = {keys[digest]: record for digest, record in by_digest.items() if keys[digest] not in known}
     if missing:
-        known |= _find(missing, drawn, box, cache, executor, read)
+        known |= _find(missing, drawn, box, cache, executor, read, plain_progress)
     return {digest: known[key] for digest, key in keys.items()}
 
 
@@ -227,6 +233,7 @@ def _find(
     cache: LungCache,
     executor: Executor,
     read: Read,
+    plain_progress: bool,
 ) -> dict[bytes, Lungs]:
     """Run the finder on images, by the key of their lungs, and keep what it finds."""
     keys, records = list(missing), list(missing.values())
@@ -237,7 +244,7 @@ def _find(
     found: dict[bytes, Lungs] = {}
     kept, lost = 0, {}
     results = executor.map(FindLungsTask(box), items)
-    with Progress("Finding lungs", len(records), "images") as progress, closing(results):
+    with Progress("Finding lungs", len(records), "images", plain_progress) as progress, closing(results):
         for position, result in results:
             record = records[position]
             if isinstance(result, LungsOfFile):

@@ -15,7 +15,6 @@ from helpers.runs import settings_in, train
 from PIL import Image
 
 from covid19.audit import inputs
-from covid19.audit.inputs import measurements_of
 from covid19.audit.result import AuditResult
 from covid19.audit.sources import describe_sources, have_both_sides
 from covid19.cli.main import main
@@ -31,7 +30,8 @@ from covid19.data.measurements.measurement import cells_from_text
 from covid19.data.measurements.registry import MEASUREMENTS
 from covid19.data.measurements.thumbnail import thumbnail
 from covid19.data.scan_cache import ScanCache
-from covid19.evaluation.cross_validation import make_folds
+from covid19.evaluation.folds import make_folds
+from covid19.lungs.measured import measurements_of
 from covid19.lungs.scan import LungCache, find_lungs
 
 

@@ -7,7 +7,7 @@ from sklearn.metrics import roc_auc_score
 
 from covid19.audit.probes import LabelledFolds, Probe, aucs_of, holm, make_probe, ridge_scores
 from covid19.audit.verdict import assess_shortcuts
-from covid19.evaluation.cross_validation import make_folds
+from covid19.evaluation.folds import make_folds
 
 
 def test_holm_corrects_as_worked_out_by_hand():

@@ -10,14 +10,15 @@ from helpers.images import write_image
 from helpers.paths import SHARED
 from sklearn.datasets import load_sample_images
 
+from covid19.check import check
 from covid19.cli.main import main
 from covid19.data.build.phantoms import draw_phantom
-from covid19.data.check import SourceGuess, check, describe, guess_by_source
+from covid19.data.check import ProbeFinding, SourceGuess, describe, guess_by_source
 from covid19.data.dataset import ImageStats, Record
 from covid19.data.images import colourfulness
 from covid19.data.metadata import Entry
 from covid19.data.reader import Filter
-from covid19.data.scan_cache import ScanCache
+from covid19.features.cache import open_caches
 
 
 def phantom(seed, size=256):
@@ -32,7 +33,8 @@ def data_of(root, sizes=(3, 3)):
 
 
 def findings_of(root, **wanted):
-    return check(root, Filter(**wanted), ScanCache(None, 10**9))
+    with open_caches(cache=False, cache_dir=None, cache_size=10**9) as caches:
+        return check(root, Filter(**wanted), caches)
 
 
 def records_of(*rows):
@@ -48,7 +50,7 @@ def test_a_sound_data_set_passes_and_the_table_shows_it(tmp_path, capsys, monkey
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     assert main(["check", str(data_of(tmp_path / "data"))]) == 0
     said = capsys.readouterr().out
-    assert said.splitlines()[-1] == "No problem found: ready for training."
+    assert said.splitlines()[0] == "PASS with 4 warnings: no problem was found."
     row = next(line for line in said.splitlines() if line.startswith("images"))
     assert row.split() == ["images", "3", "3"]
     assert "warning: 6 of 6 images have no known patient: each counts as a patient of its own" in said
@@ -106,7 +108,7 @@ def test_what_would_make_a_run_unsound_gives_exit_code_1(tmp_path, capsys, monke
     assert main(["check", str(root)]) == 1
     said = capsys.readouterr().out
     assert f"problem: {problem}" in said or problem in said
-    assert said.splitlines()[-1] == "Not ready for training: fix the problems above."
+    assert said.splitlines()[0] == "FAIL: not ready for training. Mend the problems below."
 
 
 def test_of_many_problems_of_a_kind_twenty_are_named_and_the_rest_counted(tmp_path):
@@ -160,13 +162,13 @@ def test_the_guess_by_hand():
     assert guess_by_source(records_of(("covid", "a", 0), ("normal", "a", 1))) is None
 
 
-def test_children_on_one_side_alone_are_a_warning(tmp_path):
+def test_children_on_one_side_alone_are_a_problem(tmp_path):
     for number in range(3):
         write_image(tmp_path / "covid" / f"c{number}.png", phantom(number))
         write_image(tmp_path / "normal" / f"person{number}_virus_{number}.jpeg", phantom(10 + number))
     (tmp_path / "metadata.csv").write_text("filename,age\n" + "".join(f"c{number}.png,5{number}\n" for number in range(3)))
     findings = findings_of(tmp_path)
-    assert any("class 'normal' is of children and class 'covid' is not" in text for text in findings.warnings)
+    assert any("class 'normal' is of children and class 'covid' is not" in text for text in findings.problems)
     assert findings.classes["covid"]["of adults"] == 3
     assert findings.classes["normal"]["of children"] == 3
     assert findings.sources.table == {"kaggle chest-xray-pneumonia": {"covid": 0, "normal": 3}}
@@ -184,7 +186,42 @@ def test_the_real_50_images_are_children_against_adults_told_by_their_source():
     findings = findings_of(SHARED / "seed50", metadata=SHARED / "ieee8023" / "metadata.csv")
     assert not findings.sound
     assert "the source alone tells the class with accuracy 1.000" in findings.problems[0]
-    assert any("class 'normal' is of children" in text for text in findings.warnings)
+    assert any("class 'normal' is of children" in text for text in findings.problems)
     assert findings.classes["covid"]["patients"] == 12
     assert findings.metadata["matched"] == 24
     assert not any(findings.classes[label]["colourful"] for label in ("covid", "normal"))
+
+
+@pytest.mark.skipif(not (SHARED / "seed50").is_dir(), reason="the real images are not here")
+def test_the_real_50_images_fail_without_any_table():
+    findings = findings_of(SHARED / "seed50")
+    assert findings.status.startswith("FAIL: ")
+    assert any(text.startswith("by border ring alone the classes are told apart") for text in findings.problems)
+
+
+def test_what_sees_no_lung_and_tells_the_class_is_a_problem_and_a_hint_a_warning(tmp_path):
+    for label in ("covid", "normal"):
+        for number in range(12):
+            pixels = phantom(number + 100 * (label == "normal"))
+            if label == "covid":
+                pixels[:12] = 255
+            write_image(tmp_path / label / f"{label}{number}.png", pixels)
+    findings = findings_of(tmp_path)
+    (probe,) = (probe for probe in findings.probes if probe.name == "border ring")
+    assert probe.tells_class
+    assert f"by border ring alone the classes are told apart with an AUC of {probe.auc:.2f}" in " ".join(findings.problems)
+    hint = ProbeFinding("border ring", 0.75, 0.01)
+    assert (hint.is_significant, hint.tells_class) == (True, False)
+    assert not ProbeFinding("border ring", 0.95, 0.2).tells_class
+
+
+def test_images_without_lungs_are_counted_and_named(tmp_path):
+    root = data_of(tmp_path / "data")
+    write_image(root / "covid" / "noise.png", np.random.default_rng(0).integers(0, 256, (300, 300), np.uint8))
+    findings = findings_of(root)
+    assert findings.classes["covid"]["not like a frontal chest X-ray"] == 1
+    assert findings.classes["normal"]["not like a frontal chest X-ray"] == 0
+    assert "1 image(s) are not like a frontal chest X-ray: no lungs were found" in findings.warnings
+    (note,) = findings.files
+    assert note.path == "covid/noise.png"
+    assert note.why.startswith("not like a frontal chest X-ray: ")

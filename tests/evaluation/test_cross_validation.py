@@ -10,7 +10,8 @@ from scipy.special import softmax
 from covid19.core.executor.local import LocalExecutor
 from covid19.core.settings import TrainingSettings
 from covid19.data.images import read_picture
-from covid19.evaluation.cross_validation import cross_validate, make_folds
+from covid19.evaluation.cross_validation import cross_validate
+from covid19.evaluation.folds import make_folds
 from covid19.evaluation.metrics import evaluate, one_hot
 from covid19.features.augmentation import View
 from covid19.features.backbone.network import build_base

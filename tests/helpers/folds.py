@@ -3,7 +3,7 @@
 import numpy as np
 
 from covid19.audit.probes import LabelledFolds
-from covid19.evaluation.cross_validation import make_folds
+from covid19.evaluation.folds import make_folds
 
 
 def question(count=30, seed=0):

@@ -24,13 +24,14 @@ def run(dataset: Path, as_json: bool, metadata: Path | None, projection: str, fi
     """Check the data set and print the findings."""
     import msgspec
 
+    from covid19.check import check
     from covid19.core.console import say
     from covid19.core.outputs import json_text
-    from covid19.data.check import check, describe
+    from covid19.data.check import describe
     from covid19.data.reader import Filter
     from covid19.features.cache import open_caches
 
     with open_caches(**cache) as caches:
-        findings = check(dataset, Filter(metadata, projection), caches.scans, file_timeout)
-    say(json_text(msgspec.to_builtins(findings), indent=2) if as_json else describe(findings))
+        findings = check(dataset, Filter(metadata, projection), caches, file_timeout)
+    say(json_text({"status": findings.status, **msgspec.to_builtins(findings)}, indent=2) if as_json else describe(findings))
     return ExitCode.DONE if findings.sound else ExitCode.FAILED
