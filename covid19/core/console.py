@@ -19,9 +19,21 @@ def printable(text: str) -> str:
     return "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in text)
 
 
+@contextmanager
+def above_progress() -> Iterator[None]:
+    """Take a progress bar off the terminal while lines are written, so that they do not stand in one line with it."""
+    tqdm = getattr(sys.modules.get("tqdm"), "tqdm", None)  # no bar is shown where it has not been imported
+    if tqdm is None:
+        yield
+        return
+    with tqdm.external_write_mode():
+        yield
+
+
 def say(text: str) -> None:
     """Print lines at once, also into a pipe."""
-    print("\n".join(map(printable, text.split("\n"))), flush=True)
+    with above_progress():
+        print("\n".join(map(printable, text.split("\n"))), flush=True)
 
 
 def say_status(text: str, verdict: str | None) -> None:
@@ -37,7 +49,8 @@ def say_status(text: str, verdict: str | None) -> None:
 
 def warn(text: str) -> None:
     """Print one line of warning on standard error."""
-    print(f"warning: {printable(text)}", file=sys.stderr, flush=True)
+    with above_progress():
+        print(f"warning: {printable(text)}", file=sys.stderr, flush=True)
 
 
 def shortened(lines: Sequence[str], more: str = "more") -> list[str]:

@@ -54,6 +54,12 @@ def is_blank(hash_: str) -> bool:
     return not hash_[1:].strip("0") and hash_[0] in "08"
 
 
+def hash_words(hashes: Sequence[str]) -> UInt64Array:
+    """Hashes as numbers whose differing bits can be counted, uint64 (n, 4)."""
+    octets = np.frombuffer(bytes.fromhex("".join(hashes)), np.uint8)
+    return octets.view(np.uint64).reshape(-1, HASH_SIDE_CELLS * HASH_SIDE_CELLS // 64)
+
+
 def near_groups(hashes: Sequence[str]) -> NDArray[np.intp]:
     """Give near-equal hashes the same number.
 

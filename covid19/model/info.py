@@ -15,7 +15,7 @@ import msgspec
 from msgspec import Meta
 
 from covid19.core.console import printable
-from covid19.core.measures import Difference, Fraction, Metric
+from covid19.core.measures import Count, Difference, Fraction, Metric
 from covid19.features.backbone.description import BACKBONE
 
 DIGEST_DIGITS = 64  # of a file's digest and of a perceptual hash, in hexadecimal
@@ -115,6 +115,18 @@ class BaseInfo:
         _check_printable(weights=[self.weights])
 
 
+@dataclass(frozen=True)
+class PositiveCount:
+    """How many of some images were predicted positive."""
+
+    positives: Count
+    images: Count
+
+    def __post_init__(self) -> None:
+        if self.positives > self.images:
+            raise ValueError("Expected no more `positives` than `images`")
+
+
 @dataclass(frozen=True, kw_only=True)
 class ModelInfo:
     """What a model file says.
@@ -134,6 +146,8 @@ class ModelInfo:
         threshold: probability from which the positive class is predicted; None predicts the most probable class.
         temperature: that the logits were divided by; it is part of the last layer's weights.
         cross_validation, audit: None where the run did without.
+        out_of_fold: the images of the cross-validation, and how many of them the positive class was predicted for at the
+            threshold; None without cross-validation, and in files of an earlier version.
     """
 
     program: Literal["covid19"]
@@ -152,6 +166,7 @@ class ModelInfo:
     audit: AuditSummary | None
     region: Literal["image", "lungs"] = "image"
     lungs: LungsInfo | None = None
+    out_of_fold: PositiveCount | None = None
 
     def __post_init__(self) -> None:
         versions = [*self.versions, *self.versions.values()]

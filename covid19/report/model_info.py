@@ -7,6 +7,7 @@ import msgspec
 from covid19 import NOTICE, __version__
 from covid19.audit.explanation import advise, explain
 from covid19.core.settings import Settings
+from covid19.evaluation.metrics import predict_labels
 from covid19.lungs.weights import finder_digest
 from covid19.model.info import CrossValidationSummary, ModelInfo
 from covid19.report.summary import Outcome, environment
@@ -49,5 +50,16 @@ def model_info(settings: Settings, outcome: Outcome) -> ModelInfo:
             "model_auc": outcome.audit.model_auc,
             "words": f"{advise(outcome.audit)} {explain(outcome.audit)}",
         },
+        "out_of_fold": _predicted_out_of_fold(outcome),
     }
     return msgspec.convert(info, ModelInfo)
+
+
+def _predicted_out_of_fold(outcome: Outcome) -> dict[str, int] | None:
+    """How many images the positive class was predicted for out of fold, at the model's threshold, and how many there were."""
+    probabilities = outcome.estimate.probabilities
+    if probabilities is None:
+        return None
+    positive = outcome.dataset.classes.index(outcome.test.positive)
+    predicted = predict_labels(probabilities, positive, outcome.estimate.threshold)
+    return {"positives": int((predicted == positive).sum()), "images": len(predicted)}

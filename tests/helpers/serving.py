@@ -13,19 +13,21 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import httpx
+import numpy as np
 
 import covid19
 from covid19.core.executor.processes import run_here
-from covid19.inference.server.app import Samples, make_app
+from covid19.inference.answer import Answer
+from covid19.inference.server.app import Sample, Samples, make_app
 from covid19.inference.server.connection import make_server
 from covid19.inference.server.guard import Access
-from covid19.inference.writers import Answer
+from covid19.inference.server.uploads import Reply
 from helpers.paths import PROJECT
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
@@ -34,8 +36,11 @@ CHROMIUM_FLAGS = [
     "--disable-sync",
 ]  # fmt: skip
 ABOUT = {
+    "status": "NONE FOUND",
+    "verdict": "Audit: none-found.",
     "positive": "covid",
-    "threshold": None,
+    "threshold": 0.5,
+    "decision": "covid is predicted if its probability is 0.500 or more.",
     "base": "random",
     "cross_validation": None,
     "audit": None,
@@ -70,7 +75,7 @@ class Server:
         self.folder, self.record = folder, folder.parent / f"{folder.name}.requests"
         self.record.touch()
         program = ["-c", RECORDING] if recorded else ["-m", "covid19"]
-        command = [sys.executable, *program, "serve", "-m", str(model), "--port", "0", *flags]
+        command = [sys.executable, *program, "serve", "-m", str(model), "--port", "0", "--no-browser", *flags]
         environment = {
             **os.environ,
             "TMPDIR": str(folder),
@@ -82,6 +87,7 @@ class Server:
         self.greeting = self.process.stdout.readline()
         self.url = re.search(r"http://[^ ]+:\d+", self.greeting)[0]
         self.port = int(self.url.rpartition(":")[2])
+        self.loading, self.ready = self.process.stdout.readline(), self.process.stdout.readline()
 
     def requests(self) -> list[tuple[str, str, int]]:
         """Method, path and status of each, where they are recorded."""
@@ -142,29 +148,35 @@ class Stub:
     def __init__(self) -> None:
         self.asked = 0
 
-    def ask(self, pixels: Any) -> tuple[Answer, bytes]:
+    def ask(self, image: Any) -> Reply:
         """Always the same."""
         self.asked += 1
-        return Answer("", "covid", {"covid": 0.75, "normal": 0.25}, 10.0, ""), b"heat"
+        return Reply(Answer("", "covid", {"covid": 0.75, "normal": 0.25}, 10.0, "", 0.5), b"heat", np.zeros(512, np.float32))
 
 
 @contextlib.contextmanager
-def serving(model: Any, pool: Any = None, **access: Any) -> Iterator[SimpleNamespace]:
+def serving(
+    model: Any,
+    pool: Any = None,
+    about: dict[str, Any] = ABOUT,
+    samples: Sequence[Sample] = (),
+    withhold_labels: bool = False,
+    **access: Any,
+) -> Iterator[SimpleNamespace]:
     """The application around a model, in a thread of this process."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
         port = listening.getsockname()[1]
         allowed = Access(
             **{"host": "127.0.0.1", "port": port, "names": (), "api_token": None, "page_token": secrets.token_hex()} | access
         )
-        app = make_app(
-            model, pool or SimpleNamespace(run=run_here), ["covid", "normal"], ABOUT, Samples("Or choose a sample", []), allowed
-        )
+        decoder, shown = pool or SimpleNamespace(run=run_here), Samples("Or choose a sample", samples)
+        app = make_app(model, decoder, ["covid", "normal"], about, shown, allowed, withhold_labels)
         server = make_server(app)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
         thread.start()
         try:
             assert wait_until(lambda: server.started)
-            yield SimpleNamespace(url=f"http://127.0.0.1:{port}", port=port, access=allowed, server=server)
+            yield SimpleNamespace(url=f"http://127.0.0.1:{port}", port=port, access=allowed, server=server, model=model)
         finally:
             server.should_exit = True
             thread.join(20)

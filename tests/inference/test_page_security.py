@@ -18,13 +18,13 @@ from helpers.compare import assert_close
 from helpers.datasets import read_records
 from helpers.hanging import read_or_hang
 from helpers.images import write_image
-from helpers.serving import CHROMIUM, CHROMIUM_FLAGS, Server, Stub, ask, is_alive, serving, token_of, wait_until
+from helpers.serving import Server, Stub, ask, is_alive, serving, token_of, wait_until
 
 from covid19.data.decoding import DecodingPool
 from covid19.inference.server.guard import RESPONSE_HEADERS, Access, Guard
 
 KIND = {"Content-Type": "multipart/form-data; boundary=x"}
-ANSWER = Stub().ask(None)[0]
+REPLY = Stub().ask(None)
 HEAD = b"Content-Type: multipart/form-data; boundary=x\r\n\r\n"
 PART = 'Content-Disposition: form-data; name="files"; filename="{}"\r\n\r\n'
 
@@ -36,9 +36,7 @@ def image(run):
 
 @pytest.fixture(scope="module")
 def stub_page():
-    model = Stub()
-    with serving(model) as page:
-        page.model = model
+    with serving(Stub()) as page:
         yield page
 
 
@@ -290,6 +288,7 @@ def test_of_a_name_only_the_last_part_is_kept(stub, name):
     answer = httpx.post(f"{stub.url}/api/predict", content=multipart((escaped, b"")), headers=KIND)
     assert answer.json()["answers"][0] == {
         "file": "x.png", "label": "", "probabilities": {}, "novelty_percentile": None, "problem": "the file is empty",
+        "heat_on_lungs": None, "training_image": "",
     }  # fmt: skip
 
 
@@ -390,7 +389,7 @@ def test_a_request_that_comes_drop_by_drop_is_closed_all_the_same(low_limits, st
 
 
 def test_an_answer_that_nobody_takes_is_given_up(low_limits, stub, small, monkeypatch):
-    monkeypatch.setattr(Stub, "ask", lambda *_: (ANSWER, bytes(30_000_000)))
+    monkeypatch.setattr(Stub, "ask", lambda *_: REPLY._replace(heat_map=bytes(30_000_000)))
     body = multipart(("a", small.read_bytes()))
     head = f"POST /api/predict?pictures=true HTTP/1.1\r\nHost: 127.0.0.1:{stub.port}\r\n"
     head += f"Content-Type: multipart/form-data; boundary=x\r\nContent-Length: {len(body)}\r\n\r\n"
@@ -418,7 +417,7 @@ def is_ready(url):
 
 def test_more_requests_than_can_wait_are_refused_and_the_places_are_given_back(low_limits, stub, small, monkeypatch):
     go_on = threading.Event()
-    monkeypatch.setattr(Stub, "ask", lambda *_: (go_on.wait(20), (ANSWER, b""))[1])
+    monkeypatch.setattr(Stub, "ask", lambda *_: (go_on.wait(20), REPLY)[1])
     with ThreadPoolExecutor(8) as pool:
         asked = [pool.submit(ask, stub.url, small) for _ in range(8)]
         assert wait_until(lambda: sum(one.done() for one in asked) == 4)
@@ -455,9 +454,7 @@ def test_a_file_that_hangs_or_crashes_a_decoder_costs_only_itself(small, monkeyp
 @pytest.fixture(scope="module")
 def token_page():
     """A page that asks for a token; its model counts what it is asked."""
-    model = Stub()
-    with serving(model, api_token="a-token") as page:
-        page.model = model
+    with serving(Stub(), api_token="a-token") as page:
         yield page
 
 
@@ -677,19 +674,6 @@ def hostile():
         thread.join()
 
 
-@pytest.fixture
-def browser():
-    if not CHROMIUM:
-        pytest.skip("no Chromium on this machine")
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as player:
-        flags = [*CHROMIUM_FLAGS, "--host-resolver-rules=MAP evil.test 127.0.0.1, MAP *.evil.test 127.0.0.1"]
-        started = player.chromium.launch(executable_path=CHROMIUM, args=flags)
-        yield started
-        started.close()
-
-
 @pytest.mark.parametrize("site", ["127.0.0.1", "localhost", "evil.test"])
 def test_in_a_browser_a_hostile_page_gets_and_does_nothing(server, browser, hostile, site):
     before = len(server.requests())
@@ -713,7 +697,7 @@ def test_in_a_browser_a_hostile_page_gets_and_does_nothing(server, browser, host
     asked = server.requests()[before:]
     assert {code for method, _, code in asked if method == "POST"} == {403}
     allowed = {(path, code) for method, path, code in asked if code < 400}
-    assert allowed == {("/", 200), ("/static/serve.css", 200), ("/static/serve.js", 200), ("/api/model", 200)}  # of the popup
+    assert allowed == {(f"/{path}", 200) for path in ("", "static/serve.css", "static/serve.js", "static/view.js", "api/model")}
     assert [path for _, path, code in asked if code < 400].count("/") == 1
 
 

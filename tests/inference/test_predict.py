@@ -17,14 +17,18 @@ import pytest
 from helpers.datasets import read_records
 from helpers.images import write_image
 from helpers.paths import PROJECT
+from helpers.serving import ABOUT
 
 import covid19
 from covid19.cli.main import main
+from covid19.data.duplicates import perceptual_hash
 from covid19.data.images import read_picture
+from covid19.inference.answer import Answer
 from covid19.inference.heatmaps import OVERLAY_ENDING, overlay
 from covid19.inference.output_files import output_names
 from covid19.inference.predictor import Predictor
-from covid19.inference.writers import Answer, CsvWriter, JsonWriter
+from covid19.inference.reading import InputImage
+from covid19.inference.writers import CsvWriter, JsonWriter
 from covid19.model.head import Heads
 from covid19.model.novelty import NoveltyDetector
 
@@ -54,8 +58,9 @@ def test_an_unreadable_file_is_listed_the_rest_go_on_and_the_code_is_1(run, tmp_
     good = read_records(run.dataset)[0].path
     assert ask(run, tmp_path / "bad.png", good) == 1
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0].startswith("Model: base with weights 'random', cross-validated accuracy")
-    assert "TOO FEW: " in lines[0]
+    assert lines[0].startswith("TOO FEW: ")
+    assert lines[1].startswith("Model: base with weights 'random', cross-validated accuracy")
+    assert lines[2] == "covid is predicted if its probability is 0.500 or more."
     assert next(line for line in lines if "bad.png" in line).endswith("PNG, JPEG, BMP, TIFF or DICOM")
     assert next(line for line in lines if good.name in line).split()[1] in ("covid", "normal")
     assert lines[-1] == covid19.NOTICE
@@ -129,9 +134,10 @@ def test_features_that_are_no_numbers_are_no_answer(run, monkeypatch, value):
     maps = np.ones((2, 7, 7, 512), np.float32)
     maps[1, 0, 0, 0] = value
     monkeypatch.setattr(predictor._base, "predict_on_batch", lambda pixels: maps)
-    (first, second), heat = predictor.ask(["a", "b"], np.zeros((2, 224, 224, 3), np.uint8))
-    assert (first.novelty_percentile is None, second.problem) == (False, "the model gave no number")
-    assert np.isfinite(heat).all()
+    blank = np.zeros((224, 224, 3), np.uint8)
+    first, second = predictor.ask(["a", "b"], [InputImage(blank, "", perceptual_hash(blank))] * 2)
+    assert (first.answer.novelty_percentile is None, second.answer.problem) == (False, "the model gave no number")
+    assert (second.heat, second.features) == (None, None)
 
 
 @pytest.mark.parametrize(
@@ -213,11 +219,11 @@ def test_json_of_odd_names_is_valid_and_reads_back_to_them(encoding, monkeypatch
     about = {"notice": "\x9b\U0001f600"}
     output = io.TextIOWrapper(io.BytesIO(), encoding=encoding, errors="strict")
     monkeypatch.setattr(sys, "stdout", output)
-    writer = JsonWriter((), about, ())
+    writer = JsonWriter((), about, ODD_NAMES)
     writer.begin()
     for name in ODD_NAMES:
         writer.answer(Answer(name, "", {}, None, name))
-    writer.end()
+    writer.end(None)
     text = output.buffer.getvalue().decode()
     assert [answer["file"] for answer in json.loads(text)["answers"]] == ODD_NAMES
     assert json.loads(text)["model"] == about
@@ -226,12 +232,12 @@ def test_json_of_odd_names_is_valid_and_reads_back_to_them(encoding, monkeypatch
 
 def test_csv_of_odd_names_is_no_formula_and_no_order_to_a_terminal():
     output = io.StringIO()
-    about = {"notice": "=n", "base": "random", "cross_validation": None, "audit": None}
+    about = ABOUT | {"notice": "=n"}
     writer = CsvWriter(("-a", "=b"), about, (), output)
     writer.begin()
     for name in ODD_NAMES:
         writer.answer(Answer(name, "-a", {"-a": 1.0, "=b": 0.0}, -0.5, "=p"))
-    writer.end()
+    writer.end(None)
     text = output.getvalue()
     assert text.replace("\n", "").isprintable()
     rows = list(csv.DictReader(io.StringIO(text)))
@@ -266,7 +272,7 @@ def test_a_missing_path_and_a_folder_without_images_are_refused(run, tmp_path, c
 def test_a_reader_that_goes_away_gets_no_error(run):
     command = f"{sys.executable} -m covid19 predict -m {run.model} {run.dataset} | head -c 9"
     done = subprocess.run(["bash", "-c", command], cwd=PROJECT, capture_output=True, text=True, timeout=120, check=False)
-    assert done.stdout == "Model: ba"
+    assert done.stdout == "TOO FEW: "
     assert done.stderr == ""
 
 

@@ -19,7 +19,7 @@ from helpers.corpus import png_header
 from helpers.datasets import read_records
 from helpers.images import write_image
 from helpers.paths import PROJECT
-from helpers.serving import CHROMIUM, CHROMIUM_FLAGS, Server, Stub, ask, is_alive, serving, wait_until
+from helpers.serving import Server, Stub, ask, is_alive, serving, wait_until
 
 import covid19
 from covid19.cli.main import main
@@ -54,7 +54,15 @@ def test_several_files_are_answered_in_their_order_with_what_is_known_of_the_mod
     assert said["answers"][1]["problem"].startswith("not an image of a kind that is read")
     assert said["answers"][2]["problem"] == "the file is empty"
     assert said["model"]["audit"]["verdict"] == run.report["audit"]["verdict"]
-    assert said["answers"][0].keys() == {"file", "label", "probabilities", "novelty_percentile", "problem"}
+    assert said["answers"][0].keys() == {
+        "file",
+        "label",
+        "probabilities",
+        "novelty_percentile",
+        "problem",
+        "heat_on_lungs",
+        "training_image",
+    }
 
 
 def test_pictures_and_the_table_come_when_they_are_asked_for(server, images, tmp_path):
@@ -71,8 +79,11 @@ def test_pictures_and_the_table_come_when_they_are_asked_for(server, images, tmp
     assert pictures[1].shape == (PICTURE_SIDE_PX, PICTURE_SIDE_PX, 4)
     assert (bad["picture"], bad["heat"]) == ("", "")
     header, first, second = said["csv"].splitlines()
-    assert header.startswith("file,label,probability_covid,probability_normal,novelty_percentile,problem,model,notice")
-    assert first.startswith(f"{images[0].name},{good['label']},")
+    assert header == (
+        "file,verdict,label,probability_covid,probability_normal,novelty_percentile,problem,heat_on_lungs,training_image,"
+        "threshold,model,notice"
+    )
+    assert first.startswith(f"{images[0].name},TOO FEW,{good['label']},")
     assert "1+1.png" in second
     assert ask(server.url, images[0], params={"pictures": "yes"}).status_code == 400
 
@@ -138,18 +149,6 @@ def test_samples_of_ones_own_are_shown_and_a_bad_one_is_left_out(run, images, tm
         code, said = server.stop(signal.SIGINT)
     assert code == 130
     assert said.startswith("warning: the sample 'b.png' is left out: not an image of a kind that is read")
-
-
-@pytest.fixture
-def browser():
-    if not CHROMIUM:
-        pytest.skip("no Chromium on this machine")
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as player:
-        started = player.chromium.launch(executable_path=CHROMIUM, args=CHROMIUM_FLAGS)
-        yield started
-        started.close()
 
 
 @pytest.fixture

@@ -21,8 +21,10 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 
 def run(model: Path, form: str, output: Path | None) -> None:
     """Export the model."""
+    from covid19.core.console import say
     from covid19.core.keras_startup import import_keras
 
+    say(f"Loading {model} and writing it as {form}, which takes up to half a minute ...")
     import_keras()
     from covid19.model.export.run import export  # imports Keras, which `import_keras` must have done before, quietly
 

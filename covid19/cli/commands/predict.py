@@ -23,7 +23,15 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     form.add_argument("--csv", dest="output", action="store_const", const="csv", help="print CSV")
     add_cluster_flag(parser)
     add_file_timeout_flag(parser)
-    add("--heatmaps", type=Path, metavar="DIR", help="write each image with its Grad-CAM heat map laid over into this folder")
+    add(
+        "--heatmaps",
+        type=Path,
+        metavar="DIR",
+        help="write each image that gets a label with its Grad-CAM heat map laid over into this folder",
+    )
+    add(
+        "--withhold-labels", action="store_true", help="give no label and no probability, only what else is known of each image"
+    )
 
 
 def run(**given: Any) -> ExitCode:

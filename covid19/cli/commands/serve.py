@@ -47,6 +47,13 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
         metavar="NAME",
         help="a further name, or NAME:PORT, by which browsers and programs reach the page; may be given several times",
     )
+    add(
+        "--withhold-labels",
+        action=argparse.BooleanOptionalAction,
+        help="show a label and its probabilities only when somebody asks for them, by a click or by labels=true (default: if "
+        "the audit found that a shortcut explains the model)",
+    )
+    add("--no-browser", dest="browser", action="store_false", help="do not open the page in a browser")
 
 
 def run(api_token: str | None, **given: Any) -> None:

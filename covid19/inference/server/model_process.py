@@ -1,7 +1,8 @@
-"""The model in a process of its own: pictures go in, answers and heat maps come out.
+"""The model in a process of its own: images go in, answers and heat maps come out.
 
-The process sees no file and no name, only pixels of one size. One that hangs or dies is replaced by another with the same
-model, whose file is read once: what is shown of the model is true of what answers, whatever happens to the file meanwhile.
+The process sees no file and no name, only pixels of one size and digests. One that hangs or dies is replaced by another with
+the same model, whose file is read once: what is shown of the model is true of what answers, whatever happens to the file
+meanwhile.
 """
 
 from __future__ import annotations
@@ -20,15 +21,18 @@ from covid19.core.executor.processes import limit_memory, start_context
 from covid19.data.decoding import MODULES
 
 if TYPE_CHECKING:  # nothing slow here: the process should start at once
-    from covid19.data.images import Pixels
-    from covid19.inference.writers import Answer
+    from covid19.core.arrays import Float32Array
+    from covid19.inference.reading import InputImage
+    from covid19.inference.server.uploads import Reply
+    from covid19.model.info import PositiveCount
+    from covid19.model.shift import ShiftResult
 
-ANSWER_TIMEOUT_S = 60.0  # for one picture, which takes less than a second
+ANSWER_TIMEOUT_S = 60.0  # for one image, which takes less than a second
 MAX_MODEL_BYTES = 1 << 29
 
 
 class ModelProcess:
-    """A process that holds a model and answers for one picture at a time.
+    """A process that holds a model and answers for one image at a time.
 
     Args:
         model: a file that `covid19 train` wrote; read now, and never again.
@@ -71,27 +75,33 @@ class ModelProcess:
             raise InputError(greeting)
         return greeting  # type: ignore[no-any-return]  # a pipe carries anything
 
-    def ask(self, pixels: Pixels) -> tuple[Answer, bytes]:
-        """Answer for a picture, when those before it are answered.
-
-        Args:
-            pixels: uint8 RGB (224, 224, 3).
-
-        Returns:
-            The answer, for a file without a name, and the heat map as PNG, empty where there is no label.
+    def ask(self, image: InputImage) -> Reply:
+        """Answer for an image, when those before it are answered.
 
         Raises:
             ValueError: the model has no answer, took too long, or its process died.
         """
+        return self._exchange(image)  # type: ignore[no-any-return]  # a pipe carries anything
+
+    def compare(self, features: Float32Array, predicted: PositiveCount) -> ShiftResult | None:
+        """Whether images look like the training images as a whole, see `Predictor.compare`.
+
+        Raises:
+            ValueError: as `ask` does.
+        """
+        return self._exchange((features, predicted))  # type: ignore[no-any-return]
+
+    def _exchange(self, question: InputImage | tuple[Float32Array, PositiveCount]) -> Any:
+        """Send a question to the process and wait for its reply."""
         with self._asking:
             problem = f"the model took longer than {ANSWER_TIMEOUT_S:g} s to answer: send it again"
             try:
-                self._pipe.send(pixels)
+                self._pipe.send(question)
                 if self._pipe.poll(ANSWER_TIMEOUT_S):
                     reply = self._pipe.recv()
                     if isinstance(reply, str):
                         raise ValueError(reply)
-                    return reply  # type: ignore[no-any-return]
+                    return reply
             except (EOFError, OSError):
                 problem = "the model's process ended: send it again"
             self._replace()
@@ -114,7 +124,7 @@ class ModelProcess:
     def _start(self) -> None:
         context = start_context(MODULES)
         self._pipe, theirs = context.Pipe()
-        self._process = context.Process(target=_answer_pictures, args=(theirs, self._content, str(self._model)), daemon=True)
+        self._process = context.Process(target=_answer_images, args=(theirs, self._content, str(self._model)), daemon=True)
         self._process.start()
         theirs.close()  # so that an end of the process is noticed here
 
@@ -124,7 +134,7 @@ class ModelProcess:
         self._pipe.close()
 
 
-def _answer_pictures(pipe: Connection, model: bytes, name: str) -> None:
+def _answer_images(pipe: Connection, model: bytes, name: str) -> None:
     """The process: load, greet, answer until the other side closes."""
     warnings.simplefilter("ignore")
     for number in ("SIGINT", "SIGHUP"):  # they go to the whole terminal; the page ends this process
@@ -135,7 +145,8 @@ def _answer_pictures(pipe: Connection, model: bytes, name: str) -> None:
 
     import_keras()  # in this process only; what is imported below needs Keras
     from covid19.inference.predictor import Predictor
-    from covid19.inference.server.uploads import answer_picture, warm_up
+    from covid19.inference.reading import InputImage
+    from covid19.inference.server.uploads import answer_image, warm_up
 
     try:
         predictor = Predictor(model, name)
@@ -143,13 +154,15 @@ def _answer_pictures(pipe: Connection, model: bytes, name: str) -> None:
         pipe.send(str(error))
         return
     warm_up(predictor)
-    limit_memory()  # after that one picture needs little more
+    limit_memory()  # after that one image needs little more
     pipe.send((predictor.classes, predictor.about()))
     while True:
         try:
-            pixels = pipe.recv()
+            question = pipe.recv()
             try:
-                reply: object = answer_picture(predictor, pixels)
+                reply: object = (
+                    answer_image(predictor, question) if isinstance(question, InputImage) else predictor.compare(*question)
+                )
             except ValueError as error:  # numbers that are no answer
                 reply = str(error)
             pipe.send(reply)

@@ -10,9 +10,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import secrets
 import socket
+import sys
 import tempfile
+import threading
+import webbrowser
 from collections.abc import Sequence
 from contextlib import closing
 from importlib.util import find_spec
@@ -40,6 +44,8 @@ def serve(
     api_token: str | None = None,
     insecure: bool = False,
     allow_hosts: Sequence[str] = (),
+    withhold_labels: bool | None = None,
+    browser: bool = False,
 ) -> None:
     """Serve the page until it is stopped.
 
@@ -52,6 +58,8 @@ def serve(
         api_token: that every request of the API must carry, or None.
         insecure: whether other machines may ask without a token.
         allow_hosts: names by which others reach the page, beside those that it knows.
+        withhold_labels: whether a label is shown only when somebody asks for it; None does so if the audit found a shortcut.
+        browser: whether to open the page in the user's browser.
 
     Raises:
         InputError: the model or the samples cannot be used, the address is taken or not safe to listen on, or a package is
@@ -64,24 +72,40 @@ def serve(
         _listen(host, port, open_to_all=insecure or api_token is not None) as listening,
         closing(ModelProcess(model)) as process,
     ):
+        port = listening.getsockname()[1]
+        from covid19.inference.server.guard import in_address
+
+        listening.listen()  # who comes before the model is loaded waits
+        address = f"http://{in_address(host)}:{port}"
+        say(f"Serving {model} at {address} (Ctrl+C ends). {NOTICE}\nLoading the model, which takes some seconds ...")
         # The other process loads the model while this one imports the rest.
         from covid19.data.decoding import DecodingPool
+        from covid19.inference.about import SHORTCUT
         from covid19.inference.server.app import make_app
         from covid19.inference.server.connection import make_server
-        from covid19.inference.server.guard import Access, in_address
+        from covid19.inference.server.guard import Access
 
         with DecodingPool(file_timeout) as pool:
             shown = _read_samples(samples, pool)
             classes, about = process.wait()
-            port = listening.getsockname()[1]
+            withheld = about["status"] == SHORTCUT if withhold_labels is None else withhold_labels
             access = Access(host, port, {name.lower() for name in allow_hosts}, api_token, secrets.token_urlsafe())
-            server = make_server(make_app(process, pool, classes, about, shown, access))
+            server = make_server(make_app(process, pool, classes, about, shown, access, withheld))
             # The libraries below log pieces of what they cannot parse: a log must not have the names of patients' files.
             logging.disable()
-            listening.listen()  # so that whoever reads the next line can ask
-            say(f"Serving {model} at http://{in_address(host)}:{port} (Ctrl+C ends). {NOTICE}")
+            say(f"Ready. {about['status']}: {about['verdict']}")
+            if browser:
+                _open_browser(address)
             with closing(server.serve(sockets=[listening])) as serving:  # a signal may come before it runs
                 asyncio.run(serving)
+
+
+def _open_browser(address: str) -> None:
+    """Open the page where a browser with windows is at hand; a browser in the terminal would take that over."""
+    has_windows = sys.platform in ("darwin", "win32") or any(map(os.environ.get, ("DISPLAY", "WAYLAND_DISPLAY", "BROWSER")))
+    if has_windows:
+        # In a thread, as some browsers return only when they are closed.
+        threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()
 
 
 def _check_token(api_token: str | None) -> None:

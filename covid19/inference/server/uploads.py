@@ -10,12 +10,15 @@ from typing import TYPE_CHECKING, NamedTuple
 import cv2
 import numpy as np
 
+from covid19.core.arrays import Float32Array
+from covid19.data.duplicates import perceptual_hash
 from covid19.data.images import PICTURE_SIDE_PX, Pixels, as_picture, decode_bytes, encode_image
+from covid19.inference.answer import Answer
 from covid19.inference.heatmaps import transparent_heat_map
+from covid19.inference.reading import InputImage, input_image
 
 if TYPE_CHECKING:  # the page's own process does without Keras
     from covid19.inference.predictor import Predictor
-    from covid19.inference.writers import Answer
 
 PREVIEW_SIDE_PX = 800  # the longer side
 
@@ -24,12 +27,26 @@ class Upload(NamedTuple):
     """A file that could be read.
 
     Attributes:
-        pixels: what the model sees, uint8 RGB (224, 224, 3).
+        image: what the model is asked about.
         preview: what the page shows, JPEG in the picture's own proportions.
     """
 
-    pixels: Pixels
+    image: InputImage
     preview: bytes
+
+
+class Reply(NamedTuple):
+    """What the model's process gives for one image.
+
+    Attributes:
+        answer: for a file without a name.
+        heat_map: PNG with transparency; empty where no label is given.
+        features: of the base, float32 (512,); None if the model gave no number.
+    """
+
+    answer: Answer
+    heat_map: bytes
+    features: Float32Array | None
 
 
 def read_upload(content: bytes) -> Upload:
@@ -41,22 +58,19 @@ def read_upload(content: bytes) -> Upload:
     if not content:
         raise ValueError("the file is empty")
     image, negative = decode_bytes(content)
-    return Upload(as_picture(image, negative).pixels, _preview(image, negative))
+    return Upload(input_image(as_picture(image, negative).pixels, content), _preview(image, negative))
 
 
 def warm_up(predictor: Predictor) -> None:
-    """Run the base once, which builds its graph, so that the first answer comes as quickly as the others."""
-    predictor.ask([""], np.zeros((1, PICTURE_SIDE_PX, PICTURE_SIDE_PX, 3), np.uint8))
+    """Run the networks once, which builds their graphs, so that the first answer comes as quickly as the others."""
+    blank = np.zeros((PICTURE_SIDE_PX, PICTURE_SIDE_PX, 3), np.uint8)
+    predictor.ask([""], [InputImage(blank, "", perceptual_hash(blank))])
 
 
-def answer_picture(predictor: Predictor, pixels: Pixels) -> tuple[Answer, bytes]:
-    """Ask a model about a picture, uint8 RGB (224, 224, 3).
-
-    Returns:
-        The answer, without a file's name, and the heat map as PNG with transparency, empty where no label is given.
-    """
-    (answer,), heat = predictor.ask([""], pixels[None])
-    return answer, encode_image(transparent_heat_map(heat[0]), ".png") if answer.label else b""
+def answer_image(predictor: Predictor, image: InputImage) -> Reply:
+    """Ask a model about an image."""
+    ((answer, heat, features),) = predictor.ask([""], [image])
+    return Reply(answer, b"" if heat is None else encode_image(transparent_heat_map(heat), ".png"), features)
 
 
 def _preview(image: Pixels, negative: bool) -> bytes:

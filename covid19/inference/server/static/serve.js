@@ -1,5 +1,8 @@
-// The page: sends files to /api/predict and shows the answers. Everything that came from a file is set as text, never as HTML.
-"use strict";
+// The page: sends files to /api/predict and shows the answers.
+//
+// All that is shown of a question (the list of files, the marked sample, the answer) is drawn by `render` from one `state`,
+// which only `change` replaces: the three can never belong to different questions.
+import { bannerOf, cardOf, make, makeButton, tableOf } from "./view.js";
 
 const find = (id) => document.getElementById(id);
 const pageToken = document.querySelector('meta[name="page-token"]');
@@ -7,19 +10,18 @@ const input = find("files");
 const limits = {
   files: Number(input.dataset.mostFiles), file: Number(input.dataset.mostFileBytes), request: Number(input.dataset.mostBytes),
 };
+const UNREACHABLE = "The program cannot be reached: is it still running?";
+// Nothing asked. `phase` is empty, waiting, answered or failed; `names` are those of the files that were asked about; `sample`
+// is the number of the sample that they are, or null; `opened` is the number of the answer that is shown alone, or null.
+const NOTHING = {
+  phase: "empty", names: [], sample: null, done: 0, answers: [], csv: "", shift: null, problem: "", opened: null, revealed: false,
+};
+
 let apiToken = ""; // in memory only: it is gone when the page is closed
 let model = null; // what /api/model says
-let pending = null; // the request whose answer is awaited; a newer one takes its place
+let state = NOTHING;
+let pending = null; // ends the request whose answer is awaited; a newer question takes its place
 let tableAddress = null; // of the CSV table that is shown
-
-/** An element with text and children; `attributes` are set as attributes, all others are left alone. */
-function make(tag, className, children = [], attributes = {}) {
-  const element = document.createElement(tag);
-  if (className) element.className = className;
-  for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
-  element.append(...[children].flat().filter((child) => child !== null && child !== ""));
-  return element;
-}
 
 /** A request with what the page must send along. */
 function request(address, options = {}) {
@@ -28,112 +30,94 @@ function request(address, options = {}) {
   return fetch(address, { ...options, headers, cache: "no-store", credentials: "omit", redirect: "error" });
 }
 
-/** Show elements as the answer, in place of what was there. */
-function show(...elements) {
+function change(changes) {
+  state = { ...state, ...changes };
+  render();
+}
+
+function render() {
   if (tableAddress) URL.revokeObjectURL(tableAddress);
   tableAddress = null;
-  find("answer").replaceChildren(...elements);
+  find("chosen").hidden = !state.names.length;
+  find("chosen-title").textContent = state.names.length === 1 ? "1 file" : `${state.names.length} files`;
+  const names = find("names");
+  names.replaceChildren(...state.names.map((name) => make("li", "", name)));
+  if (names.scrollHeight > names.clientHeight) names.tabIndex = 0; // so that the keyboard can scroll it
+  else names.removeAttribute("tabindex");
+  find("samples").querySelectorAll("button").forEach((button, number) => {
+    button.setAttribute("aria-pressed", String(number === state.sample));
+  });
+  find("announcement").textContent = announcementOf();
+  find("answer").replaceChildren(...answerOf().filter((element) => element !== null));
 }
 
-function showProblem(text) {
-  show(make("p", "flag", text, { role: "alert" }));
+/** What a screen reader says when the state changes. */
+function announcementOf() {
+  if (state.phase === "waiting") return "Reading.";
+  if (state.phase !== "answered") return "";
+  if (state.answers.length > 1) return `${state.answers.length} files answered.`;
+  const [{ file, label }] = state.answers;
+  return `${file}: ${label ? (state.revealed ? label : "the label is withheld") : "no label"}.`;
 }
 
-/** Why there is no label, as a sentence. */
-function problemOf(answer) {
-  if (answer.novelty_percentile === null) return `Cannot be read: ${answer.problem}`;
-  return `${answer.problem.charAt(0).toUpperCase()}${answer.problem.slice(1)}: no label is given.`;
-}
-
-/** The picture with the heat map over it. */
-function pictureOf(answer, className) {
-  const picture = make("div", className, make("img", "", [], { src: answer.picture, alt: `The image ${answer.file}` }));
-  if (answer.heat) picture.append(make("img", "heat", [], { src: answer.heat, alt: "Where the model looks" }));
-  return picture;
-}
-
-/** A slider for the strength of a picture's heat map. */
-function sliderFor(picture) {
-  const slider = make("input", "", [], { type: "range", min: "0", max: "1", step: "0.05", value: "0.5" });
-  slider.addEventListener("input", () => { picture.querySelector(".heat").style.opacity = slider.value; });
-  return make("label", "slider", [make("span", "", "Heat map (Grad-CAM)"), slider]);
-}
-
-function barsOf(answer) {
-  return make("dl", "bars", Object.entries(answer.probabilities).map(([name, probability]) => {
-    const bar = make("span");
-    bar.style.width = `${100 * probability}%`;
-    return make("div", name === answer.label ? "bar chosen" : "bar", [
-      make("dt", "", name), make("dd", "share", bar, { "aria-hidden": "true" }), make("dd", "n", probability.toFixed(3)),
-    ]);
-  }));
-}
-
-function cardOf(answer) {
-  const words = make("div", "words", [
-    make("p", "file", answer.file),
-    answer.label ? make("p", "label", answer.label) : make("p", "flag", problemOf(answer), { role: "alert" }),
-    barsOf(answer),
-  ]);
-  if (answer.novelty_percentile !== null) {
-    const below = answer.label ? `, below the ${model.unlike} from which no label is given` : "";
-    words.append(make("p", "novelty", `Novelty: percentile ${answer.novelty_percentile.toFixed(1)} of the distance to the training images${below}.`));
+/** What stands in the place of the answer. */
+function answerOf() {
+  if (state.phase === "empty") return [make("p", "empty muted", "The answer appears here. Nothing that is sent is kept.")];
+  if (state.phase === "failed") return [make("p", "flag", state.problem, { role: "alert" })];
+  if (state.phase === "waiting") return [waitingOf()];
+  const context = { model, revealed: state.revealed, onReveal: reveal, onOpen: open };
+  if (state.answers.length === 1) return [cardOf(state.answers[0], context)];
+  if (state.opened !== null) {
+    const back = makeButton("link", `Back to all ${state.answers.length} files`, () => open(null), { id: "back" });
+    return [make("p", "", back), cardOf(state.answers[state.opened], context)];
   }
-  if (!answer.picture) return make("div", "card", words);
-  const picture = pictureOf(answer, "picture");
-  return make("div", "card", [make("div", "view", [picture, answer.heat ? sliderFor(picture) : null]), words]);
+  const shift = state.shift?.shifted ? make("p", "flag", state.shift.words, { role: "alert" }) : null;
+  return [shift, ...tableOf(state.answers, context), model.labels_withheld && !state.revealed ? null : downloadOf()];
 }
 
-function rowOf(answer) {
-  const cell = (name, className, content) => make("td", className, content, { "data-name": name });
-  return make("tr", "", [
-    make("td", "thumbnail", answer.picture ? pictureOf(answer, "picture small") : []),
-    cell("file", "file", answer.file),
-    cell("label", "", make("b", "", answer.label || "none")),
-    ...model.classes.map((name) => cell(name, "n", name in answer.probabilities ? answer.probabilities[name].toFixed(3) : "")),
-    cell("novelty", "n", answer.novelty_percentile === null ? "" : answer.novelty_percentile.toFixed(1)),
-    cell("", "problem", answer.problem ? problemOf(answer) : ""),
-  ]);
+function downloadOf() {
+  tableAddress = URL.createObjectURL(new Blob([state.csv], { type: "text/csv;charset=utf-8" }));
+  return make("p", "", make("a", "button download", "Download the table (CSV)", { href: tableAddress, download: "answers.csv" }));
 }
 
-function tableOf(answers) {
-  const heading = (text, className = "") => make("th", className, text, { scope: "col" });
-  return make("table", "answers", [
-    make("caption", "", `${answers.length} files`),
-    make("thead", "", make("tr", "", [
-      make("td"), heading("file"), heading("label"), ...model.classes.map((name) => heading(name, "n")), heading("novelty", "n"), make("td"),
-    ])),
-    make("tbody", "", answers.map(rowOf)),
-  ]);
+function waitingOf() {
+  const count = state.names.length;
+  const several = state.done ? `${state.done} of ${count} files answered …` : `Reading ${count} files …`;
+  const attributes = { max: String(count), "aria-label": "Files answered", ...(count > 1 ? { value: String(state.done) } : {}) };
+  return make("div", "waiting", [make("p", "", count === 1 ? `Reading ${state.names[0]} …` : several), make("progress", "", [], attributes)]);
 }
 
-function showAnswers({ answers, csv }) {
-  if (answers.length === 1) {
-    show(cardOf(answers[0]));
-    return;
-  }
-  show(tableOf(answers));
-  tableAddress = URL.createObjectURL(new Blob([csv], { type: "text/csv;charset=utf-8" }));
-  const link = make("a", "button download", "Download the table (CSV)", { href: tableAddress, download: "answers.csv" });
-  find("answer").append(make("p", "", link));
+/** Show one answer alone, or all of them again, and take the keyboard there. */
+function open(number) {
+  const before = state.opened;
+  change({ opened: number });
+  if (number !== null) find("back").focus();
+  else find("answer").querySelectorAll("tbody button")[before]?.focus();
 }
 
-/** Show how far the answers have come; gives a function to say how many are there. */
-function showProgress(files) {
-  const bar = make("progress", "", [], { max: String(files.length), "aria-label": "Files answered" });
-  const text = make("p", "", files.length === 1 ? `Reading ${files[0].name} …` : `Reading ${files.length} files …`);
-  show(make("div", "waiting", [text, bar]));
+/** Show labels that are withheld; until the next question. */
+function reveal() {
+  change({ revealed: true });
+  find("answer").focus();
+}
+
+/** Begin a question, which ends the one before; gives what tells whether it is still the one that is asked. */
+function begin(names, sample) {
+  pending?.abort();
+  pending = new AbortController();
+  change({ ...NOTHING, phase: "waiting", names, sample, revealed: !model?.labels_withheld });
   find("answer").scrollIntoView({ block: "nearest" }); // a sample that was clicked may be far below on a small screen
-  return (count) => {
-    if (files.length > 1) {
-      bar.value = count;
-      text.textContent = `${count} of ${files.length} files answered …`;
-    }
-  };
+  return pending.signal;
+}
+
+function clear() {
+  pending?.abort();
+  change(NOTHING);
+  input.focus();
 }
 
 /** The text of a response, and how many of its lines are there so far: each answer has one. */
-async function readLines(response, told) {
+async function readLines(response, tell) {
   const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
   let text = "";
   let lines = 0;
@@ -142,7 +126,7 @@ async function readLines(response, told) {
     if (done) return text;
     text += value;
     lines += value.split("\n").length - 1;
-    told(Math.max(0, lines - 1));
+    tell(Math.max(0, lines - 1));
   }
 }
 
@@ -155,61 +139,62 @@ function whyTooMuch(files) {
   return bytes > limits.request ? `The files have more than ${limits.request / 1e6} MB together: send fewer at a time.` : "";
 }
 
-/** Send files and show what is answered. The chosen sample is marked, so that what is marked is what is shown. */
-async function ask(files, sample = null) {
-  if (!files.length) return;
-  if (pending) pending.abort();
-  const own = new AbortController();
-  pending = own;
-  for (const button of find("samples").querySelectorAll("button")) button.setAttribute("aria-pressed", String(button === sample));
+/** Send files; the answers as /api/predict gives them. */
+async function send(files, signal) {
   const problem = whyTooMuch(files);
-  if (problem) {
-    showProblem(problem);
-    return;
+  if (problem) throw new Error(problem);
+  if (!model && !(await load())) throw new Error("The page has no access: give the token first.");
+  const body = new FormData();
+  for (const file of files) body.append("files", file, file.name);
+  const response = await request("/api/predict?pictures=true&csv=true&labels=true", { method: "POST", body, signal });
+  if (!response.ok) {
+    if (response.status === 401) askForToken();
+    throw new Error(`Not answered: ${(await response.json()).error}.`);
   }
-  const told = showProgress(files);
+  const count = files.length;
+  const tell = (done) => { if (!signal.aborted) change({ done: Math.min(done, count) }); };
+  return JSON.parse(await readLines(response, tell));
+}
+
+/** Ask about files and show what is answered, or why nothing is. `getFiles` is called when the question has begun. */
+async function ask(names, sample, getFiles) {
+  const signal = begin(names, sample);
   try {
-    if (!model && !(await load())) {
-      if (pending === own) showProblem("The page has no access: give the token first.");
-      return;
-    }
-    const body = new FormData();
-    for (const file of files) body.append("files", file, file.name);
-    const response = await request("/api/predict?pictures=true&csv=true", { method: "POST", body, signal: own.signal });
-    if (!response.ok) {
-      if (response.status === 401) askForToken();
-      throw new Error((await response.json()).error);
-    }
-    const answers = JSON.parse(await readLines(response, (count) => { if (pending === own) told(count); }));
-    if (pending === own) showAnswers(answers);
+    const { answers, csv, shift = null } = await send(await getFiles(signal), signal);
+    if (!signal.aborted) change({ phase: "answered", answers, csv, shift, revealed: !model.labels_withheld });
   } catch (error) {
-    if (pending === own) showProblem(error instanceof TypeError || error instanceof SyntaxError ? "The program cannot be reached: is it still running?" : `Not answered: ${error.message}.`);
+    const broken = error instanceof TypeError || error instanceof SyntaxError;
+    if (!signal.aborted) change({ phase: "failed", problem: broken ? UNREACHABLE : error.message });
   }
 }
 
-/** Fetch a sample and send it as any other file. */
-async function askSample(number, button) {
-  try {
-    const response = await request(`/api/samples/${number}`);
-    if (!response.ok) throw new Error();
-    await ask([new File([await response.blob()], model.samples.items[number].name)], button);
-  } catch {
-    showProblem("The sample cannot be fetched: is the program still running?");
-  }
+function askFiles(files) {
+  if (files.length) ask(files.map((file) => file.name), null, () => files);
+}
+
+function askSample(number) {
+  const { name } = model.samples.items[number];
+  ask([name], number, async (signal) => {
+    const response = await request(`/api/samples/${number}`, { signal });
+    if (!response.ok) throw new Error("The sample cannot be fetched: load the page again.");
+    return [new File([await response.blob()], name)];
+  });
 }
 
 function showModel() {
   find("title").textContent = `Which does this X-ray look like: ${model.classes.join(" or ")}?`;
-  find("about").textContent = model.description;
+  find("verdict").replaceChildren(...bannerOf(model));
+  find("verdict").className = `verdict ${model.status === "SHORTCUT" ? "bad" : ""}`;
+  find("verdict").hidden = false;
+  find("about").textContent = `${model.description} ${model.decision}`;
   find("about").hidden = false;
   find("samples-title").textContent = model.samples.title;
   find("samples-title").hidden = !model.samples.items.length;
   find("samples").replaceChildren(...model.samples.items.map((sample, number) => {
     const picture = make("img", "", [], { src: sample.picture, alt: "" });
-    const button = make("button", "sample", [picture, make("span", "", sample.caption)], { type: "button", "aria-pressed": "false" });
-    button.addEventListener("click", () => askSample(number, button));
-    return make("li", "", button);
+    return make("li", "", makeButton("sample", [picture, make("span", "", sample.caption)], () => askSample(number)));
   }));
+  render();
 }
 
 function askForToken() {
@@ -234,9 +219,9 @@ async function load() {
 
 async function start() {
   try {
-    await load();
+    if (await load() && state.phase === "failed") change(NOTHING);
   } catch (error) {
-    showProblem(error instanceof TypeError ? "The program cannot be reached: is it still running?" : error.message);
+    change({ ...NOTHING, phase: "failed", problem: error instanceof TypeError ? UNREACHABLE : error.message });
   }
 }
 
@@ -246,10 +231,11 @@ find("access").addEventListener("submit", (event) => {
   find("api-token").value = "";
   start();
 });
+find("clear").addEventListener("click", clear);
 input.addEventListener("change", () => {
   const files = [...input.files];
   input.value = ""; // ready for the next files, also for the same again
-  ask(files);
+  askFiles(files);
 });
 for (const name of ["dragover", "drop"]) {
   document.addEventListener(name, (event) => event.preventDefault()); // a file dropped beside the field does not replace the page
@@ -258,7 +244,7 @@ find("drop").addEventListener("dragover", () => find("drop").classList.add("over
 find("drop").addEventListener("dragleave", () => find("drop").classList.remove("over"));
 find("drop").addEventListener("drop", (event) => {
   find("drop").classList.remove("over");
-  ask([...event.dataTransfer.files]);
+  askFiles([...event.dataTransfer.files]);
 });
 const inAddress = new URLSearchParams(location.hash.slice(1)).get("token");
 if (inAddress) {

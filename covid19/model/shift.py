@@ -1,0 +1,166 @@
+"""Do images, as a whole, look like those that the model was trained on? Features of a batch go in, a tested answer comes out.
+
+A model may refuse no single image of another hospital and still be wrong about all of them: each looks usual, and together they
+do not. The test pools the batch with the training images and asks whether the batch lies apart from a random part of the pool
+of the same size, by three statistics at once, see `_statistics`. If both are patients of one source, all parts are alike, so
+that the level holds whatever the features are (a permutation test; Good, 2005). The share of images predicted positive is
+compared with that of the cross-validation as well.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.cluster.hierarchy import fcluster, linkage
+from scipy.spatial.distance import cdist
+from scipy.stats import fisher_exact
+
+from covid19.core.arrays import Float32Array, Float64Array, IndexArray
+from covid19.core.measures import Count, Fraction
+from covid19.model.info import PositiveCount
+
+MIN_BATCH_IMAGES = 20
+MIN_TRAINING_IMAGES = 20
+MAX_BATCH_IMAGES = 500  # a random part of a larger batch is tested
+FEATURES_LEVEL, POSITIVES_LEVEL = 0.04, 0.01  # of significance; together 5 % false alarms at most
+PERMUTATIONS = 999
+COMPONENTS = 20  # principal components of the pool in which distances are measured
+
+
+@dataclass(frozen=True)
+class ShiftResult:
+    """Whether a batch of images differs from the training images as a whole.
+
+    Attributes:
+        images: of the batch that were tested.
+        p_value: that images of the training images' source would lie as far from them.
+        predicted: how many of the images with a label were predicted positive.
+        expected: the same of the training images in the cross-validation; None if the model's file does not tell.
+        positives_p_value: that the two come from the same fraction; None without `expected`.
+        shifted: whether either p-value is significant.
+        words: for a reader.
+    """
+
+    images: Count
+    p_value: Fraction
+    predicted: PositiveCount
+    expected: PositiveCount | None
+    positives_p_value: Fraction | None
+    shifted: bool
+    words: str
+
+
+def compare_batch(
+    training: Float32Array,
+    groups: NDArray[np.intp],
+    batch: Float32Array,
+    predicted: PositiveCount,
+    expected: PositiveCount | None,
+    positive: str,
+) -> ShiftResult | None:
+    """Compare a batch with the training images.
+
+    Args:
+        training: features of the training images, float32 (m, width).
+        groups: of these, the same for one patient's, intp (m,).
+        batch: features of the images in question, finite, float32 (n, width).
+        predicted, expected: see `ShiftResult`.
+        positive: name of the positive class.
+
+    Returns:
+        None for too few images to tell.
+    """
+    if len(batch) < MIN_BATCH_IMAGES or len(training) < MIN_TRAINING_IMAGES or len(set(groups.tolist())) < COMPONENTS // 2:
+        return None
+    generator = np.random.default_rng(0)
+    count = min(len(batch), MAX_BATCH_IMAGES, len(training) // 2)
+    taken = batch[generator.permutation(len(batch))[:count]]
+    p_value = _permutation_test(training, groups, taken, generator)
+    positives_p_value = None
+    if expected and expected.images and predicted.images:
+        table = [[one.positives, one.images - one.positives] for one in (predicted, expected)]
+        positives_p_value = float(fisher_exact(table).pvalue)
+    shifted = p_value <= FEATURES_LEVEL or (positives_p_value is not None and positives_p_value <= POSITIVES_LEVEL)
+    words = _describe(shifted, len(batch), p_value, predicted, expected, positive)
+    return ShiftResult(len(batch), p_value, predicted, expected, positives_p_value, shifted, words)
+
+
+def _describe(
+    shifted: bool, images: int, p_value: float, predicted: PositiveCount, expected: PositiveCount | None, positive: str
+) -> str:
+    finding = (
+        "These images differ from the training images as a whole: the probabilities should not be trusted"
+        if shifted
+        else f"As a whole, these {images} images look like the training images"
+    )
+    share = f"{positive} is predicted for {predicted.positives} of {predicted.images}"
+    if expected and expected.images:
+        share += f", expected {expected.positives / expected.images:.0%}"
+    return f"{finding} (by their features p = {p_value:.3f}; {share})."
+
+
+def _permutation_test(
+    training: Float32Array, groups: NDArray[np.intp], batch: Float32Array, generator: np.random.Generator
+) -> float:
+    """The p-value of the batch among random parts of the pool of the same size, patients kept together."""
+    pool = np.concatenate([training, batch]).astype(np.float64)
+    numbers = np.unique(groups, return_inverse=True)[1]
+    patients = np.concatenate([numbers, numbers.max() + _presumed_patients(batch, len(training) / (numbers.max() + 1))])
+    parts = np.zeros((1 + PERMUTATIONS, len(pool)))
+    parts[0, len(training) :] = 1
+    for part in parts[1:]:
+        part[_draw(patients, len(batch), generator)] = 1
+    # The rank of each part by its most unusual statistic: one test, however many statistics.
+    extremes = np.min([_share_at_least(values) for values in _statistics(pool, parts)], axis=0)
+    return float((extremes <= extremes[0]).mean())
+
+
+def _presumed_patients(batch: Float32Array, images_each: float) -> NDArray[np.intp]:
+    """A number from 1 on for each image, the same for images that may be of one patient.
+
+    Who is on the images of a batch is not known. Those most alike are taken for one patient's, as many to a patient as the
+    training images have: images of one patient lie together, and a test that took each for a patient would find that unusual.
+    """
+    tree = linkage(batch, "complete")
+    return np.asarray(fcluster(tree, max(2, round(len(batch) / images_each)), "maxclust"), np.intp)
+
+
+def _draw(patients: IndexArray, count: int, generator: np.random.Generator) -> IndexArray:
+    """Positions of as many images, patient by patient in random order."""
+    order = generator.permutation(patients.max() + 1)
+    return np.asarray(np.lexsort((generator.random(len(patients)), np.argsort(order)[patients]))[:count], np.intp)
+
+
+def _share_at_least(values: Float64Array) -> Float64Array:
+    """For each value the share of all values that are at least as large."""
+    ordered = np.sort(values)
+    return np.asarray(1 - np.searchsorted(ordered, values - 1e-12) / len(values))
+
+
+def _statistics(pool: Float64Array, parts: Float64Array) -> list[Float64Array]:
+    """How far each part lies from the rest of the pool, three times (parts,): all are large for a part that differs.
+
+    Args:
+        pool: features, (n, width).
+        parts: 1 where an image belongs to a part, else 0, (parts, n).
+
+    Returns:
+        The distance between the means in whitened principal components (Hotelling's T², up to a factor), the energy distance
+        there (Székely and Rizzo, 2013), and the difference in the spread about the pool's mean.
+    """
+    spread = pool.std(axis=0)
+    scaled = (pool - pool.mean(axis=0)) / np.maximum(spread, max(0.05 * float(spread.mean()), 1e-6))
+    directions, sizes, _ = np.linalg.svd(scaled, full_matrices=False)
+    count = min(COMPONENTS, len(pool) // 4, int((sizes > 1e-6 * sizes[0]).sum()))
+    whitened = directions[:, :count] * np.sqrt(len(pool))
+    inside, outside = parts.sum(axis=1), (1 - parts).sum(axis=1)
+    means = (parts @ whitened) / inside[:, None] - ((1 - parts) @ whitened) / outside[:, None]
+    distances = cdist(whitened, whitened)
+    near, far = parts @ distances, (1 - parts) @ distances
+    within = (near * parts).sum(axis=1) / (inside * (inside - 1)) + (far * (1 - parts)).sum(axis=1) / (outside * (outside - 1))
+    energy = 2 * (near * (1 - parts)).sum(axis=1) / (inside * outside) - within
+    radius = np.log(np.maximum(np.linalg.norm(scaled, axis=1), 1e-9))
+    spreads = np.abs(parts @ radius / inside - (1 - parts) @ radius / outside)
+    return [(means**2).sum(axis=1), energy, spreads]
