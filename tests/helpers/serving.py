@@ -75,7 +75,8 @@ class Server:
         self.folder, self.record = folder, folder.parent / f"{folder.name}.requests"
         self.record.touch()
         program = ["-c", RECORDING] if recorded else ["-m", "covid19"]
-        command = [sys.executable, *program, "serve", "-m", str(model), "--port", "0", "--no-browser", *flags]
+        alone = () if "BROWSER" in environment else ("--no-browser",)
+        command = [sys.executable, *program, "serve", "-m", str(model), "--port", "0", *alone, *flags]
         environment = {
             **os.environ,
             "TMPDIR": str(folder),

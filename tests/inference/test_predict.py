@@ -9,6 +9,8 @@ import stat
 import subprocess
 import sys
 import unicodedata
+from dataclasses import replace
+from itertools import pairwise
 
 import cv2
 import helpers.keras_start  # noqa: F401
@@ -23,13 +25,15 @@ import covid19
 from covid19.cli.main import main
 from covid19.data.duplicates import perceptual_hash
 from covid19.data.images import read_picture
+from covid19.inference.about import describe_decision
 from covid19.inference.answer import Answer
 from covid19.inference.heatmaps import OVERLAY_ENDING, overlay
 from covid19.inference.output_files import output_names
 from covid19.inference.predictor import Predictor
 from covid19.inference.reading import InputImage
-from covid19.inference.writers import CsvWriter, JsonWriter
+from covid19.inference.writers import CsvWriter, JsonWriter, TextWriter
 from covid19.model.head import Heads
+from covid19.model.info import HIGHEST_THRESHOLD
 from covid19.model.novelty import NoveltyDetector
 
 
@@ -89,6 +93,67 @@ def test_what_is_no_radiograph_gets_no_label(run, tmp_path, capsys):
     assert {answer["label"] for answer in answers} == {""}
     assert all(answer["problem"].startswith("not like a frontal chest X-ray: ") for answer in answers)
     assert {answer["heat_on_lungs"] for answer in answers} == {None}
+    assert [answer["probabilities"] for answer in answers] == [{}, {}, {}]
+    for form in ((), ("--csv",)):
+        assert ask(run, tmp_path, *form, "--heatmaps", run.model.parent / "no heat") == 0
+        lines = [line for line in capsys.readouterr().out.splitlines() if ".png" in line]
+        assert len(lines) == 3
+        assert not [line for line in lines if re.search(r"\b[01]\.\d\d\d", line.split("not like")[0].partition(".png")[2])]
+    assert not list((run.model.parent / "no heat").iterdir())
+
+
+def test_an_image_that_the_model_was_trained_on_is_marked_also_when_it_was_saved_again(run, tmp_path, capsys):
+    trained_on = covid19.load_model(run.model).info.trained_on
+    known, new = (
+        [one.path for one in read_records(run.dataset) if (one.digest in trained_on) is wanted] for wanted in (True, False)
+    )
+    resaved = tmp_path / "resaved.jpg"
+    cv2.imwrite(str(resaved), cv2.imread(str(known[0])), [cv2.IMWRITE_JPEG_QUALITY, 80])
+    assert ask(run, known[0], resaved, new[0], "--json") == 0
+    answers = json.loads(capsys.readouterr().out)["answers"]
+    assert [answer["training_image"] for answer in answers] == ["same file", "near-duplicate", ""]
+    assert ask(run, known[0], new[0]) == 0
+    trained, fresh = (line for line in capsys.readouterr().out.splitlines() if ".png" in line)
+    assert trained.endswith("the model was trained on this very file: what it says of it means nothing")
+    assert "trained" not in fresh
+
+
+def test_the_threshold_is_in_every_form_of_the_answer(run, capsys):
+    predictor = Predictor(run.model)
+    predictor.info = replace(predictor.info, threshold=0.855)
+    about = predictor.about()
+    assert about["threshold"] == 0.855
+    answer = Answer("x.png", "normal", {"covid": 0.8, "normal": 0.2}, 1.0, "")
+    for writer in (TextWriter, JsonWriter, CsvWriter):
+        form = writer(predictor.classes, about, ["x.png"])
+        form.begin()
+        form.answer(answer)
+        form.end(None)
+        assert "0.855" in capsys.readouterr().out
+    assert describe_decision(replace(predictor.info, threshold=None)).endswith("0.500 or more.")
+    assert "never predicted" in describe_decision(replace(predictor.info, threshold=HIGHEST_THRESHOLD))
+
+
+def test_labels_are_withheld_everywhere(run, capsys):
+    for form in ("--json", "--csv"):
+        assert ask(run, run.dataset / "covid", form, "--withhold-labels") == 0
+        text = capsys.readouterr().out
+        assert text.count("the label is withheld") == 6
+        assert '"covid": 0' not in text
+    rows = list(csv.DictReader(io.StringIO(text)))
+    assert {(row["label"], row["probability_covid"], row["heat_on_lungs"]) for row in rows} == {("", "", "")}
+
+
+def test_lines_and_a_progress_bar_never_stand_in_one_line(run):
+    command = f"{sys.executable} -m covid19 predict -m {run.model} {run.dataset}"
+    done = subprocess.run(["script", "-qec", command, "/dev/null"], cwd=PROJECT, capture_output=True, timeout=120, check=False)
+    # What a terminal is sent: each carriage return begins the line anew, and a bar is wiped with spaces.
+    lines = [line.split("\r") for line in done.stdout.decode().replace("\r\n", "\n").split("\n")]
+    assert any("Predicting" in part for line in lines for part in line)
+    for line in lines:
+        for before, part in pairwise(line):
+            assert not (".png" in part and before.strip())
+        assert not ("Predicting" in line[-1] and line[-1] != line[0] and ".png" in line[0])
 
 
 def test_the_percentile_is_that_of_the_training_images():

@@ -1,0 +1,88 @@
+"""A batch of images against the training images: alarms where the images differ, and few where they do not."""
+
+import numpy as np
+import pytest
+
+from covid19.inference.answer import Answer
+from covid19.inference.batch import Batch
+from covid19.model.info import PositiveCount
+from covid19.model.shift import MAX_BATCH_IMAGES, compare_batch
+
+NONE_PREDICTED = PositiveCount(0, 0)
+
+
+@pytest.fixture(autouse=True)
+def few_permutations(monkeypatch):
+    monkeypatch.setattr("covid19.model.shift.PERMUTATIONS", 199)
+
+
+def draw(count, seed, images_each=1):
+    """Features of patients with several images each, in which some directions matter more than others."""
+    generator = np.random.default_rng(seed)
+    mixing = np.random.default_rng(0).normal(size=(16, 64))
+    own = np.repeat(generator.normal(size=(-(-count // images_each), 16)), images_each, axis=0)[:count]
+    return ((own + 0.1 * generator.normal(size=own.shape)) @ mixing + 0.2 * generator.normal(size=(count, 64))).astype(
+        np.float32
+    )
+
+
+def compare(batch, predicted=NONE_PREDICTED, expected=None, training=None, groups=None):
+    training = draw(100, 1) if training is None else training
+    return compare_batch(training, np.arange(len(training)) if groups is None else groups, batch, predicted, expected, "covid")
+
+
+def test_new_images_of_the_same_source_raise_few_alarms():
+    alarms = [compare(draw(25, 100 + seed)).shifted for seed in range(40)]
+    assert sum(alarms) <= 5  # of 40 with 4 %, more than 5 come in 0.5 % of all such tests
+
+
+def test_several_images_of_a_patient_raise_few_alarms():
+    training = draw(120, 1, images_each=2)
+    groups = np.arange(120) // 2
+    alarms = [compare(draw(40, 300 + seed, images_each=2), training=training, groups=groups).shifted for seed in range(40)]
+    assert sum(alarms) <= 5
+
+
+@pytest.mark.parametrize(
+    "change", [lambda x: x + 1.5 * x.std(axis=0), lambda x: 0.5 * x, lambda x: 2 * x], ids=["moved", "shrunk", "spread"]
+)
+def test_other_images_raise_an_alarm(change):
+    result = compare(change(draw(25, 7)))
+    assert result.shifted
+    assert result.words.startswith("These images differ from the training images as a whole: the probabilities should not")
+
+
+def test_everything_positive_raises_an_alarm_although_the_features_look_alike():
+    batch = draw(30, 8)
+    usual = compare(batch, PositiveCount(14, 30), PositiveCount(50, 100))
+    all_positive = compare(batch, PositiveCount(30, 30), PositiveCount(50, 100))
+    assert not usual.shifted
+    assert usual.words.startswith("As a whole, these 30 images look like the training images")
+    assert all_positive.shifted
+    assert "covid is predicted for 30 of 30, expected 50%" in all_positive.words
+    assert all_positive.p_value == usual.p_value
+
+
+@pytest.mark.parametrize(("batch", "training", "patients"), [(19, 100, 100), (25, 19, 19), (25, 100, 5)])
+def test_too_few_images_are_not_compared(batch, training, patients):
+    groups = np.arange(training) % patients
+    assert compare(draw(batch, 2), training=draw(training, 3), groups=groups) is None
+
+
+@pytest.mark.parametrize("training", [np.ones((40, 64), np.float32), np.zeros((40, 64), np.float32)])
+def test_training_images_that_are_all_the_same_give_an_answer(training):
+    assert 0 <= compare(draw(25, 2), training=training).p_value <= 1
+    assert 0 <= compare(training[:25], training=training).p_value <= 1
+
+
+def test_of_many_images_a_random_part_is_kept_and_those_of_the_training_do_not_count():
+    batch = Batch("covid")
+    for number in range(3 * MAX_BATCH_IMAGES):
+        known = "same file" if number % 3 == 0 else ""
+        label = "covid" if number % 3 == 1 else ""
+        batch.add(Answer("", label, {}, 1.0, "", None, known), np.full(3, number, np.float32))
+    kept = batch.features()[:, 0]
+    assert len(kept) == MAX_BATCH_IMAGES
+    assert not (kept % 3 == 0).any()
+    assert kept.mean() == pytest.approx(1.5 * MAX_BATCH_IMAGES, rel=0.1)
+    assert batch.predicted() == PositiveCount(MAX_BATCH_IMAGES, MAX_BATCH_IMAGES)
