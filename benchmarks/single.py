@@ -21,6 +21,7 @@ def main() -> None:
     from covid19.data.images import read_picture
     from covid19.features.backbone.description import BACKBONE
     from covid19.inference.predictor import Predictor
+    from covid19.inference.reading import read_image
     from covid19.model.load import load_model
 
     model, path = Path(sys.argv[1]), Path(sys.argv[2])
@@ -31,7 +32,7 @@ def main() -> None:
         begin = time.perf_counter()
         base.predict_on_batch(pixels)
         middle = time.perf_counter()
-        predictor.ask([path.name], read_picture(path).pixels[None])
+        predictor.ask([path.name], [read_image(path)])
         bare.append(middle - begin)
         whole.append(time.perf_counter() - middle)
     over = [one - other for one, other in zip(whole[3:], bare[3:], strict=True)]  # the first build graphs
