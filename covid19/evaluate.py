@@ -67,6 +67,7 @@ def evaluate_model(
     from covid19.model.file import read_model
     from covid19.model.head import probabilities_of
     from covid19.model.load import heads_in
+    from covid19.report.conclusion import conclude_externally
     from covid19.report.summary import summarise_dataset, timestamp
 
     content = read_model(model)
@@ -90,6 +91,7 @@ def evaluate_model(
         version=__version__,
         created=timestamp(),
         model=ModelSummary(str(model), msgspec.to_builtins(info.base), info.versions),
+        conclusion=conclude_externally(test, internal),
         dataset=summarise_dataset(dataset),
         in_training=known,
         test=test,
@@ -201,13 +203,15 @@ def _print_summary(result: ExternalReport, predicted: NDArray[np.intp], labels: 
     from covid19.report.summary import SHORT_NAMES, compare_parts, describe_test, format_metric
 
     test, internal, drop = result.test, result.internal, result.drop
-    say(describe_test(labels, predicted, result.dataset.classes, test, "images of the other data set"))
+    say(f"\n{result.conclusion}")
+    say_status(advise(result.audit), result.audit.verdict if result.audit else None)
+    if result.audit:
+        say("\n".join([explain(result.audit), "", *compare_parts(result.audit)]))
+    say("")
     for name, short in SHORT_NAMES.items():
         line = f"{short:<5}external {format_metric(getattr(test, name))}"
         if internal:
             line += f"  internal {format_metric(getattr(internal, name))}  drop {getattr(drop, name):+.2f}"
         say(line)
-    say_status(advise(result.audit), result.audit.verdict if result.audit else None)
-    if result.audit:
-        say("\n".join([explain(result.audit), *compare_parts(result.audit)]))
-    say(f"Wrote {report}.\n{NOTICE}")
+    say(f"\n{describe_test(labels, predicted, result.dataset.classes, test, 'images of the other data set')}")
+    say(f"\nWrote {report}.\n{NOTICE}")

@@ -1,17 +1,23 @@
 """External validation: the model as it is, on images that it was not trained on."""
 
 import json
+from dataclasses import replace
 
 import helpers.keras_start  # noqa: F401
 import jsonschema
+import msgspec
 import numpy as np
 import pytest
 from helpers.images import write_noise
 
 from covid19.cli.main import main
+from covid19.core.measures import Metric
 from covid19.data.build.phantoms import write_sample
 from covid19.model.head import Heads
+from covid19.model.info import CrossValidationSummary
+from covid19.report.conclusion import conclude_externally
 from covid19.report.json_schema import FOLDER
+from covid19.report.result import Report
 
 
 @pytest.fixture(scope="module")
@@ -38,6 +44,7 @@ def test_numbers_drop_and_verdict_are_written_and_said(run, other, tmp_path, cap
     internal = run.report["cross_validation"]["roc_auc"]["value"]
     assert report["drop"]["roc_auc"] == pytest.approx(internal - report["test"]["roc_auc"]["value"])
     assert report["test"]["threshold"] is None
+    assert output.index(report["conclusion"]) < output.index("AUC, lungs hidden") < output.index("AUC  external")
     assert "12 images of the other data set" in output
     assert "TOO FEW: there are too few patients" in output
     assert "AUC, lungs hidden" in output
@@ -68,3 +75,24 @@ def test_other_classes_and_a_file_that_is_no_model_are_refused(run, tmp_path, ca
     assert "has the classes cat, dog; expected the model's, covid, normal" in capsys.readouterr().err
     assert main(["evaluate", "-m", str(tmp_path / "none"), "-d", str(data), "-r", str(tmp_path / "e.json")]) == 2
     assert "is no file; expected a model that 'covid19 train' wrote" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("auc", "home", "words"),
+    [
+        (
+            Metric(0.55, 0.32, 0.77),
+            0.98,
+            "FAILS on this data set: AUC 0.55 (0.32 to 0.77), not shown to be better than chance; 0.98",
+        ),
+        (Metric(0.8, 0.7, 0.88), 0.98, "WORSE on this data set than at home: AUC 0.80 (0.70 to 0.88); 0.98 at home."),
+        (Metric(0.9, 0.8, 0.99), 0.95, "HOLDS on this data set: AUC 0.90 (0.80 to 0.99), not shown to be worse than at home"),
+        (Metric(0.9, 0.8, 0.99), None, "BETTER THAN CHANCE on this data set: AUC 0.90 (0.80 to 0.99); nothing is known"),
+    ],
+)
+def test_the_conclusion_on_other_data_is_one_sentence(run, auc, home, words):
+    report = msgspec.convert(run.report, Report)
+    test = replace(report.test, roc_auc=auc)
+    internal = msgspec.convert(report.cross_validation, CrossValidationSummary, from_attributes=True)
+    internal = replace(internal, roc_auc=Metric(home, home, home)) if home else None
+    assert conclude_externally(test, internal).startswith(words)

@@ -226,6 +226,7 @@ class ExternalReport:
     Attributes:
         schema_version, command, version, created, dataset, audit, notice: as in `Report`.
         model: that was tested.
+        conclusion: whether the model holds on the data set, in words.
         in_training: images left out because the model was trained on them.
         test: of the model on the data set.
         predictions: for each image.
@@ -238,6 +239,7 @@ class ExternalReport:
     version: str
     created: str
     model: ModelSummary
+    conclusion: str
     dataset: DatasetSummary
     in_training: Count
     test: Evaluation
