@@ -8,7 +8,7 @@ import pytest
 from covid19.audit.detection import SHARES, _marked, detection_limit
 from covid19.audit.probes import LabelledFolds
 from covid19.data.measurements.border_ring import RING_VALUES
-from covid19.evaluation.cross_validation import make_folds
+from covid19.evaluation.folds import make_folds
 
 
 def clean(patients, images_each=1, seed=0):
