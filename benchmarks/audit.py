@@ -1,6 +1,7 @@
 """Do the probes that need no backbone accuse whom they should? `python3 -m benchmarks.audit`; writes `results/audit.md`.
 
-These are the probes that `covid19 check` asks. Phantoms differ in nothing but the lungs; then a shortcut is planted, one at a time.
+These are the probes that `covid19 check` asks. Phantoms differ in nothing but the lungs; then one shortcut is
+planted at a time.
 """
 
 from __future__ import annotations
@@ -73,8 +74,8 @@ def main() -> None:
     kinds = [*PLANTED, UNBALANCED]
     rows = [[what, f"{accused[what]} of {SEEDS}", *(str(by_probe[what, name]) for name in NAMES)] for what in kinds]
     text = (
-        f"{SEEDS} data sets of {COUNT} phantoms of each class, or of 40 and 10; planted, where nothing else is said, in 90 % of "
-        "one class and 10 % of the other. Accused: a probe that sees no lung tells the classes apart after correction for the "
+        f"{SEEDS} data sets of {COUNT} phantoms of each class, or of 40 and 10; planted, where nothing else is said, in 90 % "
+        "of one class and 10 % of the other. Accused: a probe that sees no lung tells the classes apart after correction for the "
         "number of probes. The probe of the hidden lungs, which a training run adds, is not part of this table."
     )
     head = ["planted", "accused", *NAMES]
