@@ -13,6 +13,7 @@ from helpers.runs import settings_in, train
 from covid19.cli.main import main
 from covid19.data.images import read_picture
 from covid19.inference.predictor import Predictor
+from covid19.inference.reading import input_image
 from covid19.lungs.finder import LungFinder
 from covid19.lungs.masks import bounding_box, grown
 from covid19.lungs.occlusion import Hides, hidden_part
@@ -43,16 +44,17 @@ def test_what_lies_outside_the_lungs_does_not_change_the_answer(cropped, phantom
     found = LungFinder().find([pixels])
     monkeypatch.setattr(LungFinder, "find", lambda *_: found)  # the same outline, whatever else is painted
     white = np.where(hidden_part(Hides.LUNGS, found[0].mask)[..., None], pixels, np.uint8(255))
-    plain, painted = (predictor.ask(["a"], own[None])[0][0] for own in (pixels, white))
+    plain, painted = (predictor.ask(["a"], [input_image(own, b"")])[0].answer for own in (pixels, white))
+    assert plain.label
     assert plain.probabilities == pytest.approx(painted.probabilities, abs=1e-5)
 
 
 def test_heat_maps_lie_where_the_lungs_are_and_say_how_much_on_them(cropped, phantoms):
     predictor = Predictor(cropped[0].output.model)
     pixels = np.stack([read_picture(record.path).pixels for record in read_records(phantoms)[:3]])
-    answers, heat = predictor.ask(["a", "b", "c"], pixels)
-    assert heat.shape == (3, 224, 224)
-    for answer, own, found in zip(answers, heat, LungFinder().find(list(pixels)), strict=True):
+    predictions = predictor.ask(["a", "b", "c"], [input_image(own, b"") for own in pixels])
+    for (answer, own, _), found in zip(predictions, LungFinder().find(list(pixels)), strict=True):
+        assert own.shape == (224, 224)
         left, top, width, height = bounding_box(grown(hidden_part(Hides.LUNGS, found.mask), 4))
         outside = np.ones((224, 224), bool)
         outside[top : top + height, left : left + width] = False

@@ -1,6 +1,6 @@
 """What the page shows of one file: the picture, the model's answer and where the model looks.
 
-`read_upload` runs in a process that decodes, `answer_picture` in the one that holds the model.
+`read_upload` runs in a process that decodes, `answer_image` in the one that holds the model.
 """
 
 from __future__ import annotations
