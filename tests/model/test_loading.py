@@ -335,13 +335,13 @@ def test_a_model_of_another_program_is_refused_by_name(tmp_path):
 
 
 def test_a_model_is_read_once_and_from_bytes_as_from_a_path(run, monkeypatch):
+    images = [read_image(record.path) for record in read_records(run.dataset)[:2]]
     content = run.model.read_bytes()
     opened = []
     original = type(run.model).open
     monkeypatch.setattr(type(run.model), "open", lambda path, *mode: opened.append(path) or original(path, *mode))
     one, other = Predictor(run.model), Predictor(content, "mine")
     assert opened == [run.model]
-    images = [read_image(record.path) for record in read_records(run.dataset)[:2]]
     answers = [[prediction.answer for prediction in predictor.ask(["a", "b"], images)] for predictor in (one, other)]
     assert answers[0][0].label
     assert answers[0] == answers[1]
