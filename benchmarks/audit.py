@@ -75,8 +75,8 @@ def main() -> None:
     rows = [[what, f"{accused[what]} of {SEEDS}", *(str(by_probe[what, name]) for name in NAMES)] for what in kinds]
     text = (
         f"{SEEDS} data sets of {COUNT} phantoms of each class, or of 40 and 10; planted, where nothing else is said, in 90 % "
-        "of one class and 10 % of the other. Accused: a probe that sees no lung tells the classes apart after correction for the "
-        "number of probes. The probe of the hidden lungs, which a training run adds, is not part of this table."
+        "of one class and 10 % of the other. Accused: a probe that sees no lung tells the classes apart after correction for "
+        "the number of probes. The probe of the hidden lungs, which a training run adds, is not part of this table."
     )
     head = ["planted", "accused", *NAMES]
     write("audit.md", "\n\n".join(["# How often the audit's cheap probes accuse", provenance(), text, table(head, rows)]))
