@@ -321,4 +321,5 @@ def test_names_that_are_no_text_pass_through_a_whole_run(tmp_path, call_command)
     assert "Traceback" not in done.stderr
     answers = json.loads(done.stdout)["answers"]
     assert {answer["file"] for answer in answers} == {str(path) for path in root.rglob("*.png")}
-    assert len(list((tmp_path / "maps").iterdir())) == 6
+    with_label = sum(bool(answer["label"]) for answer in answers)
+    assert len(list((tmp_path / "maps").iterdir())) == with_label > 0

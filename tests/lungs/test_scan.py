@@ -80,6 +80,7 @@ def test_an_image_that_cannot_be_read_any_more_is_named_and_the_others_are_kept(
         {"confidence": -0.1},
         {"reason": 3},
         {"measurements": {}},
+        *({"measurements": MEASURED | {"border ring": value}} for value in ("", "AAAA", "é", 5, None, [], "A" * 575 + "!")),
         {"measurements": {"border ring": MEASURED["border ring"], "brightness and tint": [0.0, 1.0, 1e9]}},
     ],
     ids=lambda change: next(iter(change)),
