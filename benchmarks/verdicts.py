@@ -52,8 +52,8 @@ def main() -> None:
         rows.append([what, seeds, *(counts[word] for word in VERDICTS), probes])
         print(rows[-1], flush=True)
     text = (
-        f"Data sets of {COUNT} + {COUNT} phantoms; planted in 90 % of one class and 10 % of the other. Default settings without "
-        "augmentation. `explained` is shown as SHORTCUT, `present` as PARTLY."
+        f"Data sets of {COUNT} + {COUNT} phantoms; planted in 90 % of one class and 10 % of the other. Default settings "
+        "without augmentation. `explained` is shown as SHORTCUT, `present` as PARTLY."
     )
     head = ["planted", "data sets", *VERDICTS, "decided by"]
     write("verdicts.md", "\n\n".join(["# Verdicts of default runs", provenance(), text, table(head, rows)]))
