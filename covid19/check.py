@@ -59,15 +59,16 @@ def probe_classes(dataset: Dataset, measured: Sequence[ProbeMeasurements]) -> li
     Returns:
         A finding for each probe; none where a class has too few patients to be divided.
     """
-    if len({record.label for record in dataset.records}) < 2:
+    patients = [len({record.group for record in dataset.records if record.label == label}) for label in dataset.classes]
+    if min(patients) < 2:
         return []
     positive = choose_positive(dataset.classes, None)
     labels = [dataset.classes.index(record.label) for record in dataset.records]
     groups = [record.group for record in dataset.records]
     seed = TrainingSettings.seed
-    divisions = make_folds(labels, groups, EvaluationSettings.folds, EvaluationSettings.repeats, seed)
+    divisions = make_folds(labels, groups, min(EvaluationSettings.folds, *patients), EvaluationSettings.repeats, seed)
     is_positive = np.array([record.label == positive for record in dataset.records])
-    if not divisions or is_positive.all() or not is_positive.any():
+    if not divisions:
         return []
     folds = LabelledFolds(is_positive, groups, divisions, seed)
     probes = [
