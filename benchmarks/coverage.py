@@ -116,7 +116,7 @@ def main() -> None:
         "# Coverage of the intervals", provenance(), text,
         "## Measures", table(["patients", *(name.replace("_", " ") for name in NAMES)], rows),
         "## Differences of AUCs", between,
-        table(["patients", "images of each", "correlation", *(f"{first:.2f} - {second:.2f}" for first, second in pairs)], lines),
+        table(["patients", "images of each", "correlation", *(f"{one:.2f} - {other:.2f}" for one, other in pairs)], lines),
     ]  # fmt: skip
     write("coverage.md", "\n\n".join(parts))
 
