@@ -10,7 +10,7 @@ from covid19.audit.probes import LabelledFolds, Probe, holm
 from covid19.audit.result import AuditResult, Interval, Margin, ProbeResult
 from covid19.core.arrays import BoolArray, Float64Array
 from covid19.data.dataset import FEW_PATIENTS
-from covid19.evaluation.bootstrap import Ranking, intervals
+from covid19.evaluation.bootstrap import Ranking, difference_intervals, intervals
 from covid19.model.info import Verdict
 
 SIGNIFICANT = 0.05
@@ -79,13 +79,9 @@ def _verdict(margin: Margin | None, significant: bool, patients: int) -> Verdict
 def _margins(rankings: Mapping[str, Ranking], positive: BoolArray, groups: Sequence[int]) -> dict[str, Margin]:
     """The model's AUC less each probe's, by the probe's name; for the interval both are resampled by the same patients."""
 
-    def halved(weights: Float64Array) -> dict[str, Float64Array]:  # to (0, 1), where `intervals` lives
-        model = rankings["the model"].roc_auc(weights)
-        return {name: (1 + model - ranking.roc_auc(weights)) / 2 for name, ranking in rankings.items() if name != "the model"}
+    def aucs(weights: Float64Array) -> dict[str, Float64Array]:
+        return {name: ranking.roc_auc(weights) for name, ranking in rankings.items()}
 
-    values = halved(np.ones((1, len(positive))))
-    limits = intervals(halved, groups, positive.tolist())
-    return {
-        name: Margin(name, 2 * float(value[0]) - 1, 2 * limits[name][0] - 1, 2 * limits[name][1] - 1)
-        for name, value in values.items()
-    }
+    values = {name: float(value[0]) for name, value in aucs(np.ones((1, len(positive)))).items()}
+    limits = difference_intervals(aucs, "the model", groups, positive.tolist())
+    return {name: Margin(name, values["the model"] - values[name], *limits[name]) for name in rankings if name != "the model"}

@@ -12,7 +12,8 @@ from sklearn.metrics import roc_curve
 
 from covid19.core.arrays import BoolArray, Float32Array, Float64Array
 from covid19.evaluation.bootstrap import BINS
-from covid19.evaluation.metrics import proportion, sensitivity, specificity
+from covid19.evaluation.metrics import sensitivity, specificity
+from covid19.evaluation.proportions import Groups, grouped_proportion
 from covid19.evaluation.result import OperatingPoint, ReliabilityBin
 
 # A temperature below 1 makes a head surer than it was trained to be. Where few images are classified without an error the
@@ -47,16 +48,18 @@ def fit_temperature(logits: Float32Array, labels: Float32Array) -> float:
     return float(np.exp(best.x))
 
 
-def reliability(probability: Float64Array, positive: BoolArray) -> list[ReliabilityBin]:
+def reliability(probability: Float64Array, positive: BoolArray, groups: Groups | None = None) -> list[ReliabilityBin]:
     """The reliability diagram's points: ten equal bins of the positive class's probability, empty ones left out.
 
     Args:
         probability: of the positive class, (n,).
         positive: whether it is true, (n,).
+        groups: of each image, the same for images of one patient; None takes each for its own.
     """
+    patients = np.arange(len(positive)) if groups is None else np.asarray(groups)
     bins = np.minimum((probability * BINS).astype(int), BINS - 1)
     return [
-        ReliabilityBin(own.size, float(probability[own].mean()), proportion(int(positive[own].sum()), own.size))
+        ReliabilityBin(own.size, float(probability[own].mean()), grouped_proportion(positive[own], patients[own]))
         for own in (np.flatnonzero(bins == number) for number in np.unique(bins))
     ]
 
@@ -81,16 +84,18 @@ def choose_threshold(rule: str, probability: Float64Array, positive: BoolArray) 
     return float(thresholds[np.flatnonzero(1 - false_positive_rate >= float(target) - 1e-12)[-1]])
 
 
-def operating_points(probability: Float64Array, positive: BoolArray) -> list[OperatingPoint]:
+def operating_points(probability: Float64Array, positive: BoolArray, groups: Groups | None = None) -> list[OperatingPoint]:
     """What the threshold of each rule in `RULES` gives on these same images.
 
     Args:
         probability: of the positive class, (n,).
         positive: whether it is true, (n,); both occur.
+        groups: of each image, the same for images of one patient; None takes each for its own.
     """
     points = []
     for rule in RULES:
         threshold = choose_threshold(rule, probability, positive)
         predicted = probability >= threshold
-        points.append(OperatingPoint(rule, threshold, sensitivity(positive, predicted), specificity(positive, predicted)))
+        rates = (rate(positive, predicted, groups) for rate in (sensitivity, specificity))
+        points.append(OperatingPoint(rule, threshold, *rates))
     return points

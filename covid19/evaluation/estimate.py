@@ -19,7 +19,8 @@ from covid19.evaluation.bootstrap import calibration_error, roc_auc
 from covid19.evaluation.calibration import choose_threshold, fit_temperature, log_loss, operating_points, reliability
 from covid19.evaluation.cross_validation import cross_validate
 from covid19.evaluation.folds import Fold, make_folds
-from covid19.evaluation.metrics import evaluate, predict_labels, predictive_values, proportion
+from covid19.evaluation.metrics import evaluate, predict_labels, predictive_values
+from covid19.evaluation.proportions import grouped_proportion
 from covid19.evaluation.result import (
     AccuracyAndAuc,
     Baselines,
@@ -105,15 +106,15 @@ def estimate(
         **vars(evaluate(labels, probabilities, dataset.classes, positive, groups, threshold)),
         each_repeat=[_accuracy_and_auc(one, truth, index) for one in softmax(logits, axis=2)],
         by_image=_accuracy_and_auc(_mean(logits_by_image), truth, index) if by_image else None,
-        operating_points=operating_points(score, is_positive),
-        predictive_values=predictive_values(is_positive, predicted, prevalence, given),
+        operating_points=operating_points(score, is_positive, groups),
+        predictive_values=predictive_values(is_positive, predicted, prevalence, given, groups),
         calibration=Calibration(
             temperature,
             _quality(uncalibrated, logits, labels, index),
             _quality(probabilities, logits / np.float32(temperature), labels, index),
-            reliability(score, is_positive),
+            reliability(score, is_positive, groups),
         ),
-        baselines=_baselines(untrained, labels, divisions, index, training),
+        baselines=_baselines(untrained, labels, groups, divisions, index, training),
         predictions=list_predictions([record.name for record in dataset.records], dataset.classes, probabilities),
     )
     return Estimate(probabilities, temperature, threshold, numbers, divisions)
@@ -142,12 +143,13 @@ def _quality(probabilities: Float32Array, logits: Float32Array, labels: Float32A
 def _baselines(
     untrained: Features | None,
     labels: Float32Array,
+    groups: Sequence[int],
     divisions: Sequence[Sequence[Fold]],
     index: int,
     training: TrainingSettings,
 ) -> Baselines:
     """What no model, and what a backbone that was never trained, get by the same folds."""
-    majority = MajorityBaseline(proportion(int(labels.sum(axis=0).max()), len(labels)))
+    majority = MajorityBaseline(grouped_proportion(labels.argmax(axis=1) == labels.sum(axis=0).argmax(), groups))
     if untrained is None:
         return Baselines(majority, None)
     logits = cross_validate(untrained, labels, divisions, training)

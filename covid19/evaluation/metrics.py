@@ -7,12 +7,12 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import binomtest
 from sklearn.metrics import classification_report, confusion_matrix
 
 from covid19.core.arrays import BoolArray, Float64Array, IndexArray
 from covid19.core.measures import Metric
 from covid19.evaluation.bootstrap import Ranking, Statistics, calibration_error, calibration_interval, intervals
+from covid19.evaluation.proportions import Groups, grouped_proportion
 from covid19.evaluation.result import ClassMetrics, Evaluation, MacroMetrics, OptionalMetric, PredictiveValues
 
 
@@ -33,33 +33,21 @@ def one_hot(labels: Sequence[str], classes: Sequence[str]) -> NDArray[np.float32
     return np.eye(len(classes), dtype=np.float32)[positions]
 
 
-def proportion(hits: int, total: int, level: float = 0.95) -> Metric:
-    """A proportion with its Wilson score interval (Wilson, J. Am. Stat. Assoc. 22:209, 1927).
-
-    Args:
-        hits: number of successes, at most total.
-        total: number of trials, at least one.
-        level: of the interval.
-    """
-    interval = binomtest(hits, total).proportion_ci(level, method="wilson")
-    return Metric(hits / total, float(interval.low), float(interval.high))
+def sensitivity(truth: BoolArray, predicted: BoolArray, groups: Groups | None = None, level: float = 0.95) -> Metric:
+    """Fraction of the positives that are predicted positive; both flags bool (n,), groups and level of `grouped_proportion`."""
+    return grouped_proportion(predicted[truth], None if groups is None else np.asarray(groups)[truth], level)
 
 
-def sensitivity(truth: BoolArray, predicted: BoolArray, level: float = 0.95) -> Metric:
-    """Fraction of the positives that are predicted positive, with its Wilson interval; both flags bool (n,)."""
-    return proportion(int((truth & predicted).sum()), int(truth.sum()), level)
+def specificity(truth: BoolArray, predicted: BoolArray, groups: Groups | None = None, level: float = 0.95) -> Metric:
+    """Fraction of the negatives that are predicted negative; arguments as of `sensitivity`."""
+    return sensitivity(~truth, ~predicted, groups, level)
 
 
-def specificity(truth: BoolArray, predicted: BoolArray, level: float = 0.95) -> Metric:
-    """Fraction of the negatives that are predicted negative, with its Wilson interval; both flags bool (n,)."""
-    return sensitivity(~truth, ~predicted, level)
-
-
-def precision(truth: BoolArray, predicted: BoolArray) -> OptionalMetric:
-    """Fraction of those predicted positive that are positive, with its Wilson interval; both flags bool (n,)."""
+def precision(truth: BoolArray, predicted: BoolArray, groups: Groups | None = None) -> OptionalMetric:
+    """Fraction of those predicted positive that are positive; arguments as of `sensitivity`."""
     if not predicted.any():
         return OptionalMetric()
-    return OptionalMetric(**vars(sensitivity(predicted, truth)))
+    return OptionalMetric(**vars(sensitivity(predicted, truth, groups)))
 
 
 def predict_labels(probabilities: NDArray[np.float32], positive: int, threshold: float | None) -> IndexArray:
@@ -109,14 +97,15 @@ def evaluate(
     def against_rest(column: int) -> ClassMetrics:
         own, named = true == column, predicted == column
         bootstrapped = {name: measured[Quantity(name, column)] for name in ("f1", "roc_auc", "average_precision")}
-        return ClassMetrics(sensitivity(own, named), specificity(own, named), precision(own, named), **bootstrapped)
+        hit_rate, clear_rate = sensitivity(own, named, together), specificity(own, named, together)
+        return ClassMetrics(hit_rate, clear_rate, precision(own, named, together), **bootstrapped)
 
     several = len(classes) > 2
     return Evaluation(
         positive=positive,
         threshold=threshold,
         confusion_matrix=confusion_matrix(true, predicted, labels=range(len(classes))).tolist(),
-        accuracy=proportion(int((true == predicted).sum()), len(true)),
+        accuracy=grouped_proportion(true == predicted, together),
         **vars(against_rest(index)),
         balanced_accuracy=measured[Quantity("balanced_accuracy")],
         brier=measured[Quantity("brier")],
@@ -152,18 +141,21 @@ def _statistics(true: IndexArray, predicted: IndexArray, scores: Float64Array, i
     return statistics
 
 
-def predictive_values(truth: BoolArray, predicted: BoolArray, prevalence: float, given: bool = True) -> PredictiveValues:
+def predictive_values(
+    truth: BoolArray, predicted: BoolArray, prevalence: float, given: bool = True, groups: Groups | None = None
+) -> PredictiveValues:
     """What a prediction is worth where a given fraction of the patients has the disease (Bayes).
 
-    The interval joins the 97.5 % Wilson limits of sensitivity and specificity: at least 95 % by Bonferroni.
+    The interval joins the 97.5 % limits of sensitivity and specificity: at least 95 % by Bonferroni.
 
     Args:
         truth: bool (n,), whether the positive class is true; both occur.
         predicted: bool (n,), whether it is predicted.
         prevalence: fraction of the positive class, in (0, 1).
         given: whether the prevalence was asked for.
+        groups: of each image, the same for images of one patient; None takes each for its own.
     """
-    hit_rates, clear_rates = sensitivity(truth, predicted, 0.975), specificity(truth, predicted, 0.975)
+    hit_rates, clear_rates = (rate(truth, predicted, groups, 0.975) for rate in (sensitivity, specificity))
     ends = [(hit_rates.value, clear_rates.value), (hit_rates.low, clear_rates.low), (hit_rates.high, clear_rates.high)]
     ppv = [_bayes(hit_rate, 1 - clear_rate, prevalence) for hit_rate, clear_rate in ends]
     npv = [_bayes(clear_rate, 1 - hit_rate, 1 - prevalence) for hit_rate, clear_rate in ends]

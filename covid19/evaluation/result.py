@@ -50,7 +50,8 @@ class Evaluation:
         positive: the positive class.
         threshold: probability from which it is predicted; None predicts the most probable class.
         confusion_matrix: images by true class (rows) and predicted class (columns).
-        accuracy, sensitivity, specificity, precision: with Wilson intervals; all but the accuracy of the positive class.
+        accuracy, sensitivity, specificity, precision: with Wilson intervals for the effective number of images, which is
+            lower where patients have several; all but the accuracy of the positive class.
         balanced_accuracy, f1, roc_auc, average_precision, brier, calibration_error: with bootstrap intervals by group; all
             but the balanced accuracy of the positive class.
         report: scikit-learn's classification report: precision, recall, f1-score and support by class, and their means.

@@ -42,7 +42,7 @@ def reporting_checklist(report: Report) -> list[Item]:
         Item("Software", "23", "18f", f"covid19 {report.version}, Keras {report.environment.keras}"),
         Item("Initial weights", "24", "12c", f"backbone: {base.weights} ({base.digest[:12]}); head: random, seeded"),
         Item("Training", "25, 26", "12c", f"{training.epochs} epochs, Adam {training.learning_rate:g}, no early stopping"),
-        Item("Metrics and their uncertainty", "28, 29, 36", "12e, 23a", "95 % intervals: Wilson, bootstrap by patient"),
+        Item("Metrics and their uncertainty", "28, 29, 36", "12e, 23a", "95 % intervals: Wilson, bootstrap; both by patient"),
         Item("Calibration", "28", "12e", f"temperature {cross.calibration.temperature:.2f}" if cross else ""),
         Item("Test on another hospital's patients", "32", "12f", ""),
         Item("Age, sex, severity of the patients", "34", "20a", ""),

@@ -66,7 +66,7 @@ def precision_recall(score: Float64Array, positive: BoolArray, groups: Sequence[
 
 
 def reliability(bins: Sequence[ReliabilityBin]) -> str:
-    """Fraction of positives by predicted probability, with Wilson intervals."""
+    """Fraction of positives by predicted probability, with 95 % intervals."""
     figure, axes = _new("Predicted probability", "Fraction that is positive")
     x = np.array([point.probability for point in bins])
     y, low, high = np.array([(point.observed.value, point.observed.low, point.observed.high) for point in bins]).T

@@ -136,8 +136,8 @@ def test_the_verdict(name, p_value, probe, model, count, verdict):
 
 
 def test_a_difference_that_is_not_shown_is_none():
-    # The model is 0.1 above the border ring, but with few patients the interval of the difference holds 0.
-    asked, generator = question(12), np.random.default_rng(3)
+    # The model is 0.08 above the border ring, but with few patients the interval of the difference holds 0.
+    asked, generator = question(12), np.random.default_rng(4)
     scores = [asked.positive * shift + generator.normal(size=24) for shift in (1.5, 2.2)]
     found = assess_shortcuts([Probe("border ring", True, True, scores[0], 0.001)], scores[1], asked)
     assert found.margin.value > 0.05

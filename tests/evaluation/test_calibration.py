@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from covid19.evaluation.calibration import choose_threshold, fit_temperature, log_loss, operating_points, reliability
-from covid19.evaluation.metrics import one_hot, proportion
+from covid19.evaluation.metrics import one_hot
+from covid19.evaluation.proportions import proportion
 from covid19.evaluation.result import ReliabilityBin
 
 CLASSES = ("covid", "normal")

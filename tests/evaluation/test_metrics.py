@@ -10,7 +10,8 @@ from sklearn import metrics
 
 from covid19.evaluation import bootstrap
 from covid19.evaluation.bootstrap import Ranking
-from covid19.evaluation.metrics import evaluate, one_hot, predict_labels, predictive_values, proportion
+from covid19.evaluation.metrics import evaluate, one_hot, predict_labels, predictive_values
+from covid19.evaluation.proportions import proportion
 from covid19.evaluation.result import OptionalMetric
 from covid19.report.summary import describe_test
 
@@ -200,10 +201,10 @@ def test_numbers_are_counted_at_the_threshold():
 def test_the_intervals_cover_in_92_to_98_percent_of_500_simulated_sets(monkeypatch):
     monkeypatch.setattr(bootstrap, "RESAMPLES", 500)
 
-    # 50 patients of each class with one to three images, which are alike; the truth from 200,000 patients of each class.
+    # 50 patients of each class with one to five images, which are alike; the truth from 200,000 patients of each class.
     def simulate(seed, patients):
         generator = np.random.default_rng(seed)
-        images = generator.integers(1, 4, patients)
+        images = generator.integers(1, 6, patients)
         groups = np.repeat(np.arange(patients), images)
         positive = groups % 2 == 0
         score = 1.44 * (positive - 0.5) + generator.normal(0, 0.7, patients)[groups] + generator.normal(size=len(groups))
@@ -219,6 +220,10 @@ def test_the_intervals_cover_in_92_to_98_percent_of_500_simulated_sets(monkeypat
         "brier": metrics.brier_score_loss(positive, score),
         "balanced_accuracy": metrics.balanced_accuracy_score(positive, predicted),
         "f1": metrics.f1_score(positive, predicted),
+        "accuracy": metrics.accuracy_score(positive, predicted),
+        "sensitivity": metrics.recall_score(positive, predicted),
+        "specificity": metrics.recall_score(~positive, ~predicted),
+        "precision": metrics.precision_score(positive, predicted),
     }
     covered = Counter()
     for seed in range(500):
