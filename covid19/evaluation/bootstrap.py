@@ -36,7 +36,7 @@ def intervals(
     """95 % intervals of numbers in (0, 1) by a bootstrap of whole groups (Davison and Hinkley, Bootstrap Methods, 1997, ch. 5).
 
     Symmetric on the logit's scale, where such numbers are nearer to normal: the logit interval of Boyd, Eng and Page (ECML
-    2013), with Student's quantile; simulated, it covers in 91 to 99 % where percentiles cover in 82 to 100. The spread of the
+    2013), with Student's quantile; simulated, it covers in 88 to 99 % where percentiles cover in 82 to 100. The spread of the
     resamples' own logits would make it up to twice as wide: a resample without errors is far out.
 
     Args:
@@ -61,8 +61,8 @@ def difference_intervals(
 
     Both numbers move by the arms of their own intervals, along the ellipse of their correlation in the resamples; the limits
     are the extremes of their difference. Where each moves towards the other, this is the recovery of variances (Zou and
-    Donner, Statistics in Medicine 27:1693, 2008). Simulated, it covers in about 92 to 99 %, also where a number is near 1,
-    where an interval from the spread of the differences covers in 82 to 90 % (`benchmarks/results/coverage.md`).
+    Donner, Statistics in Medicine 27:1693, 2008). Simulated, it covers in 92 to 99 % (`benchmarks/results/coverage.md`), also
+    where a number is near 1, where the spread of the resamples' differences alone gives too narrow an interval.
 
     Args:
         statistics: as `intervals` takes them.
@@ -230,7 +230,8 @@ def calibration_interval(
     """95 % interval of the calibration error, which is above 0 on few images even if the probabilities are right.
 
     The upper end is the measured error, or the basic bootstrap's end if that is higher; the lower end takes off what a
-    perfectly calibrated model would show by chance. Simulated, it covers in 92 to 100 %; percentiles cover in 0 to 50.
+    perfectly calibrated model would show by chance. Simulated, it covers in 92 to 100 %, but in 88 to 97 % where patients have
+    several images that are strongly alike; percentiles cover in 0 to 50.
     """
     value = float(calibration_error(np.ones((1, len(positive))), probability, positive)[0])
     blocks = _resamples(np.asarray(groups), positive.astype(int), seed)
