@@ -15,7 +15,7 @@ from scipy.stats import norm
 
 from benchmarks.record import provenance, table, write
 from covid19.evaluation import bootstrap
-from covid19.evaluation.bootstrap import Ranking, difference_intervals
+from covid19.evaluation.bootstrap import Ranking, resample
 from covid19.evaluation.metrics import evaluate
 
 NAMES = (
@@ -82,7 +82,7 @@ def difference(case: tuple[int, int, float, tuple[float, float]]) -> float:
         def both(weights: NDArray[np.float64], rankings: list[Ranking] = rankings) -> dict[str, NDArray[np.float64]]:
             return {name: ranking.roc_auc(weights) for name, ranking in zip(("model", "probe"), rankings, strict=True)}
 
-        low, high = difference_intervals(both, "model", groups.tolist(), positive.tolist())["probe"]
+        low, high = resample(both, groups.tolist(), positive.tolist()).differences("model")["probe"]
         covered += low - 1e-9 <= aucs[0] - aucs[1] <= high + 1e-9
     return covered / SETS
 

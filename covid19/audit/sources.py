@@ -13,7 +13,7 @@ from covid19.audit.probes import ridge, ridge_scores
 from covid19.audit.result import Interval, SourceResult, SourcesResult
 from covid19.core.arrays import BoolArray, Float64Array
 from covid19.data.dataset import Record
-from covid19.evaluation.bootstrap import Ranking, intervals, roc_auc
+from covid19.evaluation.bootstrap import Ranking, resample, roc_auc
 from covid19.evaluation.folds import Fold
 
 MIN_SOURCE_PATIENTS = 5  # a source with fewer counts among the others
@@ -79,7 +79,8 @@ def _source(
         return SourceResult(name, images, positives, None)
     ranking = Ranking(model[~own], positive[~own])
     groups = [record.group for record, here in zip(records, own, strict=True) if not here]
-    rest = Interval(*intervals(lambda weights: {"auc": ranking.roc_auc(weights)}, groups, positive[~own].tolist())["auc"])
+    resampled = resample(lambda weights: {"auc": ranking.roc_auc(weights)}, groups, positive[~own].tolist())
+    rest = Interval(*resampled.intervals()["auc"])
     patients = [
         len({record.group for record, here in zip(records, own & side, strict=True) if here}) for side in (positive, ~positive)
     ]

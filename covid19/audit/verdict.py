@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
 from covid19.audit.probes import LabelledFolds, Probe, holm
 from covid19.audit.result import AuditResult, Interval, Margin, ProbeResult
-from covid19.core.arrays import BoolArray, Float64Array
+from covid19.core.arrays import Float64Array
 from covid19.data.dataset import FEW_PATIENTS
-from covid19.evaluation.bootstrap import Ranking, difference_intervals, intervals
+from covid19.evaluation.bootstrap import Ranking, resample
 from covid19.model.info import Verdict
 
 SIGNIFICANT = 0.05
+THE_MODEL = "the model"  # among the probes
 EXPLAINING_MARGIN = 0.05  # of AUC: a probe this close to the model explains its score
 
 
@@ -34,13 +35,14 @@ def assess_shortcuts(probes: Sequence[Probe], model: Float64Array, folds: Labell
     positive, groups = folds.positive, folds.groups
     tested = [probe for probe in probes if probe.p_value is not None]
     corrected = dict(zip((p.name for p in tested), holm([p.p_value for p in tested if p.p_value is not None]), strict=True))
-    rankings = {probe.name: Ranking(probe.scores, positive) for probe in probes} | {"the model": Ranking(model, positive)}
-    limits = intervals(
+    rankings = {probe.name: Ranking(probe.scores, positive) for probe in probes} | {THE_MODEL: Ranking(model, positive)}
+    resampled = resample(
         lambda weights: {name: ranking.roc_auc(weights) for name, ranking in rankings.items()}, groups, positive.tolist()
     )
-    once = np.ones((1, len(positive)))
-    aucs = {name: float(ranking.roc_auc(once)[0]) for name, ranking in rankings.items()}
-    margins = _margins(rankings, positive, groups)
+    aucs, limits = resampled.measured, resampled.intervals()
+    margins = {
+        name: Margin(name, aucs[THE_MODEL] - aucs[name], *ends) for name, ends in resampled.differences(THE_MODEL).items()
+    }
     significant = [probe for probe in tested if corrected[probe.name] < SIGNIFICANT]
     # A network sees pixels, no files: what the file tells is a warning about the data, not an explanation of the score.
     of_pixels = [probe for probe in significant if probe.sees_pixels]
@@ -52,8 +54,8 @@ def assess_shortcuts(probes: Sequence[Probe], model: Float64Array, folds: Labell
             ProbeResult(p.name, aucs[p.name], *limits[p.name], corrected.get(p.name), p.lung_blind, p.sees_pixels)
             for p in probes
         ),
-        model_auc=aucs["the model"],
-        model=Interval(*limits["the model"]),
+        model_auc=aucs[THE_MODEL],
+        model=Interval(*limits[THE_MODEL]),
         margin=margins[best],
         margins=tuple(margins.values()),
         patients_in_smaller_class=fewest,
@@ -74,14 +76,3 @@ def _verdict(margin: Margin | None, significant: bool, patients: int) -> Verdict
     if significant:
         return "present"
     return "too-few" if patients < FEW_PATIENTS else "none-found"
-
-
-def _margins(rankings: Mapping[str, Ranking], positive: BoolArray, groups: Sequence[int]) -> dict[str, Margin]:
-    """The model's AUC less each probe's, by the probe's name; for the interval both are resampled by the same patients."""
-
-    def aucs(weights: Float64Array) -> dict[str, Float64Array]:
-        return {name: ranking.roc_auc(weights) for name, ranking in rankings.items()}
-
-    values = {name: float(value[0]) for name, value in aucs(np.ones((1, len(positive)))).items()}
-    limits = difference_intervals(aucs, "the model", groups, positive.tolist())
-    return {name: Margin(name, values["the model"] - values[name], *limits[name]) for name in rankings if name != "the model"}

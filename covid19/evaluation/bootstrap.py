@@ -8,7 +8,8 @@ millisecond a call, and a report with its permutation tests needs tens of thousa
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
-from typing import TypeVar
+from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,64 +31,84 @@ NO_SPREAD = 1e-9  # a number that differs by less between resamples is constant,
 CALIBRATED_DATA_SETS = 400  # drawn from the probabilities themselves
 
 
-def intervals(
-    statistics: Statistics[Name], groups: Sequence[int], strata: Sequence[int], seed: int = 0
-) -> dict[Name, tuple[float, float]]:
-    """95 % intervals of numbers in (0, 1) by a bootstrap of whole groups (Davison and Hinkley, Bootstrap Methods, 1997, ch. 5).
+@dataclass(frozen=True)
+class Resampled(Generic[Name]):
+    """Numbers in (0, 1) by name, and their values in the resamples of a bootstrap of whole groups; from `resample`.
 
-    Symmetric on the logit's scale, where such numbers are nearer to normal: the logit interval of Boyd, Eng and Page (ECML
-    2013), with Student's quantile; simulated, it covers in 88 to 99 % where percentiles cover in 82 to 100. The spread of the
-    resamples' own logits would make it up to twice as wide: a resample without errors is far out.
+    Attributes:
+        measured: each number.
+        drawn: its values in the resamples, (resamples,).
+        groups: number of groups.
+        smallest: groups of the class that has the fewest.
+        quantile: Student's, for 95 % intervals.
+    """
+
+    measured: dict[Name, float]
+    drawn: dict[Name, Float64Array]
+    groups: int
+    smallest: int
+    quantile: float
+
+    def intervals(self) -> dict[Name, tuple[float, float]]:
+        """95 % intervals of the numbers: low and high end by name.
+
+        Symmetric on the logit's scale, where such numbers are nearer to normal: the logit interval of Boyd, Eng and Page (ECML
+        2013), with Student's quantile; simulated, it covers in 88 to 99 % where percentiles cover in 82 to 100. The spread of
+        the resamples' own logits would make it up to twice as wide: a resample without errors is far out. A number that is 0 or
+        1 is so in every resample, whose spread is 0: then Wilson's limits for the smallest class's groups, all right or all
+        wrong.
+        """
+        return {name: self._interval(name, self.smallest) for name in self.measured}
+
+    def differences(self, minuend: Name) -> dict[Name, tuple[float, float]]:
+        """95 % intervals of one number less each of the others: low and high end by the name of what is subtracted.
+
+        Both numbers move by the arms of their own intervals, along the ellipse of their correlation in the resamples; the
+        limits are the extremes of their difference. Where each moves towards the other, this is the recovery of variances (Zou
+        and Donner, Statistics in Medicine 27:1693, 2008). Simulated, it covers in 92 to 99 %
+        (`benchmarks/results/coverage.md`), also where a number is near 1, where the spread of the resamples' differences alone
+        gives too narrow an interval. A number that is 0 or 1 has Wilson's limits for all groups, right or wrong: the smallest
+        class's alone, as `intervals` has them, are so wide that no difference would be shown.
+
+        Args:
+            minuend: the name of the number that the others are subtracted from.
+        """
+        measured, drawn = self.measured, self.drawn
+        arms = {name: np.subtract(self._interval(name, self.groups), value) for name, value in measured.items()}
+        angles = np.linspace(0, 2 * np.pi, ELLIPSE_POINTS)
+        limits = {}
+        for name in (name for name in measured if name != minuend):
+            spread = min(drawn[minuend].std(), drawn[name].std())
+            alike = float(np.corrcoef(drawn[minuend], drawn[name])[0, 1]) if spread > NO_SPREAD else 0.0
+            other = alike * np.cos(angles) + np.sqrt(max(0.0, 1 - alike**2)) * np.sin(angles)
+            moved = measured[minuend] - measured[name] + _move(np.cos(angles), arms[minuend]) - _move(other, arms[name])
+            limits[name] = max(-1.0, float(moved.min())), min(1.0, float(moved.max()))
+        return limits
+
+    def _interval(self, name: Name, trials: int) -> tuple[float, float]:
+        value = self.measured[name]
+        if value in (0, 1):
+            limits = proportion(round(value * trials), trials)
+            return limits.low, limits.high
+        error = self.quantile * self.drawn[name].std() / (value * (1 - value))
+        return float(expit(logit(value) - error)), float(expit(logit(value) + error))
+
+
+def resample(statistics: Statistics[Name], groups: Sequence[int], strata: Sequence[int], seed: int = 0) -> Resampled[Name]:
+    """Resample numbers by a bootstrap of whole groups (Davison and Hinkley, Bootstrap Methods, 1997, ch. 5).
 
     Args:
         statistics: from weights (resamples, n) to numbers by name, each (resamples,).
         groups: of each of the n images; images of one number are drawn together.
         strata: of each image; groups are drawn within the stratum of their first image, so that no class is ever missing.
         seed: of the draws.
-
-    Returns:
-        Low and high end by name. A number that is 0 or 1 is so in every resample, whose spread is 0: then Wilson's limits for
-        the smallest class's groups, all right or all wrong.
     """
-    measured, drawn, quantile = _bootstrap(statistics, groups, strata, seed)
-    smallest = smallest_class(groups, strata)
-    return {name: _logit_interval(measured[name], drawn[name], smallest, quantile) for name in measured}
-
-
-def difference_intervals(
-    statistics: Statistics[Name], minuend: Name, groups: Sequence[int], strata: Sequence[int], seed: int = 0
-) -> dict[Name, tuple[float, float]]:
-    """95 % intervals of one number in (0, 1) less each of the others, all resampled together.
-
-    Both numbers move by the arms of their own intervals, along the ellipse of their correlation in the resamples; the limits
-    are the extremes of their difference. Where each moves towards the other, this is the recovery of variances (Zou and
-    Donner, Statistics in Medicine 27:1693, 2008). Simulated, it covers in 92 to 99 % (`benchmarks/results/coverage.md`), also
-    where a number is near 1, where the spread of the resamples' differences alone gives too narrow an interval.
-
-    Args:
-        statistics: as `intervals` takes them.
-        minuend: the name of the number that the others are subtracted from.
-        groups: as `intervals` takes them.
-        strata: as `intervals` takes them.
-        seed: of the draws.
-
-    Returns:
-        Low and high end by the name of what is subtracted. A number that is 0 or 1 has Wilson's limits for all groups, right or
-        wrong: the smallest class's alone, as `intervals` has them, are so wide that no difference would be shown.
-    """
-    measured, drawn, quantile = _bootstrap(statistics, groups, strata, seed)
-    patients = len(set(groups))
-    ends = {name: _logit_interval(value, drawn[name], patients, quantile) for name, value in measured.items()}
-    arms = {name: np.subtract(ends[name], value) for name, value in measured.items()}
-    angles = np.linspace(0, 2 * np.pi, ELLIPSE_POINTS)
-    limits = {}
-    for name in (name for name in measured if name != minuend):
-        spread = min(drawn[minuend].std(), drawn[name].std())
-        alike = float(np.corrcoef(drawn[minuend], drawn[name])[0, 1]) if spread > NO_SPREAD else 0.0
-        other = alike * np.cos(angles) + np.sqrt(max(0.0, 1 - alike**2)) * np.sin(angles)
-        moved = measured[minuend] - measured[name] + _move(np.cos(angles), arms[minuend]) - _move(other, arms[name])
-        limits[name] = max(-1.0, float(moved.min())), min(1.0, float(moved.max()))
-    return limits
+    group, stratum = np.asarray(groups), np.asarray(strata)
+    measured = {name: float(value[0]) for name, value in statistics(np.ones((1, len(group)))).items()}
+    blocks = [statistics(weights) for weights in _resamples(group, stratum, seed)]
+    drawn = {name: np.concatenate([block[name] for block in blocks]) for name in measured}
+    quantile = float(student.ppf(INTERVAL_ENDS[1], max(len(set(groups)) - len(set(strata)), 1)))
+    return Resampled(measured, drawn, len(set(groups)), smallest_class(groups, strata), quantile)
 
 
 def _move(steps: Float64Array, arms: Float64Array) -> Float64Array:
@@ -95,29 +116,9 @@ def _move(steps: Float64Array, arms: Float64Array) -> Float64Array:
     return np.asarray(np.where(steps < 0, -steps * arms[0], steps * arms[1]))
 
 
-def _bootstrap(
-    statistics: Statistics[Name], groups: Sequence[int], strata: Sequence[int], seed: int
-) -> tuple[dict[Name, float], dict[Name, Float64Array], float]:
-    """Each number, its values in the resamples, and Student's quantile for the groups."""
-    group, stratum = np.asarray(groups), np.asarray(strata)
-    measured = {name: float(value[0]) for name, value in statistics(np.ones((1, len(group)))).items()}
-    blocks = [statistics(weights) for weights in _resamples(group, stratum, seed)]
-    drawn = {name: np.concatenate([block[name] for block in blocks]) for name in measured}
-    quantile = float(student.ppf(INTERVAL_ENDS[1], max(len(set(groups)) - len(set(strata)), 1)))
-    return measured, drawn, quantile
-
-
 def smallest_class(groups: Sequence[int], strata: Sequence[int]) -> int:
     """Groups of the class that has the fewest."""
     return min(len(set(np.asarray(groups)[np.asarray(strata) == stratum])) for stratum in set(strata))
-
-
-def _logit_interval(value: float, drawn: Float64Array, trials: int, quantile: float) -> tuple[float, float]:
-    if value in (0, 1):
-        limits = proportion(round(value * trials), trials)
-        return limits.low, limits.high
-    error = quantile * drawn.std() / (value * (1 - value))
-    return float(expit(logit(value) - error)), float(expit(logit(value) + error))
 
 
 def curve_bands(
@@ -127,7 +128,7 @@ def curve_bands(
 
     Args:
         curve: from weights (resamples, n) to heights (resamples, points).
-        groups, strata, seed: as `intervals` takes them.
+        groups, strata, seed: as `resample` takes them.
 
     Returns:
         Low and high end, (points,) each.

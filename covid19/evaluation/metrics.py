@@ -11,7 +11,7 @@ from sklearn.metrics import classification_report, confusion_matrix
 
 from covid19.core.arrays import BoolArray, Float64Array, IndexArray
 from covid19.core.measures import Metric
-from covid19.evaluation.bootstrap import Ranking, Statistics, calibration_error, calibration_interval, intervals
+from covid19.evaluation.bootstrap import Ranking, Statistics, calibration_error, calibration_interval, resample
 from covid19.evaluation.proportions import Groups, grouped_proportion
 from covid19.evaluation.result import ClassMetrics, Evaluation, MacroMetrics, OptionalMetric, PredictiveValues
 
@@ -89,7 +89,7 @@ def evaluate(
     together = list(range(len(true)) if groups is None else groups)
     statistics = _statistics(true, predicted, probabilities.astype(np.float64), index)
     values = {quantity: float(value[0]) for quantity, value in statistics(np.ones((1, len(true)))).items()}
-    limits = intervals(statistics, together, true.tolist())
+    limits = resample(statistics, together, true.tolist()).intervals()
     measured = {quantity: Metric(value, *limits[quantity]) for quantity, value in values.items()}
     probability = probabilities[:, index].astype(np.float64)
     error = float(calibration_error(np.ones((1, len(true))), probability, true == index)[0])
