@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from covid19.audit.probes import LabelledFolds, holm, make_probe
+from covid19.audit.probes import LabelledFolds, holm, probe_measurement
 from covid19.core.executor.local import LocalExecutor
 from covid19.core.settings import FILE_TIMEOUT_S, EvaluationSettings, LungSettings, TrainingSettings
 from covid19.data.check import Findings, ProbeFinding, look_over
@@ -71,11 +71,7 @@ def probe_classes(dataset: Dataset, measured: Sequence[ProbeMeasurements]) -> li
     if not divisions:
         return []
     folds = LabelledFolds(is_positive, groups, divisions, seed)
-    probes = [
-        make_probe(own.name, own.as_numbers([one[own.name] for one in measured]), folds, sees_pixels=own.sees_pixels)
-        for own in MEASUREMENTS
-        if own.lung_blind
-    ]
+    probes = [probe_measurement(own, measured, folds) for own in MEASUREMENTS if own.lung_blind]
     corrected = holm([probe.p_value for probe in probes if probe.p_value is not None])
     return [
         ProbeFinding(probe.name, roc_auc(probe.scores, is_positive), p_value)

@@ -32,7 +32,7 @@ from covid19.evaluation.result import Evaluation, list_predictions
 from covid19.features.cache import open_caches
 from covid19.lungs.drawn import find_masks
 from covid19.lungs.measured import measurements_of
-from covid19.lungs.scan import find_lungs, seen_part
+from covid19.lungs.scan import find_lungs
 from covid19.report.result import SCHEMA_VERSION, Drop, ExternalReport, ModelSummary, report_text
 
 if TYPE_CHECKING:
@@ -115,8 +115,7 @@ def _extract(
     Returns:
         The data set without the images of the training, how many these were, features (n, 1, width), and the audit's inputs.
     """
-    from covid19.audit.inputs import AuditInputs, audit_sample, hidden_parts, occluded_features
-    from covid19.features.augmentation import View
+    from covid19.audit.inputs import AuditInputs, audit_sample, count_boxes, hidden_parts, occluded_features, seen_views
     from covid19.features.backbone.network import build_base
     from covid19.features.extraction import Extractor
 
@@ -132,16 +131,14 @@ def _extract(
         at = audit_sample([record.label for record in dataset.records], TrainingSettings.seed)
         audited, region = [dataset.records[i] for i in at], lungs.region
         found = find_lungs(dataset.records if region == "lungs" else audited, lungs, caches.lungs, executor, read)
-        views = [
-            View(own, (), seen_part(found[own.digest], region) if own.digest in found else None) for own in dataset.records
-        ]
+        views = seen_views(dataset.records, found, region)
         network, extractor = build_base(base), Extractor(caches.features, executor, read)
         features = extractor.extract(views, network, base.digest).features
         parts = hidden_parts(region, "quick")
         occluded = occluded_features(audited, found, parts, network, base, extractor)
         measured = measurements_of(audited, found, caches.scans, executor, read)
-    boxes = sum(found[own.digest].origin == "box" for own in audited)
-    return dataset, known, features, AuditInputs(at, features[at, 0], None, occluded, boxes, measured, region)
+    without_lungs = count_boxes(audited, found)
+    return dataset, known, features, AuditInputs(at, features[at, 0], None, occluded, without_lungs, measured, region)
 
 
 def _check_finite(dataset: Dataset, probabilities: Float32Array) -> None:

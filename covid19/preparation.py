@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import keras
 
-from covid19.audit.inputs import AuditInputs, audit_sample, hidden_parts, occluded_features
+from covid19.audit.inputs import AuditInputs, audit_sample, count_boxes, hidden_parts, occluded_features, seen_views
 from covid19.core.arrays import Float32Array, IndexArray
 from covid19.core.console import shortened, warn
 from covid19.core.errors import InputError
@@ -27,7 +27,7 @@ from covid19.features.backbone.network import build_base
 from covid19.features.backbone.weights import UNTRAINED, Weights, get_weights
 from covid19.features.extraction import Extracted, Extractor
 from covid19.lungs.measured import measurements_of
-from covid19.lungs.scan import Lungs, seen_part
+from covid19.lungs.scan import Lungs
 
 FindLungs = Callable[[Sequence[Record]], dict[str, Lungs]]
 
@@ -79,7 +79,7 @@ def split_and_extract(
     try:
         own = [records[i] for i in audited] if level != "none" else []
         lungs = find(records if region == "lungs" else own)
-        views = [_seen(record, lungs, region) for record in records]
+        views = seen_views(records, lungs, region)
         augmented = augmented_views(views, split.train, training)
         extracted = extractor.extract(augmented, base, weights.digest, 1 + training.augmentations)
         with_untrained = level == "full" and settings.evaluation.folds
@@ -93,11 +93,6 @@ def split_and_extract(
     return SplitFeatures(dataset, split, views, extracted, untrained, audited, lungs, occluded)
 
 
-def _seen(record: Record, lungs: dict[str, Lungs], region: str) -> View:
-    """An image as the backbone is given it, without augmentations."""
-    return View(record, occlusion=seen_part(lungs[record.digest], region) if region == "lungs" else None)
-
-
 def audit_inputs(
     prepared: SplitFeatures, settings: Settings, scans: ScanCache, executor: Executor, read: Read
 ) -> AuditInputs | None:
@@ -106,15 +101,10 @@ def audit_inputs(
         return None
     at, lungs = prepared.audited, prepared.lungs
     records = [prepared.dataset.records[i] for i in at]
-    return AuditInputs(
-        at,
-        prepared.extracted.features[at, 0],
-        prepared.untrained[at, 0] if prepared.untrained is not None else None,
-        prepared.occluded,
-        sum(lungs[record.digest].origin == "box" for record in records),
-        measurements_of(records, lungs, scans, executor, read),
-        settings.lungs.region,
-    )
+    untrained = prepared.untrained[at, 0] if prepared.untrained is not None else None
+    measured, without_lungs = measurements_of(records, lungs, scans, executor, read), count_boxes(records, lungs)
+    features = prepared.extracted.features[at, 0]
+    return AuditInputs(at, features, untrained, prepared.occluded, without_lungs, measured, settings.lungs.region)
 
 
 def _untrained_features(views: Sequence[View], weights: Weights, extractor: Extractor) -> Features | None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from covid19.audit.result import AuditResult, Margin, ProbeResult
+from covid19.audit.result import AuditResult, DetectionLimit, Margin
+from covid19.core.measures import Metric
 from covid19.model.info import Verdict
 
 NOT_TESTED = "NOT TESTED"
@@ -48,10 +49,11 @@ def explain(audit: AuditResult | None) -> str:
         if audit.verdict == "too-few":
             words.append(f"There are {audit.patients_in_smaller_class} patients in the smaller class.")
         if audit.detection:
-            words.append(_describe_limit(audit))
+            words.append(_describe_limit(audit.detection))
         return " ".join(words)
     best = probes[audit.margin.probe]
-    found = f"By {best.name} alone the AUC is {_interval(best)}, by the model {_of_model(audit)}"
+    alone, model = Metric(best.auc, best.low, best.high), Metric(audit.model_auc, audit.model.low, audit.model.high)
+    found = f"By {best.name} alone the AUC is {alone}, by the model {model}"
     if audit.verdict == "explained":
         return f"{found}; the difference of {difference(audit.margin)} does not show that the score needs the lungs."
     if best.sees_pixels:
@@ -64,19 +66,10 @@ def difference(margin: Margin) -> str:
     return f"{margin.value:+.2f} ({margin.low:+.2f} to {margin.high:+.2f})"
 
 
-def _describe_limit(audit: AuditResult) -> str:
-    limit = audit.detection
-    if limit is None or limit.share is None:
+def _describe_limit(limit: DetectionLimit) -> str:
+    if limit.share is None:
         return "In data of this size even a marker in every image of one class and in none of the other could be missed."
     return (
         f"In data of this size a marker in {limit.share:.0%} of one class and {1 - limit.share:.0%} of the other would be "
         f"found with a power of {limit.power:.0%}; a weaker shortcut could be missed."
     )
-
-
-def _interval(probe: ProbeResult) -> str:
-    return f"{probe.auc:.2f} ({probe.low:.2f} to {probe.high:.2f})"
-
-
-def _of_model(audit: AuditResult) -> str:
-    return f"{audit.model_auc:.2f} ({audit.model.low:.2f} to {audit.model.high:.2f})"

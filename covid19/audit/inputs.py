@@ -15,7 +15,7 @@ from covid19.features.augmentation import View
 from covid19.features.backbone.weights import Weights
 from covid19.features.extraction import Extractor
 from covid19.lungs.occlusion import Hides
-from covid19.lungs.scan import Lungs
+from covid19.lungs.scan import Lungs, seen_part
 
 MAX_AUDIT_IMAGES = 20_000  # of 10,000 a class an AUC has a standard error below 0.005, and all of it fits into memory
 LUNGS_HIDDEN, MEDIASTINUM_HIDDEN, LUNGS_ALONE = "lungs hidden", "lungs and mediastinum hidden", "lungs alone"
@@ -53,6 +53,22 @@ def audit_sample(labels: Sequence[str], seed: int) -> IndexArray:
     order = np.random.default_rng(seed).permutation(len(labels))
     each = MAX_AUDIT_IMAGES // len(classes)
     return np.sort(np.concatenate([order[label[order] == own][:each] for own in range(len(classes))]))
+
+
+def seen_views(records: Sequence[Record], lungs: Mapping[str, Lungs], region: str) -> list[View]:
+    """The images as a model is shown them, without augmentations.
+
+    Args:
+        records: the images.
+        lungs: of each, by its digest; used only for the region 'lungs'.
+        region: that the model is shown, 'image' or 'lungs'.
+    """
+    return [View(own, occlusion=seen_part(lungs[own.digest], region) if region == "lungs" else None) for own in records]
+
+
+def count_boxes(records: Sequence[Record], lungs: Mapping[str, Lungs]) -> int:
+    """How many images have no lungs that were found or drawn, so that the box is used."""
+    return sum(lungs[record.digest].origin == "box" for record in records)
 
 
 def hidden_parts(region: str, level: str) -> dict[str, Hides]:

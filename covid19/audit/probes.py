@@ -11,6 +11,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from covid19.core.arrays import BoolArray, Float64Array
+from covid19.data.measurements.measurement import Measurement
+from covid19.data.measurements.registry import ProbeMeasurements
 from covid19.evaluation.bootstrap import roc_auc
 from covid19.evaluation.folds import Fold
 
@@ -82,6 +84,22 @@ def make_probe(
         aucs = aucs_of(out_of_fold, labels)
         p_value = float((aucs >= aucs[0] - 1e-12).mean())
     return Probe(name, lung_blind, sees_pixels, out_of_fold[:, 0] if scores is None else scores, p_value)
+
+
+def probe_measurement(
+    measurement: Measurement, measured: Sequence[ProbeMeasurements], folds: LabelledFolds, shown: bool = True
+) -> Probe:
+    """The probe of one measurement.
+
+    Args:
+        measurement: registered in `data.measurements`.
+        measured: of each image, the values by the measurement's name.
+        folds: labels, patients and folds.
+        shown: whether the model is shown what was measured; what it is not shown is not tested.
+    """
+    numbers = measurement.as_numbers([own[measurement.name] for own in measured])
+    sees_pixels = measurement.sees_pixels and shown
+    return make_probe(measurement.name, numbers, folds, measurement.lung_blind, sees_pixels, tested=shown)
 
 
 def ridge(inputs: Float64Array, targets: Float64Array, held_out: Float64Array) -> Float64Array:

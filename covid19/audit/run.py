@@ -11,7 +11,7 @@ from scipy.special import softmax
 
 from covid19.audit.detection import detection_limit
 from covid19.audit.inputs import LUNGS_ALONE, AuditInputs
-from covid19.audit.probes import LabelledFolds, make_probe
+from covid19.audit.probes import LabelledFolds, make_probe, probe_measurement
 from covid19.audit.result import AuditResult
 from covid19.audit.sources import describe_sources, have_both_sides
 from covid19.audit.verdict import SIGNIFICANT, assess_shortcuts
@@ -50,12 +50,10 @@ def audit(
     probabilities, labels = estimate.probabilities[inputs.at], labels[inputs.at]
     divisions = _within(estimate.divisions, inputs.at, len(dataset.records))
     folds = LabelledFolds(labels.argmax(axis=1) == index, [record.group for record in records], divisions, training.seed)
-    probes = []
-    for measurement in MEASUREMENTS:
-        numbers = measurement.as_numbers([own[measurement.name] for own in inputs.measurements])
-        shown = inputs.region == "image" or not measurement.needs_hidden_lungs
-        sees_pixels = measurement.sees_pixels and shown
-        probes.append(make_probe(measurement.name, numbers, folds, measurement.lung_blind, sees_pixels, tested=shown))
+    probes = [
+        probe_measurement(own, inputs.measurements, folds, inputs.region == "image" or not own.needs_hidden_lungs)
+        for own in MEASUREMENTS
+    ]
 
     def retrained(features: Float32Array) -> NDArray[np.float64]:
         logits = cross_validate(features[:, None], labels, divisions, training)

@@ -20,3 +20,6 @@ class Metric:
     value: Fraction
     low: Fraction
     high: Fraction
+
+    def __str__(self) -> str:
+        return f"{self.value:.2f} ({self.low:.2f} to {self.high:.2f})"

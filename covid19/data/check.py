@@ -17,6 +17,7 @@ import numpy as np
 from covid19.core.console import printable, shortened
 from covid19.data.dataset import FEW_PATIENTS, Dataset, Record
 from covid19.data.images import COLOURFUL, MIN_CONTRAST_GREY_LEVELS, PICTURE_SIDE_PX
+from covid19.data.lungs import NOT_FRONTAL
 from covid19.data.patients import KAGGLE
 from covid19.data.reader import describe_conflict
 
@@ -26,7 +27,6 @@ PERMUTATIONS = 1000
 SIGNIFICANT = 0.05
 TELLING_AUC = 0.9  # from which on a probe tells the class
 TELLING_CHILDREN = 0.5  # difference of the classes' fractions of children from which on age tells the class
-NOT_FRONTAL = "not like a frontal chest X-ray"
 TELLING_SOURCE = 0.8  # fraction of the way from chance to certainty from which on the source tells the class
 DETAILS = {
     "small": f"smaller than the {PICTURE_SIDE_PX} pixels that the network is given",

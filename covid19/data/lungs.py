@@ -11,6 +11,7 @@ from covid19.data.images import PICTURE_SIDE_PX
 
 Box: TypeAlias = tuple[float, float, float, float]
 
+NOT_FRONTAL = "not like a frontal chest X-ray"  # of a picture in which no lungs are found
 LUNG_BOX: Box = (0.12, 0.15, 0.88, 0.85)  # left, top, right, bottom, as fractions of the picture
 
 

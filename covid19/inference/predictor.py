@@ -24,7 +24,7 @@ from covid19.core.settings import FILE_TIMEOUT_S
 from covid19.data.dataset import list_inputs
 from covid19.data.decoding import MODULES, DecodingPool
 from covid19.data.images import encode_image
-from covid19.data.lungs import LUNG_BOX, box_mask
+from covid19.data.lungs import LUNG_BOX, NOT_FRONTAL, box_mask
 from covid19.evaluation.metrics import predict_labels
 from covid19.features.backbone.network import build_base
 from covid19.features.batches import BATCH_SIZE, PREFETCHED_BATCHES
@@ -48,7 +48,6 @@ from covid19.model.shift import ShiftResult, compare_batch
 from covid19.model.training_images import TrainingImages
 
 UNLIKE_TRAINING = "not like the training images"
-NOT_FRONTAL = "not like a frontal chest X-ray"
 MIN_LUNGS_FOUND = 0.5  # of the training images, for a picture without lungs to count as unlike them
 NOT_FINITE = "the model gave no number"
 WRITERS: dict[str, Callable[..., Writer]] = {"text": TextWriter, "json": JsonWriter, "csv": CsvWriter}

@@ -53,8 +53,8 @@ def _headline(report: Report) -> str:
     if cross:
         how = "cross-validated by " + ("patient" if cross.grouped_by else "image, so that a patient may be in several folds")
     words = (
-        f"{numbers.positive} against the rest, {how}: AUC {_interval(numbers.roc_auc)}, balanced accuracy "
-        f"{_interval(numbers.balanced_accuracy)}, accuracy {numbers.accuracy.value:.2f} where always the larger class gives "
+        f"{numbers.positive} against the rest, {how}: AUC {numbers.roc_auc}, balanced accuracy "
+        f"{numbers.balanced_accuracy}, accuracy {numbers.accuracy.value:.2f} where always the larger class gives "
         f"{max(counts) / sum(counts):.2f}."
     )
     if numbers.balanced_accuracy.low <= 1 / len(counts) or numbers.roc_auc.low <= 1 / 2:
@@ -96,7 +96,7 @@ def _calibration(cross: CrossValidation | None) -> list[str]:
         reached = cross.sensitivity if wanted == "sens" else cross.specificity
         name = "sensitivity" if wanted == "sens" else "specificity"
         if reached.value < float(target):
-            found.append(f"The wanted {name} of {float(target):.2f} was not reached out of fold: {_interval(reached)}.")
+            found.append(f"The wanted {name} of {float(target):.2f} was not reached out of fold: {reached}.")
     return found
 
 
@@ -123,12 +123,12 @@ def conclude_externally(test: Evaluation, internal: CrossValidationSummary | Non
     auc = test.roc_auc
     home = f"; {internal.roc_auc.value:.2f} at home" if internal else ""
     if auc.low <= 1 / 2:
-        return f"FAILS on this data set: AUC {_interval(auc)}, not shown to be better than chance{home}."
+        return f"FAILS on this data set: AUC {auc}, not shown to be better than chance{home}."
     if internal and auc.high < internal.roc_auc.value:
-        return f"WORSE on this data set than at home: AUC {_interval(auc)}{home}."
+        return f"WORSE on this data set than at home: AUC {auc}{home}."
     if internal:
-        return f"HOLDS on this data set: AUC {_interval(auc)}, not shown to be worse than at home{home}."
-    return f"BETTER THAN CHANCE on this data set: AUC {_interval(auc)}; nothing is known of the model at home."
+        return f"HOLDS on this data set: AUC {auc}, not shown to be worse than at home{home}."
+    return f"BETTER THAN CHANCE on this data set: AUC {auc}; nothing is known of the model at home."
 
 
 class Comparison(NamedTuple):
@@ -155,7 +155,3 @@ def three_numbers(audit: AuditResult) -> list[Comparison]:
             if probe.name in PARTS
         ),
     ]
-
-
-def _interval(metric: Metric) -> str:
-    return f"{metric.value:.2f} ({metric.low:.2f} to {metric.high:.2f})"
