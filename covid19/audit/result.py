@@ -151,7 +151,7 @@ class AuditResult:
         images: number of images that were audited.
         sources: None where the metadata name fewer than two sources.
         same_sources: whether nearly all images are of sources that have images of both sides.
-        detection: what would have been found; None unless nothing was.
+        detection: what would have been found; None unless nothing was, and for a model that is shown the lungs alone.
         lungs: None in the quick audit.
         images_without_lungs: number of images in which no lungs were found, so that the box was used.
     """

@@ -34,6 +34,7 @@ def test_the_audit_of_cropped_pictures_asks_what_is_left_without_the_lungs(cropp
     assert probes["outline of the lungs"]["p_value"] is not None
     # The model is not shown the border, so the verdict does not depend on it.
     assert (probes["border ring"]["p_value"], probes["border ring"]["sees_pixels"]) == (None, False)
+    assert report["audit"]["detection"] is None
     assert "outline of the lungs" in settings.output.page.read_text()
 
 
