@@ -11,7 +11,8 @@ import numpy as np
 from covid19.audit.probes import LabelledFolds, holm, probe_measurement
 from covid19.core.executor.local import LocalExecutor
 from covid19.core.settings import FILE_TIMEOUT_S, EvaluationSettings, LungSettings, TrainingSettings
-from covid19.data.check import Findings, ProbeFinding, look_over
+from covid19.data.check import look_over
+from covid19.data.check_findings import Findings, ProbeFinding
 from covid19.data.dataset import Dataset, choose_positive, list_classes
 from covid19.data.decoding import DecodingPool
 from covid19.data.images import read_picture

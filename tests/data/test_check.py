@@ -13,7 +13,8 @@ from sklearn.datasets import load_sample_images
 from covid19.check import check
 from covid19.cli.main import main
 from covid19.data.build.phantoms import draw_phantom
-from covid19.data.check import ProbeFinding, SourceGuess, describe, guess_by_source
+from covid19.data.check import guess_by_source
+from covid19.data.check_findings import ProbeFinding, SourceGuess, describe
 from covid19.data.dataset import ImageStats, Record
 from covid19.data.images import colourfulness
 from covid19.data.metadata import Entry

@@ -27,7 +27,7 @@ def run(dataset: Path, as_json: bool, metadata: Path | None, projection: str, fi
     from covid19.check import check
     from covid19.core.console import say
     from covid19.core.outputs import json_text
-    from covid19.data.check import describe
+    from covid19.data.check_findings import describe
     from covid19.data.reader import Filter
     from covid19.features.cache import open_caches
 
