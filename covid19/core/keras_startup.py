@@ -34,6 +34,8 @@ def import_keras() -> None:
             import keras
 
             keras.ops.zeros(1)  # the device is looked for here, and its absence announced
+        # It warns where functions are traced again, which each network is once for each size of batch.
+        logging.getLogger("tensorflow").setLevel(logging.ERROR)
     finally:
         gc.freeze()
         gc.enable()
