@@ -20,7 +20,7 @@ from covid19.core.executor.local import LocalExecutor
 from covid19.core.keras_startup import import_keras
 from covid19.core.settings import LungSettings
 from covid19.data.build.phantoms import write_sample
-from covid19.data.dataset import list_classes
+from covid19.data.gathering import gather
 from covid19.data.images import read_picture
 from covid19.data.measurements.registry import MEASUREMENTS
 from covid19.data.reader import Filter, read_dataset
@@ -38,7 +38,7 @@ def accusers(root: Path) -> list[str]:
     """The lung-blind probes that tell the classes apart better than chance."""
     executor = LocalExecutor()
     with ScanCache(None, 10**9) as scans, LungCache(None, 10**9) as cache:
-        dataset = read_dataset(root, list_classes(root), Filter(), scans, executor, read_picture)
+        dataset = read_dataset(gather(root), Filter(), scans, executor, read_picture)
         lungs = find_lungs(dataset.records, LungSettings(), cache, executor, read_picture)
         measured = measurements_of(dataset.records, lungs, scans, executor, read_picture)
     return [probe.name for probe in probe_classes(dataset, measured) if probe.is_significant]

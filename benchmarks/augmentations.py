@@ -18,8 +18,9 @@ from benchmarks.record import provenance, table, write
 from covid19.core.executor.local import LocalExecutor
 from covid19.core.keras_startup import import_keras
 from covid19.core.settings import ComputeSettings, TrainingSettings
-from covid19.data.dataset import choose_positive, list_classes
+from covid19.data.dataset import choose_positive
 from covid19.data.decoding import DecodingPool
+from covid19.data.gathering import gather
 from covid19.data.images import read_picture
 from covid19.data.reader import Filter, read_dataset
 from covid19.evaluation.bootstrap import roc_auc
@@ -68,7 +69,7 @@ def measure(dataset: Path) -> dict[int, NDArray[np.float64]]:
     weights = get_weights("random")
     with DecodingPool() as decoder, open_caches(True, None, ComputeSettings.cache_size) as caches:
         executor, read = LocalExecutor(decoder.run), partial(read_picture, run=decoder.run)
-        data = read_dataset(dataset, list_classes(dataset), Filter(), caches.scans, executor, read)
+        data = read_dataset(gather(dataset), Filter(), caches.scans, executor, read)
         views = augmented_views([View(record) for record in data.records], range(len(data.records)), training)
         each = len(views) // len(data.records)
         features = Extractor(caches.features, executor, read).extract(views, build_base(weights), weights.digest, each).features

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 
 from benchmarks.record import provenance, table, write
 from covid19.core.executor.local import LocalExecutor
-from covid19.data.dataset import list_classes, list_inputs
+from covid19.data.dataset import list_inputs
+from covid19.data.gathering import gather
 from covid19.data.images import Pixels, read_picture
 from covid19.data.reader import Filter, read_dataset
 from covid19.features.backbone.network import build_base, pooled
@@ -73,7 +74,7 @@ def main() -> None:
     rows = []
     for root in arguments.datasets:
         with open_caches(False, None, 10**9) as caches:
-            records = read_dataset(root, list_classes(root), Filter(), caches.scans, LocalExecutor(), read_picture).records
+            records = read_dataset(gather(root), Filter(), caches.scans, LocalExecutor(), read_picture).records
         pictures = [read_picture(record.path).pixels for record in records]
         features = features_of(model, pictures)
         groups = np.unique([record.group for record in records], return_inverse=True)[1]

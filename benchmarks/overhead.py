@@ -44,13 +44,13 @@ def rate(executor: Executor, views: Sequence[View]) -> tuple[float, float]:
 def main() -> None:
     """Measure both in turn and write the table."""
     import_keras()
-    from covid19.data.dataset import list_classes
+    from covid19.data.gathering import gather
     from covid19.data.reader import Filter, read_dataset
 
     rows = []
     with tempfile.TemporaryDirectory() as name, DecodingPool() as decoder:
         root = phantoms(COUNT, Path(name))
-        dataset = read_dataset(root, list_classes(root), Filter(), ScanCache(None, 10**9), LocalExecutor(), read_picture)
+        dataset = read_dataset(gather(root), Filter(), ScanCache(None, 10**9), LocalExecutor(), read_picture)
         views = [View(record) for record in dataset.records]
         for _ in range(REPEATS):
             here, start_here = rate(LocalExecutor(decoder.run), views)

@@ -26,9 +26,9 @@ from covid19.core.executor.executor import Resources, Task
 from covid19.core.executor.ray_cluster import RayExecutor
 from covid19.core.executor.ray_stream import Pool
 from covid19.core.settings import FILE_TIMEOUT_S
+from covid19.data.columns import Entry
 from covid19.data.dataset import ImageStats, Record
 from covid19.data.images import read_picture
-from covid19.data.metadata import Entry
 
 COST = 0.095  # seconds that VGG16 takes for an image on two cores, see `speed.md`
 # Workers, images, seconds an image; without a cost it is the driver's own limit that shows.

@@ -21,7 +21,8 @@ from benchmarks.novelty import features_of
 from benchmarks.record import provenance, table, write
 from covid19.core.executor.local import LocalExecutor
 from covid19.core.settings import TrainingSettings
-from covid19.data.dataset import list_classes, list_inputs
+from covid19.data.dataset import list_inputs
+from covid19.data.gathering import gather
 from covid19.data.images import Pixels, read_picture
 from covid19.data.reader import Filter, read_dataset
 from covid19.evaluation.cross_validation import cross_validate, make_folds
@@ -104,14 +105,15 @@ class Alarms:
 def measure(model: keras.Model, root: Path, others: list[Path], divisions: int) -> list[list[object]]:
     """A row of the table for each kind of batch."""
     with open_caches(False, None, 10**9) as caches:
-        records = read_dataset(root, list_classes(root), Filter(), caches.scans, LocalExecutor(), read_picture).records
+        gathered = gather(root)
+        records = read_dataset(gathered, Filter(), caches.scans, LocalExecutor(), read_picture).records
     pictures = [read_picture(record.path).pixels for record in records]
     changed = {name: features_of(model, [change(picture) for picture in pictures]) for name, change in CHANGES.items()}
     foreign = {
         folder.name: features_of(model, both_ways([read_picture(Path(file)).pixels for file in list_inputs([folder])]))
         for folder in others
     }
-    labels = one_hot([record.label for record in records], list_classes(root))
+    labels = one_hot([record.label for record in records], gathered.classes)
     groups = np.unique([record.group for record in records], return_inverse=True)[1]
     found: dict[tuple[str, int], list[tuple[bool, bool]]] = {}
     for seed in range(divisions):

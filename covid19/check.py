@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 
@@ -13,8 +12,9 @@ from covid19.core.executor.local import LocalExecutor
 from covid19.core.settings import FILE_TIMEOUT_S, EvaluationSettings, LungSettings, TrainingSettings
 from covid19.data.check import look_over
 from covid19.data.check_findings import Findings, ProbeFinding
-from covid19.data.dataset import Dataset, choose_positive, list_classes
+from covid19.data.dataset import Dataset, choose_positive
 from covid19.data.decoding import DecodingPool
+from covid19.data.gathering import Gathered
 from covid19.data.images import read_picture
 from covid19.data.measurements.registry import MEASUREMENTS, ProbeMeasurements
 from covid19.data.reader import Filter, survey
@@ -25,21 +25,21 @@ from covid19.lungs.measured import measurements_of
 from covid19.lungs.scan import Lungs, find_lungs
 
 
-def check(root: Path, wanted: Filter, caches: Caches, file_timeout_s: float = FILE_TIMEOUT_S) -> Findings:
+def check(gathered: Gathered, wanted: Filter, caches: Caches, file_timeout_s: float = FILE_TIMEOUT_S) -> Findings:
     """Look over a data set's files, metadata and classes, and ask whether the classes can be told apart without the lungs.
 
     Args:
-        root: folder with one folder of images for each class.
+        gathered: the images of the data set.
         wanted: as for a training run; images under two classes are reported, not refused.
         caches: know the images that were decoded before, and their lungs.
         file_timeout_s: seconds that reading one file may take.
 
     Raises:
-        InputError: there are no class folders, or the table cannot be read.
+        InputError: the table cannot be read, or was given and does not fit.
     """
     with DecodingPool(file_timeout_s) as decoder:
         executor, read = LocalExecutor(decoder.run), partial(read_picture, run=decoder.run)
-        dataset = survey(root, list_classes(root), wanted, caches.scans, executor, read)
+        dataset = survey(gathered, wanted, caches.scans, executor, read)
         lungs = find_lungs(dataset.records, LungSettings(), caches.lungs, executor, read, plain_progress=False)
         measured = measurements_of(dataset.records, lungs, caches.scans, executor, read)
     return look_over(dataset, _without_lungs(dataset, lungs), probe_classes(dataset, measured))

@@ -22,9 +22,10 @@ from covid19.core.executor.local import LocalExecutor
 from covid19.core.keras_startup import import_keras
 from covid19.core.outputs import atomic_write, check_outputs
 from covid19.core.settings import ComputeSettings, DataSettings, EvaluationSettings, LungSettings, TrainingSettings
-from covid19.data.dataset import Dataset, check_counts, inputs_in, list_classes
+from covid19.data.dataset import Dataset, check_counts, inputs_in
 from covid19.data.decoding import DecodingPool
 from covid19.data.duplicates import near_groups
+from covid19.data.gathering import Gathered, gather, label_table
 from covid19.data.images import read_picture
 from covid19.data.reader import Filter, read_dataset, warn_of_skipped
 from covid19.evaluation.metrics import evaluate, one_hot, predict_labels
@@ -59,26 +60,29 @@ def evaluate_model(
         InputError: model or data set cannot be used, or the classes differ.
     """
     find_masks(lungs.lung_masks)
-    check_outputs((report,), [model, *inputs_in(data.dataset), *(path for path in (data.metadata, lungs.lung_masks) if path)])
+    tables = [path for path in (data.metadata, *data.labels, lungs.lung_masks) if path]
+    check_outputs((report,), [model, *inputs_in(data.dataset), *tables])
     if not model.is_file():
         raise InputError(f"--model '{model}' is no file; expected a model that 'covid19 train' wrote: check the path")
-    classes = list_classes(data.dataset)
-    import_keras()
     from covid19.model.file import read_model
+
+    content = read_model(model)
+    info = content.info
+    gathered = gather(data.dataset, label_table(data), info.positive)
+    import_keras()
     from covid19.model.head import probabilities_of
     from covid19.model.load import heads_in
     from covid19.report.conclusion import conclude_externally
     from covid19.report.summary import summarise_dataset, timestamp
 
-    content = read_model(model)
-    info = content.info
+    classes = gathered.classes
     if classes != info.classes:
         raise InputError(
             f"--dataset '{data.dataset}' has the classes {', '.join(classes)}; expected the model's, "
             f"{', '.join(info.classes)}: name the folders so"
         )
     lungs = replace(lungs, region=lungs.region or info.region)
-    dataset, known, features, inputs = _extract(content, classes, data, lungs, compute)
+    dataset, known, features, inputs = _extract(content, gathered, data, lungs, compute)
     probabilities = probabilities_of(heads_in(content), features, np.arange(len(dataset.records)))[:, 0]
     _check_finite(dataset, probabilities)
     labels = one_hot([record.label for record in dataset.records], classes)
@@ -108,7 +112,7 @@ def evaluate_model(
 
 
 def _extract(
-    content: ModelFile, classes: tuple[str, ...], data: DataSettings, lungs: LungSettings, compute: ComputeSettings
+    content: ModelFile, gathered: Gathered, data: DataSettings, lungs: LungSettings, compute: ComputeSettings
 ) -> tuple[Dataset, int, Any, AuditInputs]:
     """Read the data set, leave out what the model was trained on, and run the model's backbone.
 
@@ -126,7 +130,7 @@ def _extract(
     ):
         executor, read = LocalExecutor(decoder.run), partial(read_picture, run=decoder.run)
         wanted = Filter(data.metadata, data.projection)
-        everything = read_dataset(data.dataset, classes, wanted, caches.scans, executor, read)
+        everything = read_dataset(gathered, wanted, caches.scans, executor, read)
         dataset, known = _without_training_images(everything, content.info)
         at = audit_sample([record.label for record in dataset.records], TrainingSettings.seed)
         audited, region = [dataset.records[i] for i in at], lungs.region

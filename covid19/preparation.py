@@ -15,12 +15,12 @@ from covid19.core.arrays import Float32Array, IndexArray
 from covid19.core.console import shortened, warn
 from covid19.core.errors import InputError
 from covid19.core.executor.executor import Executor
-from covid19.core.settings import EvaluationSettings, Settings
+from covid19.core.settings import Settings
 from covid19.data.dataset import Dataset, Record
 from covid19.data.images import Read
 from covid19.data.scan_cache import ScanCache
 from covid19.data.shared_files import UnreadableError
-from covid19.data.split import Split, stratified_split
+from covid19.data.split import Split, given_split, stratified_split
 from covid19.features.array_file import Features
 from covid19.features.augmentation import View, augmented_views
 from covid19.features.backbone.network import build_base
@@ -74,7 +74,7 @@ def split_and_extract(
     anew without it. What was extracted before is then in the cache.
     """
     training, records, level, region = settings.training, dataset.records, settings.audit.level, settings.lungs.region
-    split = _split(dataset, settings.evaluation, training.seed)
+    split = _split(dataset, settings)
     audited = audit_sample([record.label for record in records], training.seed)
     try:
         own = [records[i] for i in audited] if level != "none" else []
@@ -115,21 +115,25 @@ def _untrained_features(views: Sequence[View], weights: Weights, extractor: Extr
     return extractor.extract(views, build_base(untrained), untrained.digest).features
 
 
-def _split(dataset: Dataset, evaluation: EvaluationSettings, seed: int) -> Split:
-    """Divide by patient, or by image with a warning that says what that costs."""
-    records = dataset.records
-    labels = [record.label for record in records]
-    groups = [record.group for record in records]
-    if not evaluation.groups:
-        split = stratified_split(labels, range(len(records)), evaluation.test_size, seed)
-        known = {groups[i] for i in split.train}
-        shared = sum(groups[i] in known for i in split.test)
-        warn(f"--no-groups: {shared} of {len(split.test)} test images share a patient or a duplicate with the training images")
-        return split
+def _split(dataset: Dataset, settings: Settings) -> Split:
+    """Divide by patient; or as given, or by image, with a warning that says how much the two parts share."""
+    records, test_size, seed = dataset.records, settings.evaluation.test_size, settings.training.seed
+    labels, groups = [record.label for record in records], [record.group for record in records]
     try:
-        return stratified_split(labels, groups, evaluation.test_size, seed)
+        if settings.data.split == "given":
+            split = given_split(labels, [record.part for record in records])
+        elif settings.evaluation.groups:
+            return stratified_split(labels, groups, test_size, seed)
+        else:
+            split = stratified_split(labels, range(len(records)), test_size, seed)
     except ValueError as error:
         raise InputError(
             f"{error}; expected at least two groups of each class, to hold one out: add patients, or split by image with "
             "--no-groups"
         ) from error
+    known = {groups[i] for i in split.train}
+    shared = sum(groups[i] in known for i in split.test)
+    flag = "--split given" if settings.data.split == "given" else "--no-groups"
+    if shared or not settings.evaluation.groups:
+        warn(f"{flag}: {shared} of {len(split.test)} test images share a patient or a duplicate with the training images")
+    return split

@@ -23,8 +23,9 @@ from covid19.core.executor.opening import open_executor
 from covid19.core.keras_startup import import_keras
 from covid19.core.outputs import OutputTransaction, check_outputs
 from covid19.core.settings import DataSettings, Settings
-from covid19.data.dataset import Dataset, check_counts, choose_positive, inputs_in, list_classes, list_images
+from covid19.data.dataset import Dataset, check_counts, choose_positive, describe_odd_positive, inputs_in
 from covid19.data.decoding import DecodingPool
+from covid19.data.gathering import Gathered, gather, label_table
 from covid19.data.images import Read, read_picture
 from covid19.data.reader import Filter, read_dataset, warn_of_skipped
 from covid19.data.scan import RememberedPictures
@@ -75,7 +76,7 @@ def _train(settings: Settings, decoder: DecodingPool) -> Report:
     watch = Stopwatch()
     run = RememberedPictures(decoder.run)
     read = partial(read_picture, run=run)
-    classes, positive = _check(settings)
+    gathered, positive = _check(settings)
     weights = get_weights(training.weights)
     with (
         open_executor(compute.cluster, run, data.file_timeout) as executor,
@@ -83,7 +84,7 @@ def _train(settings: Settings, decoder: DecodingPool) -> Report:
     ):
         with watch("read"):
             # 1. gather, 2. decode and resize
-            dataset = _read_while_keras_imports(data, classes, caches.scans, executor, read)
+            dataset = _read_while_keras_imports(data, gathered, caches.scans, executor, read)
         from covid19.evaluation.estimate import estimate
         from covid19.features.backbone.network import build_base
         from covid19.features.extraction import Extractor
@@ -99,7 +100,7 @@ def _train(settings: Settings, decoder: DecodingPool) -> Report:
             find = partial(find_lungs, settings=settings.lungs, cache=caches.lungs, executor=executor, read=read)
             prepared = split_and_extract(dataset, base, weights, extractor, find, settings)
             inputs = audit_inputs(prepared, settings, caches.scans, executor, read)
-    dataset, split, extracted = prepared.dataset, prepared.split, prepared.extracted
+    dataset, split, extracted, classes = prepared.dataset, prepared.split, prepared.extracted, gathered.classes
     records, x = dataset.records, extracted.features  # float32 (images, views, 512)
     y = one_hot([record.label for record in records], classes)  # 7. labels
     members, test_at = [np.array(split.train)], np.array(split.test)
@@ -198,8 +199,8 @@ def _write(settings: Settings, outcome: Outcome, model: Any, held_out: str, read
     return report
 
 
-def _check(settings: Settings) -> tuple[tuple[str, ...], str]:
-    """Find what is wrong with paths, folders and names before anything slow; return the classes and the positive one."""
+def _check(settings: Settings) -> tuple[Gathered, str]:
+    """Find what is wrong with paths, folders and names before anything slow; return the images and the positive class."""
     check_outputs(settings.output.files(), _inputs(settings))
     if settings.evaluation.threshold != "argmax" and not settings.evaluation.folds:
         raise InputError(
@@ -211,27 +212,42 @@ def _check(settings: Settings) -> tuple[tuple[str, ...], str]:
             f"--from '{settings.training.start_from}' is no file; expected a model that 'covid19 train' wrote: check the path"
         )
     find_masks(settings.lungs.lung_masks)
-    classes = list_classes(settings.data.dataset)
+    gathered = gather(settings.data.dataset, label_table(settings.data), settings.evaluation.positive)
+    classes = gathered.classes
     _check_names(settings.data.dataset, classes)
     positive = choose_positive(classes, settings.evaluation.positive)
-    labels = [image.label for image in list_images(settings.data.dataset, classes)]
-    check_counts(settings.data.dataset, {label: labels.count(label) for label in classes}, "image")
-    say(f"Reading {len(labels)} images of {len(classes)} classes ({', '.join(classes)}) from {settings.data.dataset}")
-    return classes, positive
+    if odd := describe_odd_positive(positive):
+        warn(odd)
+    check_counts(settings.data.dataset, gathered.counts(), "image", gathered.skipped)
+    say(f"Reading {len(gathered.images)} images of {len(classes)} classes ({', '.join(classes)}) from {settings.data.dataset}")
+    _check_split(settings.data, gathered)
+    return gathered, positive
+
+
+def _check_split(data: DataSettings, gathered: Gathered) -> None:
+    """Say what becomes of a split that the data come with, and refuse to keep one that they do not have."""
+    parts = ", ".join(f"{part} {count}" for part, count in gathered.parts().items())
+    if data.split == "given":
+        if len(gathered.parts()) < 2:
+            raise InputError(
+                f"--split given, but the images of '{data.dataset}' come with {parts or 'no split'}; "
+                "expected folders train and test, or a column split in the table of the labels: leave out --split given"
+            )
+        say(f"Keeping the split of the data: {parts}")
+    elif parts:
+        warn(f"the images come with a split ({parts}): all are pooled and split anew by patient; --split given keeps theirs")
 
 
 def _check_names(root: Path, classes: tuple[str, ...]) -> None:
     """Refuse classes that no model's file can carry, before one is trained, see `info.ModelInfo`."""
     if len(classes) > MAX_CLASSES:
         raise InputError(
-            f"--dataset '{root}' holds {len(classes)} folders; expected one for each class, {MAX_CLASSES} at most: give the "
-            "folder that holds the classes"
+            f"--dataset '{root}' holds {len(classes)} classes; expected {MAX_CLASSES} at most: give the folder that holds the "
+            "classes, or the column of the labels"
         )
     odd = next((name for name in classes if not name.isprintable()), None)
     if odd is not None:
-        raise InputError(
-            f"class folder '{root / odd}' has a name that is no text to print; expected the class's name: rename it"
-        )
+        raise InputError(f"class '{odd}' of '{root}' has a name that is no text to print; expected the class's name: rename it")
 
 
 def _inputs(settings: Settings) -> list[Path]:
@@ -242,17 +258,17 @@ def _inputs(settings: Settings) -> list[Path]:
     return [
         *files,
         *inputs_in(settings.data.dataset),
-        *(path for path in (settings.data.metadata, settings.lungs.lung_masks) if path),
+        *(path for path in (settings.data.metadata, *settings.data.labels, settings.lungs.lung_masks) if path),
     ]
 
 
 def _read_while_keras_imports(
-    settings: DataSettings, classes: tuple[str, ...], scans: ScanCache, executor: Executor, read: Read
+    settings: DataSettings, gathered: Gathered, scans: ScanCache, executor: Executor, read: Read
 ) -> Dataset:
     """Decode on one core while the other imports Keras: both take seconds and neither needs the other."""
     wanted = Filter(settings.metadata, settings.projection, settings.allow_conflicts)
     with ThreadPoolExecutor(1) as pool:
-        reading = pool.submit(read_dataset, settings.dataset, classes, wanted, scans, executor, read)
+        reading = pool.submit(read_dataset, gathered, wanted, scans, executor, read)
         import_keras()
         dataset = reading.result()
     warn_of_skipped(dataset)

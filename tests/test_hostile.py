@@ -79,8 +79,8 @@ def test_check_and_train_finish_and_name_every_bad_file(corpus, tmp_path, call_c
     assert done.returncode == 0, done.stderr
     assert "Traceback" not in done.stderr
     warnings = [line for line in done.stderr.splitlines() if line.startswith("warning: skipped 'covid/")]
-    assert len(warnings) == 20
-    assert f"warning: ... and {len(bad) - 20} more ({len(bad)} in all)" in done.stderr.splitlines()
+    assert len(warnings) == 21  # the link to a folder, and twenty of the files
+    assert f"warning: ... and {len(bad) - 21} more ({len(bad) - 1} in all)" in done.stderr.splitlines()
     skipped = json.loads((tmp_path / "metrics.json").read_text())["dataset"]["skipped"]
     assert {file["path"] for file in skipped} == {f"covid/{name}" for name in bad}
 
@@ -89,10 +89,11 @@ def test_predict_answers_for_the_good_and_names_the_bad(corpus, run, tmp_path, c
     root, expected = corpus
     done = call_command("predict", "-m", run.model, root / "covid", "--json", cwd=tmp_path)
     assert done.returncode == 1
-    assert done.stderr == ""
+    assert done.stderr == f"warning: '{root}/covid/round': {expected['round']}: copy its images\n"
     answers = {answer["file"].removeprefix(f"{root}/covid/"): answer for answer in json.loads(done.stdout)["answers"]}
     found = {name: answer["problem"] if answer["novelty_percentile"] is None else "" for name, answer in answers.items()}
-    assert_as_expected({name: reason for name, reason in found.items() if not re.match(r"covid-\d", name)}, expected)
+    found = {name: reason for name, reason in found.items() if not re.match(r"covid-\d", name)}
+    assert_as_expected(found | {"round": expected["round"]}, expected)
 
 
 def test_a_name_cannot_write_on_the_terminal(corpus, run, tmp_path, call_command):
@@ -108,7 +109,7 @@ def test_the_page_reads_the_good_and_names_the_bad(corpus):
     root, expected = corpus
     found = {}
     with DecodingPool() as pool:
-        for name in expected.keys() - {"pipe.png", "loop.png", "nowhere.png", "link.png"}:  # a client sends bytes
+        for name in expected.keys() - {"pipe.png", "loop.png", "nowhere.png", "link.png", "round"}:  # a client sends bytes
             try:
                 found[name] = "" if pool.run(read_upload, (root / "covid" / name).read_bytes()).preview else "no preview"
             except ValueError as error:

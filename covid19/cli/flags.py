@@ -7,7 +7,7 @@ from pathlib import Path
 
 from covid19.cli.flags_data import add_cluster_flag, add_data_flags, add_fail_flag
 from covid19.cli.values import address, box, degrees, folds, fraction, rate, threshold_rule, whole
-from covid19.core.settings import EvaluationSettings, LungSettings, TrainingSettings
+from covid19.core.settings import DataSettings, EvaluationSettings, LungSettings, TrainingSettings
 
 
 def add_dataset_flag(parser: argparse.ArgumentParser) -> None:
@@ -84,6 +84,13 @@ def add_run_flags(parser: argparse.ArgumentParser) -> None:
         default=TrainingSettings.batch_size,
         metavar="N",
         help="images in one training step of the head (default %(default)s)",
+    )
+    add(
+        "--split",
+        choices=("given", "new"),
+        default=DataSettings.split,
+        help="of data that come with a split, in folders such as train and test or in a column of the table: given keeps it, "
+        "new pools all images and splits anew by patient (default %(default)s)",
     )
     add(
         "--test-size",

@@ -4,9 +4,20 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 from covid19.cli.values import address, cluster, gigabytes, seconds
 from covid19.core.settings import ComputeSettings, DataSettings
+
+
+class Tables(argparse.Action):
+    """Collects tables in a tuple, which settings can hold."""
+
+    def __call__(
+        self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any, option_string: str | None = None
+    ) -> None:
+        """Add one."""
+        setattr(namespace, self.dest, (*getattr(namespace, self.dest), values))
 
 
 def add_fail_flag(parser: argparse.ArgumentParser) -> None:
@@ -25,8 +36,18 @@ def add_data_flags(parser: argparse.ArgumentParser) -> None:
         "--metadata",
         type=address,
         metavar="FILE",
-        help="table of each image's patient and projection, as in the ieee8023 collection (default: DATASET/metadata.csv)",
+        help="table of each image's patient and projection, CSV or Excel (default: --labels, else DATASET/metadata.csv)",
     )
+    add(
+        "--labels",
+        type=address,
+        action=Tables,
+        default=(),
+        metavar="FILE",
+        help="table that has each image's class, where folders do not; may be given again, as for train.txt and test.txt",
+    )
+    add("--label-column", metavar="NAME", help="its column of labels (default: finding, label, class, ...)")
+    add("--path-column", metavar="NAME", help="its column of the images' names or paths (default: filename, Path, ...)")
     add(
         "--projection",
         "--view",

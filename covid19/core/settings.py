@@ -18,6 +18,9 @@ class DataSettings:
     Attributes:
         dataset: folder with one folder of images for each class.
         metadata: the collection's table; None takes `metadata.csv` in the data set's root if it is there.
+        labels: tables that have the classes; none where these are folders.
+        label_column, path_column: of the tables; None takes the usual ones.
+        split: 'given' keeps the split that the data come with, 'new' pools all images and splits anew.
         projection: 'PA' leaves out images whose known projection (DICOM View Position) is another, 'any' keeps them.
         allow_conflicts: drop an image that lies under two classes, rather than refuse the data set.
         file_timeout: seconds that reading one image file may take; one that takes longer is skipped.
@@ -25,6 +28,10 @@ class DataSettings:
 
     dataset: Path
     metadata: Path | None = None
+    labels: tuple[Path, ...] = ()
+    label_column: str | None = None
+    path_column: str | None = None
+    split: str = "new"
     projection: str = "PA"
     allow_conflicts: bool = False
     file_timeout: float = FILE_TIMEOUT_S
@@ -185,10 +192,13 @@ class Settings:
         groups = self.data, self.training, self.evaluation, self.audit, self.lungs, self.compute, self.output
         flat = {name: value for group in groups for name, value in vars(group).items()} | {"command": self.command}
         flat["audit"] = flat.pop("level")
-        return {
-            name: value if value is None or isinstance(value, str | int | float | tuple) else str(value)
-            for name, value in flat.items()
-        }
+        return {name: _as_json(value) for name, value in flat.items()}
+
+
+def _as_json(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return tuple(map(_as_json, value))
+    return value if value is None or isinstance(value, str | int | float) else str(value)
 
 
 def take(group: type[Group], flat: dict[str, Any]) -> Group:

@@ -15,7 +15,7 @@ import numpy as np
 
 from covid19.core.console import shortened
 from covid19.data.check_findings import FileNote, Findings, ProbeFinding, SourceFindings, SourceGuess
-from covid19.data.dataset import FEW_PATIENTS, Dataset, Record
+from covid19.data.dataset import FEW_PATIENTS, Dataset, Record, choose_positive, describe_odd_positive
 from covid19.data.images import COLOURFUL, MIN_CONTRAST_GREY_LEVELS, PICTURE_SIDE_PX
 from covid19.data.lungs import NOT_FRONTAL
 from covid19.data.patients import KAGGLE
@@ -106,7 +106,8 @@ def _count_classes(dataset: Dataset, without_lungs: Collection[str]) -> dict[str
         duplicates[record.label].update(exact=exact[record.digest] > 1, near=near[number] > 1)
     skipped: dict[str, Counter[str]] = defaultdict(Counter)
     for item in dataset.skipped:
-        skipped[item.path.partition("/")[0]][item.kind] += item.kind != "stray"
+        kind = "unreadable" if item.kind == "kind" else item.kind
+        skipped[item.label][kind] += kind in ("unreadable", "projection", "conflict")
     return {label: _count(own, skipped[label], duplicates[label], without_lungs) for label, own in records.items()}
 
 
@@ -198,10 +199,14 @@ def _warnings(
         return sum(counts[key] for counts in classes.values())
 
     images = total("images")
-    strays = sum(skipped.kind == "stray" for skipped in dataset.skipped)
+    left_out = Counter(skipped.kind for skipped in dataset.skipped)
     texts = {
         "file(s) cannot be read and are left out": total("unreadable"),
-        "file(s) lie in no class folder and are left out": strays,
+        "file(s) lie in no class folder and are left out": left_out["stray"],
+        "image(s) have no label, or several, and are left out": left_out["label"],
+        "folder(s) of masks are left out": left_out["mask"],
+        "folder(s) are left out that copy the tree in which they lie": left_out["copy"],
+        "folder(s) and link(s) hold no image or cannot be looked into": left_out["folder"],
         "image(s) have another projection and are left out": total("other projection"),
         f"of {images} images have no known patient: each counts as a patient of its own": total("patient unknown"),
         f"of {images} images have no known projection: they are taken for PA": total("projection unknown"),
@@ -210,7 +215,13 @@ def _warnings(
         f"of {images} images have no stated licence: ask before they are passed on": images - total("licence stated"),
         "image(s) have rows that contradict each other in the metadata": len((dataset.metadata or {}).get("conflicts", ())),
     }
-    found = [f"{count} {text}" for text, count in texts.items() if count]
+    found = [*dataset.notes, *(f"{count} {text}" for text, count in texts.items() if count)]
+    if odd := describe_odd_positive(choose_positive(dataset.classes, None)):
+        found.append(odd)
+    parts = Counter(record.part for record in dataset.records if record.part)
+    if parts:
+        counted = ", ".join(f"{part} {count}" for part, count in parts.items())
+        found.append(f"the images come with a split ({counted}): a run splits anew by patient, or keeps it with --split given")
     patients = {label: counts["patients"] for label, counts in classes.items()}
     few = shortened([f"'{label}' ({count})" for label, count in patients.items() if count < FEW_PATIENTS])
     if few:

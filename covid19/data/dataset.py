@@ -8,37 +8,23 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from imutils import paths
-
-from covid19.core.addresses import check_reachable, is_address, list_files
+from covid19.core.addresses import check_reachable, is_address
+from covid19.core.console import shortened, warn
 from covid19.core.errors import InputError
-from covid19.data.dicom import is_dicom_file
-from covid19.data.metadata import Entry
+from covid19.data.columns import Entry
+from covid19.data.findings import is_absence, is_covid
+from covid19.data.walk import Skipped, walk
 
 FEW_PATIENTS = 20  # patients of a class below which little can be concluded
-EXTENSIONS = (*paths.image_types, ".dcm", ".dicom")
-
-
-class Skipped(NamedTuple):
-    """A file that was left out.
-
-    Attributes:
-        path: relative to the data set's root.
-        reason: in words.
-        kind: 'unreadable', 'projection', 'conflict' or 'stray'.
-    """
-
-    path: str
-    reason: str
-    kind: str
 
 
 class Listed(NamedTuple):
-    """An image file before it is read: where to open it, its path relative to the root, its class."""
+    """An image file before it is read: where to open it, its path relative to the root, its class, its part of a split."""
 
     path: Path
     name: str
     label: str
+    part: str = ""
 
 
 class ImageStats(NamedTuple):
@@ -73,6 +59,7 @@ class Record:
         entry: what the metadata says; its source is that of the file's name where the metadata names none.
         stats: what decoding told.
         group: the same for images of one patient and for duplicates; no group stands on both sides of a split.
+        part: 'train', 'validation' or 'test' in a split that came with the data; '' without one.
     """
 
     root: Path
@@ -85,6 +72,7 @@ class Record:
     entry: Entry
     stats: ImageStats
     group: int = -1
+    part: str = ""
 
     @property
     def path(self) -> Path:
@@ -105,6 +93,7 @@ class Dataset:
             are among the skipped.
         near: for each record a number that duplicates, exact or near, share.
         metadata: `path`, `rows`, how many images it `matched`, `without_file`, `conflicts`; or None without a table.
+        notes: what to know of layout, table and patients, in sentences.
     """
 
     root: Path
@@ -114,6 +103,7 @@ class Dataset:
     conflicts: tuple[tuple[str, ...], ...] = ()
     near: tuple[int, ...] = ()
     metadata: dict[str, Any] | None = None
+    notes: tuple[str, ...] = ()
 
     def counts(self) -> dict[str, int]:
         """Images of each class, in the order of the classes."""
@@ -162,28 +152,8 @@ class Dataset:
             "projections": dict(sorted(projections.items())),
             "duplicates": self.duplicates(),
             "metadata": self.metadata,
-            "skipped": [{"path": path, "reason": reason} for path, reason, _ in self.skipped],
+            "skipped": [{"path": item.path, "reason": item.reason} for item in self.skipped],
         }
-
-
-def list_classes(root: Path) -> tuple[str, ...]:
-    """The class folders below a root, sorted; hidden folders are no classes.
-
-    Raises:
-        InputError: the root is missing or no folder, or holds fewer than two class folders.
-    """
-    check_reachable(root)
-    if not root.is_dir():
-        what = "is a file" if root.exists() else "does not exist"
-        raise InputError(f"--dataset '{root}' {what}; expected a folder with one folder of images for each class")
-    entries = (entry for entry in root.iterdir() if entry == root / entry.name)  # a bucket also lists `//`, which is no folder
-    classes = tuple(sorted(entry.name for entry in entries if entry.is_dir() and not entry.name.startswith(".")))
-    if len(classes) < 2:
-        found = f"one class folder, '{classes[0]}'" if classes else "no class folder"
-        raise InputError(
-            f"--dataset '{root}' holds {found}; expected two or more: put each class's images in a folder of its own"
-        )
-    return classes
 
 
 def inputs_in(root: Path) -> list[Path]:
@@ -196,42 +166,27 @@ def inputs_in(root: Path) -> list[Path]:
     return [*(entry for entry in root.iterdir() if entry.is_dir()), root / "metadata.csv"]
 
 
-def list_images(root: Path, classes: tuple[str, ...]) -> list[Listed]:
-    """The image files of each class, folders below it included, sorted by name whatever order the file system gives.
-
-    A file counts by its extension, or without one if it begins as a DICOM file does; hidden files do not count.
-    """
-    listed = []
-    for label in classes:
-        # One walk for each class: a class folder may be a link, and a walk from the root would not enter it.
-        found = [path for path in list_files(root / label) if is_image(path)]
-        listed += [Listed(path, _name_below(root, path), label) for path in found]
-    return sorted(listed, key=lambda image: image.name)
-
-
-def _name_below(root: Path, path: Path) -> str:
-    """The path relative to the root; a bucket's key keeps its `//`, without which it could not be opened."""
-    below = path.relative_to(root)
-    return str(below) if is_address(path) else below.as_posix()
-
-
-def list_strays(root: Path) -> list[Skipped]:
-    """Images that lie in the root itself, in no class folder."""
-    loose = sorted(path.name for path in root.iterdir() if path.is_file() and is_image(path))
-    return [Skipped(name, "not in a class folder", "stray") for name in loose]
-
-
 def choose_positive(classes: tuple[str, ...], wanted: str | None) -> str:
-    """The positive class: the one wanted, else the first whose name contains 'covid', else the first.
+    """The positive class: the one wanted, else the first whose name is that of COVID-19, not denied, else the first.
 
     Raises:
         InputError: the wanted class is none of the classes.
     """
     if wanted is None:
-        return next((name for name in classes if "covid" in name.lower()), classes[0])
+        return next((name for name in classes if is_covid(name)), classes[0])
     if wanted not in classes:
         raise InputError(f"--positive '{wanted}' is no class; expected one of: {', '.join(classes)}")
     return wanted
+
+
+def describe_odd_positive(positive: str) -> str:
+    """A sentence where the positive class is the absence of something; '' otherwise."""
+    if not is_absence(positive):
+        return ""
+    return (
+        f"the positive class is '{positive}', whose name says that nothing was found: sensitivity is then that of finding "
+        "nothing; name the disease's class with --positive"
+    )
 
 
 def check_counts(root: Path, counts: Mapping[str, int], what: str, skipped: Sequence[Skipped] = ()) -> None:
@@ -248,22 +203,18 @@ def check_counts(root: Path, counts: Mapping[str, int], what: str, skipped: Sequ
     """
     for label, count in counts.items():
         if count < 2:
-            first = next((f" ('{path}': {reason})" for path, reason, _ in skipped if path.startswith(f"{label}/")), "")
+            own = [item for item in skipped if item.label == label and item.kind != "other"]
+            first = f" ('{own[0].path}': {own[0].reason})" if own else ""
+            others = sum(item.kind == "projection" for item in own)
+            view = f", or keep the {others} of another projection with --view any" if others else ""
             raise InputError(
-                f"class folder '{root / label}' has {count} {what}{'s' * (count != 1)}{first}; expected two or more (one to "
-                "train on, one to test on): add images, or remove the folder if it is no class"
+                f"dataset '{root}': class '{label}' has {count} {what}{'s' * (count != 1)}{first}; expected two or more (one "
+                f"to train on, one to test on): add images{view}, or remove the folder if it is no class"
             )
 
 
-def is_image(path: Path) -> bool:
-    """Whether a file counts as an image: by its extension, or without one if it begins as a DICOM file does."""
-    if path.name.startswith("."):  # macOS leaves a '._' file beside each image
-        return False
-    return path.name.lower().endswith(EXTENSIONS) or (not path.suffix and is_dicom_file(path))
-
-
 def list_inputs(inputs: Sequence[Path]) -> list[str]:
-    """The files to answer for: those given, and the images below folders, sorted.
+    """The files to answer for: those given, and the images below folders, sorted; pictures of any kind, as those are refused.
 
     Raises:
         InputError: an input does not exist, or there are no images.
@@ -272,7 +223,11 @@ def list_inputs(inputs: Sequence[Path]) -> list[str]:
     for path in inputs:
         check_reachable(path)
         if path.is_dir():
-            files += sorted(str(file) for file in list_files(path) if is_image(file))
+            tree = walk(path)
+            pictures = {name: path / name for name, _, kind, _ in tree.skipped if kind == "kind"}
+            files += sorted(map(str, (tree.images | pictures).values()))
+            for line in shortened([f"'{path / item.path}': {item.reason}" for item in tree.skipped if item.kind != "kind"]):
+                warn(line)
         elif path.exists():
             files.append(str(path))
         else:

@@ -1,47 +1,20 @@
-"""The table that comes with a collection: what it says of each image file by name. A CSV file in, one entry a file out.
+"""The table that comes with a collection: what it says of each image file. A table in, one entry for each file out.
 
-Reads the metadata of ieee8023's covid-chestxray-dataset in any of its versions: header names vary in case and stray spaces,
-`filename` was `imagename` for a while and sometimes lacks its extension, `modality` and `folder` came later, and `finding` has
-had three styles ('COVID-19', 'COVID-19, ARDS', 'Pneumonia/Viral/COVID-19').
+Files are found by the longest path ending that they share with a row, by their name, and by their name without its extension.
 """
 
 from __future__ import annotations
 
-import csv
-import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from pathlib import Path, PurePath
-from typing import TextIO
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, fields, replace
+from functools import cached_property
+from pathlib import Path
 
-from covid19.core.addresses import MAX_FILE_BYTES, check_reachable, on_disk
 from covid19.core.errors import InputError
-
-NO_FINDING = {"", "todo", "unknown"}  # a label that says nothing
-NAMES = ("filename", "imagename")
-MAX_FIELD = 1_000_000  # characters; a longer field or line is no table
-UTF_16 = (b"\xff\xfe", b"\xfe\xff")  # how such a file begins, as spreadsheets write it
-
-
-@dataclass(frozen=True, slots=True)  # of a million images the dictionaries would be larger than the data
-class Entry:
-    """What the table says of one image; an empty string where it says nothing.
-
-    Attributes:
-        patient: the collection's number or name of the patient.
-        projection: 'PA', 'AP', 'AP Supine', 'L', 'Axial' ... as written, or 'CT' where only the modality says so.
-        finding: the last part of the finding's path, such as 'COVID-19' or 'COVID-19, ARDS'; '' for todo and Unknown.
-        source: where the image was published: column `source`, else the doi, else the url's host.
-        license: as written.
-        age: in years, as written.
-    """
-
-    patient: str = ""
-    projection: str = ""
-    finding: str = ""
-    source: str = ""
-    license: str = ""
-    age: str = ""
+from covid19.data.columns import MEANINGS, Columns, Entry
+from covid19.data.file_kinds import stem_of
+from covid19.data.tables import open_table
 
 
 @dataclass(frozen=True)
@@ -51,112 +24,147 @@ class Metadata:
     Attributes:
         path: the file.
         rows: how many rows name an image.
-        entries: by file name, in lower case.
-        conflicts: names of files whose rows contradict each other in patient or view; only what they agree on is kept.
+        entries: by the image's path as the table has it, in lower case, with '/' between folders.
+        conflicts: paths of images whose rows contradict each other in patient or projection; only what they agree on is kept.
+        has_patients: whether a column names the patient.
+        label_column: name of the column of the labels, '' without one.
     """
 
     path: Path
     rows: int
-    entries: Mapping[str, Entry]
+    entries: dict[str, Entry]
     conflicts: tuple[str, ...]
+    has_patients: bool = True
+    label_column: str = ""
 
     def of(self, name: str) -> Entry | None:
-        """The entry of an image file by its name, folders ignored; without its extension if the table has none."""
-        file = PurePath(name).name.lower()
-        return self.entries.get(file) or self.entries.get(PurePath(file).stem)
+        """The entry of one image file by its path or name; None without one, or if several rows could be meant."""
+        key = self.match([name]).get(name)
+        return None if key is None else self.entries[key]
 
-    def without_file(self, names: set[str]) -> int:
-        """How many of the table's files are not among the given file names."""
-        here = {PurePath(name).name.lower() for name in names}
-        here |= {PurePath(name).stem for name in here}
-        return sum(name not in here for name in self.entries)
+    def of_part(self, part: str) -> Metadata:
+        """The same table, all of whose images are of a part of a split unless their row says another; '' changes nothing."""
+        if not part:
+            return self
+        return replace(self, entries={key: replace(entry, part=entry.part or part) for key, entry in self.entries.items()})
+
+    def match(self, names: Iterable[str]) -> dict[str, str]:
+        """For each image that has an entry its key in `entries`, by the image's path.
+
+        A row names an image whose path ends as the row's whole path does, or the other way round. A row that agrees with it in
+        its last parts only is taken if no other row does so well, and where that is the file's name alone, if no other image
+        and no other row has that name: of `patient1/view1.png` and `patient2/view1.png` neither is taken for the other.
+        """
+        names = list(names)
+        lower = {name: name.lower() for name in names}
+        files = Counter(path.rpartition("/")[2] for path in lower.values())
+        stems = Counter(stem_of(path) for path in lower.values())
+        found = {}
+        for name, path in lower.items():
+            own, stem = path.rpartition("/")[2], stem_of(path)
+            key = self._best(self._by_name.get(own, ()), path, files[own] == 1)
+            if key is None and own not in self._by_name:
+                key = self._best(self._by_stem.get(stem, ()), path, stems[stem] == 1)
+            if key is not None:
+                found[name] = key
+        return found
+
+    def without_file(self, names: Iterable[str]) -> int:
+        """How many of the table's images are not among the given files."""
+        return len(self.entries) - len(set(self.match(names).values()))
+
+    @cached_property
+    def _by_name(self) -> dict[str, list[str]]:
+        return _grouped(self.entries, lambda key: key.rpartition("/")[2])
+
+    @cached_property
+    def _by_stem(self) -> dict[str, list[str]]:
+        return _grouped(self.entries, stem_of)
+
+    @staticmethod
+    def _best(keys: Sequence[str], path: str, is_only_file: bool) -> str | None:
+        """The one of several rows of a file's name that shares the longest path ending with it, if only one does."""
+        shared = {key: _shared_ending(key, path) for key in keys}
+        longest = max(shared.values(), default=0)
+        best = [key for key, length in shared.items() if length == longest]
+        if len(best) != 1:
+            return None
+        whole = longest in (best[0].count("/") + 1, path.count("/") + 1)
+        return best[0] if whole or longest > 1 or (is_only_file and len(keys) == 1) else None
 
 
-def read_metadata(path: Path) -> Metadata:
+def read_metadata(
+    path: Path, label_column: str | None = None, path_column: str | None = None, flag: str = "--metadata"
+) -> Metadata:  # fmt: skip
     """Read a collection's table.
 
     Args:
-        path: a CSV file with a header row, UTF-8, or UTF-16 with a byte-order mark; at most 512 MB.
+        path: a CSV file, UTF-8, or UTF-16 with a byte-order mark, an Excel workbook or a list; at most 512 MB.
+        label_column, path_column: names of the columns of the labels and of the images' paths; None takes the usual ones.
+        flag: that gave the table, for messages.
 
     Raises:
         InputError: it cannot be read, or has no column that names the image file.
     """
-    check_reachable(path)
-    csv.field_size_limit(MAX_FIELD)
     found: dict[str, list[Entry]] = {}
-    try:
-        if path.exists() and not path.is_file():
-            raise OSError("it is no regular file")
-        with on_disk(path) as table, _open(table) as file:
-            reader = csv.reader(_lines(file))
-            header = [_plain(cell) for cell in next(reader, [])]
-            name_at = next((header.index(name) for name in NAMES if name in header), None)
-            if name_at is None:
-                raise InputError(
-                    f"metadata '{path}' has no column {' or '.join(NAMES)} (it has: {', '.join(header)[:200] or 'nothing'}); "
-                    "expected the table of the collection: give another with --metadata"
-                )
-            for row in reader:
-                if len(row) > name_at and row[name_at].strip():
-                    cells = {column: cell.strip() for column, cell in zip(header, row, strict=False)}
-                    found.setdefault(PurePath(row[name_at].strip()).name.lower(), []).append(_entry(cells))
-    except InputError:
-        raise
-    except (OSError, ValueError, csv.Error) as error:
-        raise InputError(
-            f"metadata '{path}' cannot be read ({error}); expected a CSV table: give another with --metadata"
-        ) from error
-    conflicts = tuple(sorted(name for name, rows in found.items() if len({(row.patient, row.projection) for row in rows}) > 1))
-    entries = {name: _agreed(rows) for name, rows in found.items()}
-    return Metadata(path, sum(map(len, found.values())), entries, conflicts)
+    with open_table(path) as (header, rows):
+        columns = _columns(path, header, label_column, path_column, flag)
+        for row in rows:
+            if name := columns.file(row):
+                found.setdefault(name, []).append(columns.entry(row))
+    conflicts = tuple(sorted(name for name, own in found.items() if len({(row.patient, row.projection) for row in own}) > 1))
+    entries = {name: _agreed(own) for name, own in found.items()}
+    return Metadata(path, sum(map(len, found.values())), entries, conflicts, columns.has("patient"), columns.label)
 
 
-def _open(table: Path) -> TextIO:
-    """The table as text; bytes that are no UTF-8 are kept as Python keeps those of a file's name, so that both still match."""
-    with table.open("rb") as start:
-        if start.read(2) in UTF_16:
-            return table.open(encoding="utf-16", errors="replace", newline="")
-    return table.open(encoding="utf-8-sig", errors="surrogateescape", newline="")
-
-
-def _lines(file: TextIO) -> Iterator[str]:
-    """Lines without null characters; one that never ends, and a table that does not, is given up before it fills the memory."""
-    read = 0
-    while line := file.readline(MAX_FIELD):
-        read += len(line)
-        if len(line) == MAX_FIELD:
-            raise csv.Error(f"a line has more than {MAX_FIELD} characters")
-        if read > MAX_FILE_BYTES:
-            raise csv.Error(f"it has more than {MAX_FILE_BYTES / 1e6:.0f} million characters")
-        yield line.replace("\0", "")
-
-
-def is_covid(finding: str) -> bool:
-    """Whether a finding, in any of the styles, is COVID-19."""
-    return "covid" in finding.lower()
-
-
-def _plain(cell: str) -> str:
-    return re.sub(r"[\s_-]", "", cell).lower()
-
-
-def _entry(cells: Mapping[str, str]) -> Entry:
-    finding = cells.get("finding", "").rsplit("/", 1)[-1].strip()
-    projection = cells.get("view", "")
-    if cells.get("modality", "").upper().startswith("CT") and projection.upper() in ("", "PA", "AP"):
-        projection = "CT"
-    host = re.sub(r"^\w+://(www\.)?([^/]+).*$", r"\2", cells.get("url", ""))
-    return Entry(
-        patient=cells.get("patientid", ""),
-        projection=projection,
-        finding="" if finding.lower() in NO_FINDING else finding,
-        source=cells.get("source", "") or cells.get("doi", "").removeprefix("doi:") or host,
-        license=cells.get("license", ""),
-        age=cells.get("age", ""),
+def merged(tables: Sequence[Metadata]) -> Metadata:
+    """Several tables as one, named by the first; of an image in two of them the last counts."""
+    if len(tables) == 1:
+        return tables[0]
+    return Metadata(
+        path=tables[0].path,
+        rows=sum(table.rows for table in tables),
+        entries={key: entry for table in tables for key, entry in table.entries.items()},
+        conflicts=tuple(sorted({name for table in tables for name in table.conflicts})),
+        has_patients=any(table.has_patients for table in tables),
+        label_column=tables[0].label_column,
     )
+
+
+def _columns(path: Path, header: list[str], label_column: str | None, path_column: str | None, flag: str) -> Columns:
+    shown = ", ".join(header)[:200] or "nothing"
+    try:
+        columns = Columns(header, path_column, label_column)
+    except KeyError as error:
+        raise InputError(
+            f"{flag} '{path}' has no column '{error.args[0]}' (it has: {shown}); expected the name of one of these: give that"
+        ) from error
+    if not columns.has("file"):
+        raise InputError(
+            f"{flag} '{path}' has no column that names the image (it has: {shown}); expected one such as "
+            f"{', '.join(MEANINGS['file'][:5])}: name it with --path-column, or give another table"
+        )
+    return columns
+
+
+def _grouped(keys: Iterable[str], of: Callable[[str], str]) -> dict[str, list[str]]:
+    groups: dict[str, list[str]] = defaultdict(list)
+    for key in keys:
+        groups[of(key)].append(key)
+    return dict(groups)
+
+
+def _shared_ending(key: str, path: str) -> int:
+    """How many last parts two paths share, whose last parts, the file's names, are taken for equal."""
+    length = 1
+    for one, other in zip(reversed(key.split("/")[:-1]), reversed(path.split("/")[:-1]), strict=False):
+        if one != other:
+            break
+        length += 1
+    return length
 
 
 def _agreed(rows: list[Entry]) -> Entry:
     """What all rows of one file say; where they differ, nothing."""
-    values = {field: {getattr(row, field) for row in rows} for field in Entry.__dataclass_fields__}
-    return Entry(**{field: stated.pop() if len(stated) == 1 else "" for field, stated in values.items()})
+    values = {field.name: {getattr(row, field.name) for row in rows} for field in fields(Entry)}
+    return Entry(**{name: stated.pop() if len(stated) == 1 else "" for name, stated in values.items()})

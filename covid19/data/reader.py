@@ -6,7 +6,6 @@ from collections import defaultdict, deque
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from scipy.sparse import coo_array
@@ -16,14 +15,18 @@ from covid19.core.arrays import IndexArray
 from covid19.core.console import shortened, warn
 from covid19.core.errors import InputError
 from covid19.core.executor.executor import Executor
-from covid19.data.dataset import Dataset, ImageStats, Listed, Record, Skipped, check_counts, list_images, list_strays
+from covid19.data.columns import Entry
+from covid19.data.dataset import Dataset, ImageStats, Listed, Record, check_counts
 from covid19.data.duplicates import is_blank, near_groups, same_picture
+from covid19.data.gathering import Gathered
 from covid19.data.images import Pixels, Read, why_unreadable
+from covid19.data.joining import join_table
 from covid19.data.measurements.registry import ProbeMeasurements
-from covid19.data.metadata import Entry, Metadata, read_metadata
-from covid19.data.patients import collection_of, find_patient
+from covid19.data.patients import Patient, collection_of, constant_ids, find_patient, unknown
+from covid19.data.projections import is_other, standard_projection
 from covid19.data.scan import FileScan, scan_files
 from covid19.data.scan_cache import ScanCache
+from covid19.data.walk import Skipped
 
 SCANS_KEPT_AT_ONCE = 1000
 MAX_PICTURES_COMPARED = 16  # different pictures of near-equal hash that an image is compared with, the latest ones
@@ -44,68 +47,72 @@ class Filter:
     allow_conflicts: bool = False
 
 
-def read_dataset(
-    root: Path, classes: tuple[str, ...], wanted: Filter, scans: ScanCache, executor: Executor, read: Read
-) -> Dataset:
+def read_dataset(gathered: Gathered, wanted: Filter, scans: ScanCache, executor: Executor, read: Read) -> Dataset:
     """Read every file as `survey` does, and make sure that a model can be trained on them.
 
     Raises:
-        InputError: the table cannot be read, an image lies under two classes, or a class is left with fewer than two images.
+        InputError: the table cannot be read or does not fit, an image lies under two classes, or a class is left with fewer
+            than two images.
     """
-    dataset = survey(root, classes, wanted, scans, executor, read)
+    dataset = survey(gathered, wanted, scans, executor, read)
     if dataset.conflicts and not wanted.allow_conflicts:
         files = sum(map(len, dataset.conflicts))
         raise InputError(
             f"{describe_conflict(dataset.conflicts[0])} ({len(dataset.conflicts)} such images in all, in {files} files); "
             "expected one class for each image: remove the wrong files, or drop all of them with --allow-conflicts"
         )
-    check_counts(root, dataset.counts(), "usable image", dataset.skipped)
+    check_counts(gathered.root, dataset.counts(), "usable image", dataset.skipped)
     return dataset
 
 
-def survey(root: Path, classes: tuple[str, ...], wanted: Filter, scans: ScanCache, executor: Executor, read: Read) -> Dataset:
+def survey(gathered: Gathered, wanted: Filter, scans: ScanCache, executor: Executor, read: Read) -> Dataset:
     """Read every file once, and make records of those to use.
 
     Args:
-        root: the data set's folder.
-        classes: from `list_classes`.
+        gathered: the images of the data set.
         wanted: what to leave out; an image under two classes is left out as well.
         scans: knows the images that were decoded before, which are not decoded again; is told of the others.
         executor: where the files are scanned.
         read: decodes a file on this machine.
 
     Raises:
-        InputError: the table cannot be read.
+        InputError: the table cannot be read, or was given and does not fit the images.
     """
-    metadata = _find_metadata(root, wanted.metadata)
-    listed = list_images(root, classes)
+    root, listed, notes = gathered.root, gathered.images, list(gathered.notes)
+    joined = join_table(gathered, wanted.metadata)
+    notes += joined.notes
     skipped, records = [], []
     for image, scan in zip(listed, _scan([image.path for image in listed], scans, executor, read), strict=True):
         if scan.stats is None:
-            skipped.append(Skipped(image.name, scan.problem, "unreadable"))
+            skipped.append(Skipped(image.name, scan.problem, "unreadable", image.label))
         else:
-            record = _record(root, image, scan, scan.stats, metadata)
-            if wanted.projection != "any" and record.projection.upper() not in ("", wanted.projection):
-                skipped.append(Skipped(image.name, f"projection {record.projection}, not {wanted.projection}", "projection"))
+            record = _record(root, image, scan, scan.stats, joined.entries.get(image.name, Entry()))
+            if is_other(record.projection, wanted.projection):
+                why = f"projection {record.projection}, not {wanted.projection}"
+                skipped.append(Skipped(image.name, why, "projection", image.label))
             else:
                 records.append(record)
+    records = _without_constant_ids(records, notes)
     near = _near(records)
     conflicts, lost = _conflicts(records, near, read)
+    labels = {record.name: record.label for record in records}
     torn = {name for names in conflicts for name in names}
-    skipped += [Skipped(name, "the same image lies under two classes", "conflict") for name in torn]
-    skipped += [Skipped(name, why, "unreadable") for name, why in lost.items()]
+    skipped += [Skipped(name, "the same image lies under two classes", "conflict", labels[name]) for name in torn]
+    skipped += [Skipped(name, why, "unreadable", labels[name]) for name, why in lost.items()]
     kept = [position for position, record in enumerate(records) if record.name not in torn and record.name not in lost]
     records, near = [records[position] for position in kept], near[kept]
     return Dataset(
-        root, classes, tuple(_grouped(records, near)), (*list_strays(root), *sorted(skipped)),
-        conflicts=tuple(conflicts), near=tuple(near.tolist()), metadata=_describe(metadata, listed),
+        root, gathered.classes, tuple(_grouped(records, near)), (*gathered.skipped, *sorted(skipped)),
+        conflicts=tuple(conflicts), near=tuple(near.tolist()), metadata=joined.description, notes=tuple(notes),
     )  # fmt: skip
 
 
 def warn_of_skipped(dataset: Dataset) -> None:
-    """Warn of the files that were left out, of each kind a few and how many more; the report names all of them."""
+    """Warn of what is odd, and of what was left out, of each kind a few and how many; the report names all."""
+    for note in dataset.notes:
+        warn(note)
     by_kind: dict[str, list[str]] = defaultdict(list)
-    for path, why, kind in dataset.skipped:
+    for path, why, kind, _ in dataset.skipped:
         by_kind[kind].append(f"skipped '{path}': {why}")
     for lines in by_kind.values():
         for line in shortened(lines, f"more ({len(lines)} in all)"):
@@ -120,9 +127,20 @@ def describe_conflict(names: Sequence[str]) -> str:
     return f"'{one}', '{other}' and {len(rest)} more file{'s' * (len(rest) > 1)} are the same image under two classes"
 
 
-def _find_metadata(root: Path, given: Path | None) -> Metadata | None:
-    path = given or root / "metadata.csv"
-    return read_metadata(path) if given or path.is_file() else None
+def _without_constant_ids(records: list[Record], notes: list[str]) -> list[Record]:
+    """The records, where one patient's ID stands for a whole class with a patient of its own for each."""
+    constant = constant_ids([(record.label, Patient(record.patient, record.rule)) for record in records])
+    for label, name in constant.items():
+        notes.append(
+            f"all images of class '{label}' of which the patient is stated have the one ID '{name.partition(':')[2]}': it is "
+            "taken for unknown, and each image counts as a patient of its own"
+        )
+    return [
+        replace(record, patient=unknown(record.name).name, rule="none")
+        if record.patient == constant.get(record.label)
+        else record
+        for record in records
+    ]
 
 
 def _scan(paths: Sequence[Path], cache: ScanCache, executor: Executor, read: Read) -> list[FileScan]:
@@ -150,12 +168,14 @@ def _scan(paths: Sequence[Path], cache: ScanCache, executor: Executor, read: Rea
     return [scans[position] for position in range(len(paths))]
 
 
-def _record(root: Path, image: Listed, scan: FileScan, stats: ImageStats, metadata: Metadata | None) -> Record:
-    entry = (metadata and metadata.of(image.name)) or Entry()
-    patient = find_patient(image.name, entry.patient, scan.dicom_tags.get("patient", ""))
-    projection = entry.projection or ("CT" if scan.dicom_tags.get("modality") == "CT" else scan.dicom_tags.get("view", ""))
-    entry = replace(entry, source=entry.source or collection_of(image.name))
-    return Record(root, image.name, image.label, scan.digest, patient.name, patient.rule, projection, entry, stats)
+def _record(root: Path, image: Listed, scan: FileScan, stats: ImageStats, entry: Entry) -> Record:
+    tags, is_dicom = scan.dicom_tags, bool(scan.dicom_tags)
+    patient = find_patient(image.name, entry.patient, tags.get("patient", ""), image.label, is_dicom)
+    projection = entry.projection or ("CT" if tags.get("modality") == "CT" else standard_projection(tags.get("view", "")))
+    entry = replace(entry, source=entry.source or collection_of(image.name, image.label, is_dicom))
+    return Record(
+        root, image.name, image.label, scan.digest, patient.name, patient.rule, projection, entry, stats, part=image.part
+    )
 
 
 def _near(records: Sequence[Record]) -> IndexArray:
@@ -236,15 +256,3 @@ def _grouped(records: Sequence[Record], near: IndexArray) -> list[Record]:
     links = coo_array((np.ones(len(records), bool), (ends, offset + near)), shape=(size, size))
     numbers = connected_components(links, directed=False)[1]
     return [replace(record, group=int(numbers[end])) for record, end in zip(records, ends, strict=True)]
-
-
-def _describe(metadata: Metadata | None, listed: Sequence[Listed]) -> dict[str, Any] | None:
-    if metadata is None:
-        return None
-    return {
-        "path": str(metadata.path),
-        "rows": metadata.rows,
-        "matched": sum(metadata.of(image.name) is not None for image in listed),
-        "without_file": metadata.without_file({image.name for image in listed}),
-        "conflicts": list(metadata.conflicts),
-    }

@@ -86,3 +86,22 @@ def _take(counts: np.ndarray, target: np.ndarray, order: np.ndarray) -> np.ndarr
             if not left.any():
                 break
     return taken
+
+
+def given_split(labels: Sequence[str], parts: Sequence[str]) -> Split:
+    """The split that came with the data: `test` is the test part, and where there is none, `validation` is.
+
+    Args:
+        labels: the class of each image.
+        parts: 'train', 'validation' or 'test' of each image, or '' where nothing says it: such an image is trained on, as one
+            for validation is beside a test part.
+
+    Raises:
+        ValueError: a class has no image in one of the parts.
+    """
+    tested = "test" if "test" in parts else "validation"
+    split = Split(*([at for at, part in enumerate(parts) if (part == tested) is wanted] for wanted in (False, True)))
+    for name, positions in zip(("training", "test"), split, strict=True):
+        if missing := set(labels) - {labels[at] for at in positions}:
+            raise ValueError(f"the {name} part of the given split has no image of class '{min(missing)}'")
+    return split

@@ -17,7 +17,7 @@ from covid19.audit.explanation import difference
 from covid19.audit.result import AuditResult
 from covid19.core.arrays import Float32Array, IndexArray
 from covid19.core.measures import Metric
-from covid19.core.settings import EvaluationSettings, OutputSettings, Settings
+from covid19.core.settings import OutputSettings, Settings
 from covid19.data.dataset import Dataset
 from covid19.data.split import Split
 from covid19.evaluation.estimate import Estimate
@@ -82,7 +82,7 @@ def make_report(settings: Settings, outcome: Outcome, timing: dict[str, float]) 
         version=__version__,
         created=timestamp(),
         dataset=summarise_dataset(outcome.dataset),
-        split=_summarise_split(outcome.dataset, outcome.split, settings.evaluation, training.seed),
+        split=_summarise_split(outcome.dataset, outcome.split, settings),
         base=BaseSummary(**weights.as_json(), requested=training.weights, warning=weights.warning),
         features=FeaturesSummary(
             outcome.extracted.runs,
@@ -117,14 +117,15 @@ def summarise_dataset(dataset: Dataset) -> DatasetSummary:
     return msgspec.convert(dataset.as_json(), DatasetSummary)
 
 
-def _summarise_split(dataset: Dataset, split: Split, evaluation: EvaluationSettings, seed: int) -> SplitSummary:
+def _summarise_split(dataset: Dataset, split: Split, settings: Settings) -> SplitSummary:
     """The members of each part, by what they were grouped, and how many patients are in each part and in both."""
     train, test = ([dataset.records[i] for i in positions] for positions in (split.train, split.test))
     patients, tested = ({record.patient for record in records} for records in (train, test))
+    given = settings.data.split == "given"
     return SplitSummary(
-        evaluation.test_size,
-        seed,
-        ["patient", "duplicates"] if evaluation.groups else [],
+        len(test) / len(dataset.records) if given else settings.evaluation.test_size,
+        settings.training.seed,
+        ["patient", "duplicates"] if settings.evaluation.groups and not given else [],
         PatientCounts(len(patients), len(tested), len(patients & tested)),
         [record.name for record in train],
         [record.name for record in test],

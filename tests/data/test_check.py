@@ -15,9 +15,10 @@ from covid19.cli.main import main
 from covid19.data.build.phantoms import draw_phantom
 from covid19.data.check import guess_by_source
 from covid19.data.check_findings import ProbeFinding, SourceGuess, describe
+from covid19.data.columns import Entry
 from covid19.data.dataset import ImageStats, Record
+from covid19.data.gathering import gather
 from covid19.data.images import colourfulness
-from covid19.data.metadata import Entry
 from covid19.data.reader import Filter
 from covid19.features.cache import open_caches
 
@@ -35,7 +36,7 @@ def data_of(root, sizes=(3, 3)):
 
 def findings_of(root, **wanted):
     with open_caches(cache=False, cache_dir=None, cache_size=10**9) as caches:
-        return check(root, Filter(**wanted), caches)
+        return check(gather(root), Filter(**wanted), caches)
 
 
 def records_of(*rows):
@@ -89,7 +90,7 @@ def test_json_holds_the_counts_and_every_odd_file(tmp_path, capsys, monkeypatch)
         (lambda root: [(root / f"covid/covid{n}.png").write_text("") for n in (0, 1)], "class 'covid' has 1 usable images"),
         (
             lambda root: (root / "metadata.csv").write_text(
-                "filename,patientid\n" + "".join(f"covid{n},7\n" for n in range(3))
+                "filename,patientid\n" + "".join(f"covid{n},7\n" for n in range(2))
             ),
             "all images of class 'covid' are of one patient",
         ),
@@ -104,7 +105,8 @@ def test_json_holds_the_counts_and_every_odd_file(tmp_path, capsys, monkeypatch)
 )
 def test_what_would_make_a_run_unsound_gives_exit_code_1(tmp_path, capsys, monkeypatch, spoil, problem):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    root = data_of(tmp_path / "data", sizes=(8, 8) if "source" in problem else (3, 3))
+    count = 8 if "source" in problem else 2 if "patient" in problem else 3
+    root = data_of(tmp_path / "data", sizes=(count, count))
     spoil(root)
     assert main(["check", str(root)]) == 1
     said = capsys.readouterr().out

@@ -6,7 +6,8 @@ from helpers.datasets import read, reasons
 from helpers.images import write_image, write_noise
 
 from covid19.core.errors import InputError
-from covid19.data.dataset import choose_positive, list_classes
+from covid19.data.dataset import choose_positive
+from covid19.data.gathering import gather
 from covid19.data.scan import measure
 from covid19.data.scan_cache import ScanCache
 
@@ -55,7 +56,7 @@ def test_unreadable_and_stray_files_are_skipped_with_their_reason(tmp_path):
     [
         ({}, "holds no class folder; expected two or more"),
         ({"covid": 3}, "holds one class folder, 'covid'; expected two or more"),
-        ({"covid": 3, "normal": 1}, "normal' has 1 usable image; expected two or more"),
+        ({"covid": 3, "normal": 1}, "class 'normal' has 1 usable image; expected two or more"),
     ],
 )
 def test_a_folder_without_two_classes_of_two_images_is_refused(tmp_path, counts, message):
@@ -63,11 +64,12 @@ def test_a_folder_without_two_classes_of_two_images_is_refused(tmp_path, counts,
         read(write_noise(tmp_path, counts))
 
 
-def test_an_empty_class_folder_is_named(tmp_path):
-    write_noise(tmp_path, {"covid": 2})
-    (tmp_path / "normal").mkdir()
-    with pytest.raises(InputError, match="normal' has 0 usable images"):
-        read(tmp_path)
+def test_a_folder_without_images_is_no_class_and_is_named(tmp_path):
+    write_noise(tmp_path, {"covid": 2, "normal": 2})
+    (tmp_path / "results").mkdir()
+    dataset = read(tmp_path)
+    assert dataset.classes == ("covid", "normal")
+    assert reasons(dataset) == {"results": "holds no image and is ignored"}
 
 
 def test_a_class_left_with_one_usable_image_is_refused(tmp_path):
@@ -81,7 +83,7 @@ def test_a_class_left_with_one_usable_image_is_refused(tmp_path):
 def test_a_root_that_is_no_folder_is_refused(tmp_path, name, what):
     (tmp_path / "file").touch()
     with pytest.raises(InputError, match=what):
-        list_classes(tmp_path / name)
+        gather(tmp_path / name)
 
 
 def test_the_positive_class_is_the_one_named_covid_else_the_first_else_the_one_wanted():

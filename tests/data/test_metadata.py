@@ -4,7 +4,9 @@ import pytest
 from helpers.paths import SHARED
 
 from covid19.core.errors import InputError
-from covid19.data.metadata import Entry, is_covid, read_metadata
+from covid19.data.columns import Entry
+from covid19.data.findings import is_covid
+from covid19.data.metadata import read_metadata
 
 
 def table(tmp_path, text, encoding="utf-8"):
@@ -71,7 +73,7 @@ def test_other_encodings_ragged_rows_and_quotes_do_no_harm(tmp_path, encoding):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("patient,view\n1,PA\n", r"has no column filename or imagename \(it has: patient, view\)"),
+        ("patient,view\n1,PA\n", r"has no column that names the image \(it has: patient, view\)"),
         ("", r"has no column .* \(it has: nothing\)"),
         ('filename,x\n"' + "a\n" * 600_000 + '",1\n', r"cannot be read .*field larger than field limit"),
         ("filename,x\n" + "a" * 2_000_000 + ",1\n", r"cannot be read .*a line has more than 1000000 characters"),

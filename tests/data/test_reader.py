@@ -20,6 +20,7 @@ from covid19.core.errors import InputError
 from covid19.core.executor.local import LocalExecutor
 from covid19.data.build.phantoms import draw_phantom
 from covid19.data.duplicates import near_groups, perceptual_hash
+from covid19.data.gathering import gather
 from covid19.data.images import read_picture
 from covid19.data.patients import find_patient
 from covid19.data.reader import Filter, survey, warn_of_skipped
@@ -76,7 +77,7 @@ RAMP = np.tile(np.arange(224, dtype=np.uint16) * 17 + 900, (224, 1))  # 900 to 4
     ],
 )
 def test_who_is_on_an_image(file, metadata, header, patient):
-    assert find_patient(file, metadata, header) == patient
+    assert find_patient(file, metadata, header, label=file.partition("/")[0]) == patient
 
 
 @pytest.fixture
@@ -104,7 +105,9 @@ def test_images_of_one_patient_stay_together_and_the_report_says_by_what(tmp_pat
 
 def test_no_groups_splits_by_image_and_says_what_that_costs(tmp_path, capsys, quick):
     root = data_of(tmp_path / "data", covid=range(6), normal=range(10, 16))
-    (root / "metadata.csv").write_text("filename,patientid\n" + "".join(f"covid{seed}.png,1\n" for seed in range(6)))
+    write_image(root / "covid" / "covid5.png", phantom(0, 250))  # of two patients, but the same picture
+    rows = "".join(f"covid{seed}.png,{1 + (seed == 5)}\n" for seed in range(6))
+    (root / "metadata.csv").write_text(f"filename,patientid\n{rows}")
     with pytest.raises(InputError, match=r"class 'covid' are of one group; expected at least two.*--no-groups"):
         train(settings_in(tmp_path, root))
     report = train(settings_in(tmp_path, root, groups=False, **quick))
@@ -118,8 +121,11 @@ def test_only_pa_views_are_taken_unless_asked_and_unknown_ones_are_kept_and_coun
     rows = zip(range(5), ("PA", "AP Supine", "L", "", "pa"), strict=True)
     (root / "metadata.csv").write_text("filename,view\n" + "".join(f"covid{seed}.png,{view}\n" for seed, view in rows))
     dataset = read(root)
-    assert reasons(dataset) == {"covid/covid1.png": "projection AP Supine, not PA", "covid/covid2.png": "projection L, not PA"}
-    assert dataset.as_json()["projections"] == {"PA": 1, "pa": 1, "unknown": 4}
+    assert reasons(dataset) == {
+        "covid/covid1.png": "projection AP supine, not PA",
+        "covid/covid2.png": "projection lateral, not PA",
+    }
+    assert dataset.as_json()["projections"] == {"PA": 2, "unknown": 4}
     assert len(read(root, projection="any").records) == 8
 
 
@@ -250,7 +256,7 @@ def test_many_pictures_that_are_one_are_decoded_once_each_to_find_that_out(tmp_p
         return task(path)
 
     dataset = survey(
-        root, ("a", "b"), Filter(), ScanCache(None, 10**9), LocalExecutor(counting), partial(read_picture, run=counting)
+        gather(root), Filter(), ScanCache(None, 10**9), LocalExecutor(counting), partial(read_picture, run=counting)
     )
     assert [len(names) for names in dataset.conflicts] == [24]
     assert len(decoded) == 2 * 24  # once for its stats, once to be compared
@@ -324,7 +330,11 @@ def test_patient_and_view_come_from_the_header_and_names_need_no_extension(tmp_p
         "covid/b": ("dicom:P1", "dicom", "PA"),
         "covid/e.DCM": ("dicom:P4", "dicom", ""),
     }
-    assert reasons(dataset) == {"covid/c.dcm": "projection AP, not PA", "covid/d": "projection CT, not PA"}
+    assert reasons(dataset) == {
+        "covid": "1 file that is no picture (no extension 1)",
+        "covid/c.dcm": "projection AP, not PA",
+        "covid/d": "projection CT, not PA",
+    }
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from helpers.images import write_image
 from covid19.core.executor.local import LocalExecutor
 from covid19.core.sqlite_cache import checksum
 from covid19.data.dataset import ImageStats
+from covid19.data.gathering import gather
 from covid19.data.images import Picture, read_picture
 from covid19.data.measurements import registry
 from covid19.data.measurements.measurement import Measurement
@@ -145,7 +146,7 @@ def test_a_newly_registered_measurement_is_taken_of_known_images_without_another
     def read():
         decoded.clear()
         with ScanCache(folder, GB) as scans:
-            records = survey(tmp_path / "data", ("a", "b"), Filter(), scans, LocalExecutor(run), read_picture).records
+            records = survey(gather(tmp_path / "data"), Filter(), scans, LocalExecutor(run), read_picture).records
             return list(scans.measurements([record.digest for record in records]).values())
 
     assert len(read()) == len(decoded) == 4

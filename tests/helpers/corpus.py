@@ -195,4 +195,5 @@ def write_corpus(folder: Path) -> dict[str, str | None]:
         "loop.png": "cannot be opened: Too many levels of symbolic links",
         "nowhere.png": "cannot be opened: No such file or directory",
         "link.png": READ,
+        "round": "a link to a folder, which is not followed",
     }

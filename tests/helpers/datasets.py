@@ -8,7 +8,8 @@ from typing import Any
 
 from covid19.core.executor.local import LocalExecutor
 from covid19.core.executor.processes import RunTask, run_here
-from covid19.data.dataset import Dataset, Record, list_classes
+from covid19.data.dataset import Dataset, Record
+from covid19.data.gathering import gather
 from covid19.data.images import read_picture
 from covid19.data.reader import Filter, read_dataset
 from covid19.data.scan_cache import ScanCache
@@ -22,7 +23,7 @@ def read_records(root: Path) -> tuple[Record, ...]:
 def read(root: Path, scans: ScanCache | None = None, run: RunTask = run_here, **wanted: Any) -> Dataset:
     """Read a data set with a scan cache of its own; `wanted` are fields of `Filter`."""
     cache, decode = scans or ScanCache(None, 10**9), partial(read_picture, run=run)
-    return read_dataset(root, list_classes(root), Filter(**wanted), cache, LocalExecutor(run), decode)
+    return read_dataset(gather(root), Filter(**wanted), cache, LocalExecutor(run), decode)
 
 
 def reasons(dataset: Dataset) -> dict[str, str]:

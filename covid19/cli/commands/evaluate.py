@@ -9,6 +9,7 @@ from typing import Any
 from covid19.cli.exit_codes import ExitCode, verdict_exit_code
 from covid19.cli.flags import add_lung_flags
 from covid19.cli.flags_data import add_data_flags, add_fail_flag, add_model_flag
+from covid19.cli.values import address
 from covid19.core.settings import ComputeSettings, DataSettings, LungSettings, take
 
 SUMMARY = "test a model on another data set, as it is"
@@ -18,7 +19,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     """The flags of the evaluate command."""
     add = parser.add_argument
     add_model_flag(parser)
-    add("-d", "--dataset", type=Path, required=True, metavar="DIR", help="another data set, with the model's class folders")
+    add("-d", "--dataset", type=address, required=True, metavar="DIR", help="another data set, with the model's class folders")
     add(
         "-r",
         "--report",

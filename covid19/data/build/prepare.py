@@ -24,8 +24,10 @@ from covid19 import NOTICE
 from covid19.core.addresses import MAX_FILE_BYTES
 from covid19.core.console import say
 from covid19.core.errors import InputError
-from covid19.data.dataset import EXTENSIONS, is_image
-from covid19.data.metadata import Entry, Metadata, is_covid, read_metadata
+from covid19.data.columns import Entry
+from covid19.data.file_kinds import READ_EXTENSIONS, is_image
+from covid19.data.findings import is_covid
+from covid19.data.metadata import Metadata, read_metadata
 from covid19.data.patients import KAGGLE, find_patient
 
 COLLECTION = "ieee8023 covid-chestxray-dataset"
@@ -133,7 +135,7 @@ def read_collection(folder: Path) -> tuple[list[Image], list[Image]]:
     metadata = read_metadata(table)
     files = _images_below(folder / "images", folder)
     known = [Image(path, COLLECTION, entry) for path in files if (entry := metadata.of(path.name))]
-    pa = [image for image in known if image.entry.projection.upper() == "PA"]
+    pa = [image for image in known if image.entry.projection.startswith("PA")]
     found = [image for image in pa if image.entry.finding]
     say(_describe_collection(metadata, files, len(known), len(pa), len(found)))
     covid = [image for image in found if is_covid(image.entry.finding)]
@@ -176,12 +178,12 @@ def _images_below(folder: Path, collection: Path) -> list[Path]:
     """The image files below a folder, sorted; a line says how many are none that may be taken."""
     files, refused = [], 0
     for top, folders, names in os.walk(folder):
-        refused += sum(name.lower().endswith(EXTENSIONS) for name in folders)
+        refused += sum(name.lower().endswith(READ_EXTENSIONS) for name in folders)
         for path in (Path(top) / name for name in names):
             inside = _is_inside(path, collection)
             if inside and is_image(path):
                 files.append(path)
-            refused += not inside and path.name.lower().endswith(EXTENSIONS)
+            refused += not inside and path.name.lower().endswith(READ_EXTENSIONS)
     if refused:
         say(f"{folder}: {refused} left out: expected regular files in the collection, of {MAX_FILE_BYTES / 1e6:.0f} MB at most")
     return sorted(files)

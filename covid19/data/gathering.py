@@ -1,0 +1,244 @@
+"""Gather the images of a data set, however it is laid out: a folder and perhaps a table in, images with their classes out.
+
+Classes are folders, or labels in a table. What cannot be told apart is refused, with the folder or the table to give instead.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from covid19.core.addresses import check_reachable
+from covid19.core.errors import InputError
+from covid19.core.settings import DataSettings
+from covid19.data.columns import Columns
+from covid19.data.dataset import Listed
+from covid19.data.labels import label_images
+from covid19.data.layout import Layout, Place, find_layout, is_class_name, part_of
+from covid19.data.metadata import Metadata, merged, read_metadata
+from covid19.data.tables import TABLE_EXTENSIONS, open_table
+from covid19.data.walk import Skipped, Tree, count_others, walk
+
+NAMED_AT_MOST = 6  # folders in an error
+
+
+@dataclass(frozen=True)
+class LabelTable:
+    """Where the classes come from if not from folders.
+
+    Attributes:
+        files: tables; one whose name says a part of a split, such as `train.txt`, says so of its images.
+        label_column, path_column: names of its columns; None takes the usual ones.
+    """
+
+    files: tuple[Path, ...]
+    label_column: str | None = None
+    path_column: str | None = None
+
+
+@dataclass(frozen=True)
+class Gathered:
+    """The images of a data set before they are read.
+
+    Attributes:
+        root: the folder as given.
+        classes: sorted; the order of the model's outputs.
+        images: sorted by name.
+        skipped: files and folders left out.
+        table: of the labels, which says more of the images than these; None where the classes are folders.
+        notes: what to know of the layout, in sentences.
+    """
+
+    root: Path
+    classes: tuple[str, ...]
+    images: tuple[Listed, ...]
+    skipped: tuple[Skipped, ...]
+    table: Metadata | None = None
+    notes: tuple[str, ...] = ()
+
+    def parts(self) -> dict[str, int]:
+        """Images of each part of the split that the data come with; empty without one."""
+        counted = Counter(image.part for image in self.images if image.part)
+        return {part: counted[part] for part in ("train", "validation", "test") if part in counted}
+
+    def counts(self) -> dict[str, int]:
+        """Images of each class."""
+        counted = Counter(image.label for image in self.images)
+        return {label: counted[label] for label in self.classes}
+
+
+def label_table(data: DataSettings) -> LabelTable | None:
+    """The table that a run's settings name, or None."""
+    if not data.labels and (data.label_column or data.path_column):
+        raise InputError("--label-column and --path-column name columns of a table; expected it as well: give it with --labels")
+    return LabelTable(data.labels, data.label_column, data.path_column) if data.labels else None
+
+
+def gather(root: Path, labels: LabelTable | None = None, positive: str | None = None) -> Gathered:
+    """Find the images of a data set and the class of each.
+
+    Args:
+        root: a folder or an address.
+        labels: the table that has the classes; None takes the folders'.
+        positive: the positive class, if it was given: an image with several labels belongs to it.
+
+    Raises:
+        InputError: the root is missing or no folder, a table cannot be read, or there are fewer than two classes.
+    """
+    check_root(root)
+    if labels is None and _is_collection(root):
+        raise InputError(
+            f"--dataset '{root}' is a checkout of the ieee8023 collection, in which X-rays, CT slices and findings are mixed; "
+            f"expected one folder of images for each class: make them with: covid19 prepare NEW_FOLDER --collection "
+            f"{shlex.quote(str(root))}"
+        )
+    tree = walk(root)
+    layout = find_layout(list(tree.images), tree.folders, root.absolute().name)
+    table = _read_labels(labels) if labels else None
+    if table:
+        places, unlabelled = label_images(layout.places, table, positive)
+    else:
+        _check_folders(root, tree, layout)
+        places = {name: place for name, place in layout.places.items() if place.label}
+        unlabelled = [Skipped(name, "not in a class folder", "stray") for name in layout.places.keys() - places.keys()]
+    classes = tuple(sorted({place.label for place in places.values()}))
+    if len(classes) < 2 and table:
+        found = f"one class, '{classes[0]}'" if classes else "no class"
+        raise InputError(
+            f"the table '{table.path}' gives {found} to the {len(layout.places)} images of '{root}' (column "
+            f"'{table.label_column}'; {len(places)} images have a row with a label); expected two or more: name the column of "
+            "the labels with --label-column, and that of the images' paths with --path-column"
+        )
+    skipped = [*layout.skipped, *unlabelled, *tree.skipped, *count_others(tree.others, _class_of(set(classes)))]
+    return Gathered(
+        root, classes,
+        tuple(Listed(tree.images[name], name, place.label, place.part) for name, place in sorted(places.items())),
+        tuple(sorted(_with_label(item, set(classes)) for item in skipped)),
+        table, tuple(_notes(layout, places, table)),
+    )  # fmt: skip
+
+
+def check_root(root: Path) -> None:
+    """Make sure that a data set's root is a folder.
+
+    Raises:
+        InputError: it is missing or none.
+    """
+    check_reachable(root)
+    if not root.is_dir():
+        what = "is a file" if root.exists() else "does not exist"
+        raise InputError(f"--dataset '{root}' {what}; expected a folder with one folder of images for each class")
+
+
+def _is_collection(root: Path) -> bool:
+    """Whether a folder is a checkout of ieee8023's covid-chestxray-dataset, whose images all lie in one folder."""
+    table = root / "metadata.csv"
+    if not (table.is_file() and (root / "images").is_dir()):
+        return False
+    with open_table(table) as (header, _):
+        columns = Columns(header)
+    return columns.has("patient") and columns.has("finding") and columns.has("file")
+
+
+def _read_labels(labels: LabelTable) -> Metadata:
+    tables = []
+    for path in labels.files:
+        table = read_metadata(path, labels.label_column, labels.path_column, "--labels")
+        if not table.label_column:
+            raise InputError(
+                f"--labels '{path}' has no column that is known to hold labels; expected one such as finding, label or class: "
+                "name it with --label-column"
+            )
+        tables.append(table.of_part(part_of(path.stem)))
+    return merged(tables)
+
+
+def _check_folders(root: Path, tree: Tree, layout: Layout) -> None:
+    """Refuse folders that are no classes, or not all of them, with what to give instead.
+
+    Raises:
+        InputError: there are fewer than two classes, parts of a split lie beside other folders, or most images are in none.
+    """
+    if layout.mixed:
+        raise InputError(
+            f"--dataset '{root}' holds parts of a split ({', '.join(layout.parts)}) beside other folders of images "
+            f"({', '.join(layout.mixed[:NAMED_AT_MOST])}); expected one or the other: move the others away"
+        )
+    loose = [name for name, place in layout.places.items() if not place.label]
+    classes = layout.classes
+    if len(classes) >= 2 and len(loose) <= len(layout.places) / 2:
+        return
+    if not classes:
+        found = "no class folder"
+    elif len(classes) == 1:
+        found = f"one class folder, '{classes[0]}'"
+    else:
+        found = f"{len(loose)} of {len(layout.places)} images in no class folder"
+    if loose and len(classes) < 2:
+        folders = sorted({name.partition("/")[0] for name in loose if "/" in name})
+        found += f" ({len(loose)} images lie in {', '.join(folders[:NAMED_AT_MOST]) or 'the folder itself'})"
+    raise InputError(f"--dataset '{root}' holds {found}; expected two or more: {_remedy(root, tree, layout)}")
+
+
+def _remedy(root: Path, tree: Tree, layout: Layout) -> str:
+    """What to give for a folder without class folders: a folder below it, or a table in it."""
+    if len(layout.classes) == 1:
+        below = sorted({"/".join(name.split("/")[:2]) for name in layout.places if name.count("/") > 1})
+        inner = {name.partition("/")[2] for name in below}
+        if len(inner) > 1:
+            outer = root / next(iter(below)).partition("/")[0]
+            return f"give the folder of the classes: --dataset '{outer}' holds {', '.join(sorted(inner)[:NAMED_AT_MOST])}"
+    for name in sorted(tree.others, key=lambda name: name.count("/")):
+        if name.lower().endswith(TABLE_EXTENSIONS) and name.count("/") < 2 and (column := _label_column(root / name)):
+            return f"give the table of the labels with --labels '{root / name}' --label-column '{column}'"
+    return "put each class's images in a folder of its own, or give the table of their labels with --labels FILE"
+
+
+def _label_column(path: Path) -> str:
+    """The column of labels of a file that may be a table of images; '' if it is none."""
+    try:
+        with open_table(path) as (header, _):
+            columns = Columns(header)
+    except InputError:
+        return ""
+    return columns.label if columns.has("file") or columns.has("patient") else ""
+
+
+def _class_of(classes: set[str]) -> Callable[[str], str]:
+    """A function that gives the class folder in which a file lies, '' outside of them."""
+
+    def folder(name: str) -> str:
+        parts = name.split("/")[:-1]
+        at = next((number for number, part in enumerate(parts) if part in classes), -1)
+        return "/".join(parts[: at + 1])
+
+    return folder
+
+
+def _with_label(item: Skipped, classes: set[str]) -> Skipped:
+    """What was left out, with the class in whose folder it lies."""
+    return item._replace(label=next((part for part in item.path.split("/") if part in classes), ""))
+
+
+def _notes(layout: Layout, places: dict[str, Place], table: Metadata | None) -> list[str]:
+    notes = [f"the classes are folders of '{layout.top}', the only one with images"] if layout.top and not table else []
+    if not table and (shared := _shared_folders(places)):
+        notes.append(
+            f"all class folders hold the same folders ({', '.join(shared[:NAMED_AT_MOST])}): if those are the classes, the "
+            "folders around them are sources or parts, and one of them is to be given with --dataset"
+        )
+    return notes
+
+
+def _shared_folders(places: dict[str, Place]) -> list[str]:
+    """The folders that might be classes and lie in each class folder, if there are two or more."""
+    below: dict[str, set[str]] = {}
+    for name, place in places.items():
+        parts = name.split("/")[:-1]
+        inner = parts[parts.index(place.label) + 1 :] if place.label in parts else []
+        below.setdefault(place.label, set()).update(part for part in inner[:1] if is_class_name(part))
+    shared = set.intersection(*below.values()) if below else set()
+    return sorted(shared) if len(shared) > 1 else []
