@@ -217,7 +217,10 @@ def _top(names: Sequence[str], root_name: str) -> str:
         head = heads.pop()
         inner = {parts[1] for parts in below if len(parts) > 2}
         parts = {part_of(folder) for folder in inner} - {""}
-        again = head.lower() == (top[-1] if top else root_name).lower()
+        again = head.lower() in {
+            (top[-1] if top else root_name).lower(),
+            *(folder.lower() for folder in inner if len(inner) == 1),
+        }
         if is_class_name(head) and not again and len(parts) < 2:
             return "/".join(top)
         top.append(head)
