@@ -87,10 +87,11 @@ class Metadata:
         shared = {key: _shared_ending(key, path) for key in keys}
         longest = max(shared.values(), default=0)
         best = [key for key, length in shared.items() if length == longest]
-        if len(best) != 1:
-            return None
-        whole = longest in (best[0].count("/") + 1, path.count("/") + 1)
-        return best[0] if whole or longest > 1 or (is_only_file and len(keys) == 1) else None
+        named = [key for key in best if longest == key.count("/") + 1]  # whose whole path is the file's ending
+        if len(named) == 1:
+            return named[0]
+        agrees = longest > 1 or longest == path.count("/") + 1 or (is_only_file and len(keys) == 1)
+        return best[0] if len(best) == 1 and agrees else None
 
 
 def read_metadata(
