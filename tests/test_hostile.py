@@ -15,7 +15,7 @@ from covid19.data.decoding import DecodingPool
 from covid19.data.images import read_picture
 from covid19.inference.server.uploads import read_upload
 
-STRETCHED = ("16 bits.png", "16 bits.tiff", "float.tiff")
+STRETCHED = ("16 bits.png", "16 bits.tiff", "float.tiff", "white is zero.tiff")
 
 
 @pytest.fixture(scope="module")

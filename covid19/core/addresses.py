@@ -28,7 +28,7 @@ def as_path(text: str) -> Path:
         from upath import UPath
     except ModuleNotFoundError as error:
         raise InputError(
-            f"'{text}' is an address, for which a package is missing; expected a folder, or: pip install 'covid19[cluster]'"
+            f"'{text}' is an address, which needs a package; expected a folder, or: pip install 'covid19-xray[cluster]'"
         ) from error
     try:
         path = UPath(text)

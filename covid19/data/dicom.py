@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from covid19.data.dicom_display import displayed, is_negative
+
 # What pydicom raises on files that are damaged or that it has no decoder for.
 DAMAGED = (
     OSError, ValueError, AttributeError, LookupError, TypeError, EOFError, RuntimeError, NotImplementedError, ArithmeticError,
@@ -30,6 +32,10 @@ START_OF_FRAME = {0xC0, 0xC1, 0xC2, 0xC3, 0xC5, 0xC6, 0xC7, 0xC9, 0xCA, 0xCB, 0x
 START_OF_SCAN = 0xDA
 J2K_START = b"\xff\x4f\xff\x51"  # start of a JPEG 2000 codestream and of its size (ITU-T T.800, A.5.1)
 JP2_START = b"\x00\x00\x00\x0cjP  "  # of a file around a codestream, which some writers put into a DICOM file
+PREAMBLE_BYTES = 132  # with the letters DICM
+# How a file without a preamble begins: an element of a low number, of one of these types or of a short value.
+FIRST_TYPES = {b"UL", b"OB", b"UI", b"CS", b"SH", b"DA", b"TM", b"LO", b"DT", b"US"}
+MAX_FIRST_ELEMENT, MAX_FIRST_LENGTH = 0x20, 128
 CheckSize = Callable[[int, int], None]
 
 
@@ -55,8 +61,24 @@ class HeaderReader(io.BufferedReader):
 
 
 def is_dicom(content: bytes) -> bool:
-    """Whether a file's content begins as DICOM files do: 'DICM' after a preamble of 128 bytes (DICOM PS3.10, section 7.1)."""
-    return content[128:132] == b"DICM"
+    """Whether a file's content begins as DICOM files do.
+
+    That is 'DICM' after a preamble of 128 bytes (DICOM PS3.10, section 7.1), or, without it, one of the first elements.
+    """
+    return content[128:132] == b"DICM" or _begins_with_element(content)
+
+
+def _begins_with_element(content: bytes) -> bool:
+    """Whether the first bytes are an element of the group 2 or 8, with its type, or with its length and another one behind."""
+    if len(content) < 16:
+        return False
+    group, element, length = struct.unpack("<HHI", content[:8])
+    if group not in (2, 8) or element > MAX_FIRST_ELEMENT:
+        return False
+    if content[4:6] in FIRST_TYPES:
+        return True
+    following = content[8 + length : 12 + length]
+    return length <= MAX_FIRST_LENGTH and len(following) == 4 and struct.unpack("<HH", following) > (group, element)
 
 
 def is_dicom_file(path: Path) -> bool:
@@ -65,7 +87,7 @@ def is_dicom_file(path: Path) -> bool:
         if not path.is_file():  # a pipe would be waited for
             return False
         with path.open("rb") as file:
-            return is_dicom(file.read(132))
+            return is_dicom(file.read(PREAMBLE_BYTES + MAX_FIRST_LENGTH))
     except OSError:
         return False
 
@@ -83,8 +105,6 @@ def read_dicom(content: bytes, check_size: CheckSize) -> tuple[NDArray[Any], boo
     Raises:
         ValueError: the file is damaged, compressed in a way for which a package is missing, too large, or has no single frame.
     """
-    from pydicom.pixels.processing import apply_modality_lut, apply_voi_lut
-
     try:
         dataset = _open(HeaderReader(io.BytesIO(content)))
         syntax = dataset.file_meta.get("TransferSyntaxUID")
@@ -105,10 +125,10 @@ def read_dicom(content: bytes, check_size: CheckSize) -> tuple[NDArray[Any], boo
         if values.shape[:2] != (rows, columns) or values.shape[2:] not in ((), (3,)):
             raise ValueError("it has more pixels than its header says")
         if values.ndim == 2:
-            values = apply_voi_lut(apply_modality_lut(values, dataset), dataset)
+            values = displayed(values, dataset)
     except DAMAGED as error:
         raise ValueError(f"pydicom cannot decode it: {_explain(error)}") from error
-    return np.asarray(values), dataset.get("PhotometricInterpretation") == "MONOCHROME1"
+    return np.asarray(values), is_negative(dataset)
 
 
 def _open(reader: HeaderReader, **options: Any) -> Any:
@@ -117,15 +137,20 @@ def _open(reader: HeaderReader, **options: Any) -> Any:
 
     pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE
     pydicom.config.convert_wrong_length_to_UN = True
-    if not is_dicom(reader.peek(132)):
+    start = reader.peek(PREAMBLE_BYTES + MAX_FIRST_LENGTH)
+    if not is_dicom(start):
         raise ValueError("no DICOM file")
-    reader.seek(132)
+    reader.seek(PREAMBLE_BYTES if start[128:132] == b"DICM" else 0)
     # The file's meta information, group 2, is always in this encoding (DICOM PS3.10, section 7.1).
     meta = pydicom.filereader.read_dataset(reader, False, True, stop_when=lambda tag, *_: tag.group != 2)
     if meta.get("TransferSyntaxUID") == DEFLATED:
         raise ValueError("deflated DICOM files are not read")
     reader.seek(0)
-    return pydicom.dcmread(reader, **options)
+    dataset = pydicom.dcmread(reader, force=True, **options)
+    if not dataset.file_meta.get("TransferSyntaxUID"):  # of a file without meta information
+        is_implicit, uids = dataset.original_encoding[0], pydicom.uid
+        dataset.file_meta.TransferSyntaxUID = uids.ImplicitVRLittleEndian if is_implicit else uids.ExplicitVRLittleEndian
+    return dataset
 
 
 def _is_compressed(syntax: Any) -> bool:
@@ -147,7 +172,7 @@ def _check_decoder(syntax: Any) -> None:
     except NotImplementedError as error:
         raise ValueError(f"the DICOM file is encoded as '{syntax.name}', which is not read; expected a still image") from error
     if not decoder.is_available:
-        raise ValueError(f"the DICOM file is compressed ({syntax.name}): pip install 'covid19[dicom]'")
+        raise ValueError(f"the DICOM file is compressed ({syntax.name}): pip install 'covid19-xray[dicom]'")
 
 
 def _check_frame(dataset: Any, rows: int, columns: int, bytes_per_pixel: int) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import re
 import stat
 import struct
 from collections.abc import Callable, Sequence
@@ -19,17 +18,19 @@ from PIL import Image
 from covid19.core.addresses import MAX_FILE_BYTES, as_path, on_disk
 from covid19.core.executor.processes import RunTask, run_here
 from covid19.data.dicom import is_dicom, read_dicom
+from covid19.data.file_kinds import READ_KINDS, START_BYTES, describe_kind, kind_of
+from covid19.data.grey_levels import to_8_bits
+from covid19.data.jpeg import check_undamaged, whole_jpeg
 
 Pixels = NDArray[np.uint8]
 
 PICTURE_SIDE_PX = 224
 # Part of every key of a cache: raise it whenever decoding, resizing, rotating, pooling or a measurement gives other values.
-PREPROCESSING_VERSION = 1
+PREPROCESSING_VERSION = 2
 COLOURFUL = 20  # measured: 268 radiographs, tinted and annotated ones included, have at most 18, two photographs 30 and 66
 MIN_CONTRAST_GREY_LEVELS = 5  # standard deviation in grey levels below which a picture shows next to nothing
 MOST_PIXELS = 100_000_000  # the largest detectors have 20 million
 MAX_DECODED_BYTES = 512_000_000  # of a decoded image; 100 million pixels of 8 bits in three channels take 300 million
-MAX_JPEG_SCANS = 100  # encoders write about ten; an empty scan costs a few bytes in the file and a walk over the whole image
 # How the files begin that are read; OpenCV knows more kinds, but none that a radiograph comes in.
 KINDS = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"BM", b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 # Of the bytes of an image to those of its file, at most, where each pixel takes a bit: by kind, for a TIFF by its compression.
@@ -46,10 +47,7 @@ MAX_RATIOS = {
     "MPO": 64,
     "BMP": 128,
 }
-# The next marker of a JPEG file: behind entropy-coded data, 0xFF 0x00 and the restart markers are no new segment.
-MARKER = re.compile(rb"\xff+[^\x00\xff\xd0-\xd7]", re.DOTALL)
-START_OF_SCAN, END_OF_IMAGE = 0xDA, 0xD9
-WITHOUT_LENGTH = (0x01, 0xD8)
+PHOTOMETRIC = 262  # tag of a TIFF: 0 where white is 0
 # What Pillow raises on headers that it cannot make sense of, in files that OpenCV decodes all the same.
 ODD_HEADER = (
     OSError, ValueError, SyntaxError, TypeError, KeyError, IndexError, AttributeError, RuntimeError, ArithmeticError, EOFError,
@@ -152,7 +150,8 @@ def decode_bytes(content: bytes) -> tuple[Pixels, bool]:
     """Decode the content of one image file with OpenCV, or of one DICOM file with pydicom, in its own size.
 
     Pixels of 8 bits are taken as they are. Deeper ones (16-bit and float PNG and TIFF, DICOM) are mapped linearly so that the
-    image's own darkest becomes 0 and its brightest 255: a 12-bit image in a 16-bit file keeps its contrast, nothing is clipped.
+    image's own darkest becomes 0 and its brightest 255, but for a few pixels that lie far from all others, see `grey_levels`: a
+    12-bit image in a 16-bit file keeps its contrast, also with a burned-in label.
 
     Args:
         content: of a PNG, JPEG, BMP, TIFF or DICOM file; an EXIF orientation is applied, alpha is dropped.
@@ -214,26 +213,14 @@ def resize(image: Pixels) -> Pixels:
     return np.asarray(cv2.resize(shrunk, (PICTURE_SIDE_PX, PICTURE_SIDE_PX), interpolation=cv2.INTER_LINEAR), np.uint8)
 
 
-def to_8_bits(values: NDArray[Any]) -> Pixels:
-    """Map values of any depth linearly to 0 ... 255, darkest to 0 and brightest to 255; all equal becomes 0.
-
-    Raises:
-        ValueError: a value is not finite.
-    """
-    low, high = float(values.min()), float(values.max())
-    if not np.isfinite(high - low):
-        raise ValueError("a pixel's value is not finite")
-    scale = 255 / (high - low) if high > low else 0.0
-    mapped = np.empty(values.shape, np.uint8)
-    for row, own in zip(mapped, values, strict=True):  # one by one: the whole in float64 could take eight times the memory
-        row[:] = np.rint((own.astype(np.float64) - low) * scale)
-    return mapped
-
-
 def _decode(content: bytes) -> NDArray[Any]:
     """Pixels as the file has them: RGB or, where a TIFF has floats, grey."""
     if not content.startswith(KINDS):
-        raise ValueError("not an image of a kind that is read: PNG, JPEG, BMP, TIFF or DICOM")
+        kind = describe_kind(kind_of(content[:START_BYTES]))
+        raise ValueError(f"not an image of a kind that is read ({', '.join(READ_KINDS)}){kind}")
+    is_jpeg = content.startswith(KINDS[1])
+    if is_jpeg:
+        content = whole_jpeg(content)
     _check_header(content)
     data = np.frombuffer(content, np.uint8)
     try:
@@ -244,15 +231,29 @@ def _decode(content: bytes) -> NDArray[Any]:
         raise ValueError(f"OpenCV cannot decode it: {error.err}") from error
     if image is None:
         raise ValueError("OpenCV cannot decode it: damaged")
-    return np.asarray(image)
+    if is_jpeg:
+        check_undamaged(content)
+    return np.asarray(_upright_grey(image, content))
+
+
+def _upright_grey(image: NDArray[Any], content: bytes) -> NDArray[Any]:
+    """A TIFF's values with white as the greatest: OpenCV inverts those in which white is 0 only if they have 8 bits."""
+    if image.dtype == np.uint8 or content.startswith(KINDS[:3]):
+        return image
+    try:
+        with Image.open(io.BytesIO(content), formats=("TIFF",)) as header:
+            white_is_zero = header.tag_v2.get(PHOTOMETRIC) == 0  # type: ignore[attr-defined]  # Pillow's TIFF images have tags
+    except (*ODD_HEADER, Image.DecompressionBombError):
+        return image
+    if not white_is_zero:
+        return image
+    return image.max() - image if image.dtype.kind == "f" else np.iinfo(image.dtype).max - image
 
 
 def _check_header(content: bytes) -> None:
     """Refuse by its header what would take too much memory or time, or has several pages of which only one would be seen."""
     if content.startswith(KINDS[0]):
         _check_chunks(content)
-    elif content.startswith(KINDS[1]):
-        _check_scans(content)
     try:
         with Image.open(io.BytesIO(content), formats=("PNG", "JPEG", "BMP", "TIFF")) as header:
             size, depth = header.width * header.height, _bytes_per_channel(header, content)
@@ -280,25 +281,6 @@ def _bytes_per_channel(header: Image.Image, content: bytes) -> int:
     else:
         bits = 8
     return max(1, int(bits) // 8)
-
-
-def _check_scans(content: bytes) -> None:
-    """Walk over the segments of a JPEG file and count its scans (ITU-T T.81, annex B).
-
-    Raises:
-        ValueError: there are more than `MAX_JPEG_SCANS`.
-    """
-    at, scans = 2, 0
-    while found := MARKER.search(content, at):
-        kind, at = content[found.end() - 1], found.end()
-        if kind == END_OF_IMAGE:
-            return
-        if kind == START_OF_SCAN:
-            scans += 1
-            if scans > MAX_JPEG_SCANS:
-                raise ValueError(f"the JPEG file has more than {MAX_JPEG_SCANS} scans")
-        if kind not in WITHOUT_LENGTH:
-            at += int.from_bytes(content[at : at + 2])
 
 
 def _check_chunks(content: bytes) -> None:

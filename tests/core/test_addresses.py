@@ -96,5 +96,5 @@ def test_an_address_that_cannot_be_reached_is_one_line(address, message, tmp_pat
 
 def test_without_the_package_an_address_is_refused(monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "upath", None)
-    with pytest.raises(InputError, match=r"is an address, for which a package is missing; .* pip install 'covid19\[cluster\]'"):
+    with pytest.raises(InputError, match=r"is an address, which needs a package; .* pip install 'covid19-xray\[cluster\]'"):
         as_path("s3://bucket/data")

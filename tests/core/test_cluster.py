@@ -269,6 +269,6 @@ def test_a_cluster_that_cannot_be_had_is_one_line_at_once(phantoms, tmp_path, fl
 
 def test_without_ray_the_flag_says_what_to_install(monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    match = r"--cluster needs Ray, .* pip install 'covid19\[cluster\]'"
+    match = r"--cluster needs Ray, .* pip install 'covid19-xray\[cluster\]'"
     with pytest.raises(InputError, match=match), open_cluster("local", 60.0):
         pass

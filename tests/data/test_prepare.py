@@ -308,7 +308,7 @@ def test_kaggles_set_comes_through_kagglehub(monkeypatch, tmp_path, reachable):
 
 def test_without_kagglehub_the_extra_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "kagglehub", None)
-    with pytest.raises(InputError, match=r"pip install 'covid19\[download\]'"):
+    with pytest.raises(InputError, match=r"pip install 'covid19-xray\[download\]'"):
         fetch_kaggle()
 
 

@@ -365,7 +365,7 @@ def test_compressed_dicom_without_its_decoder_names_the_extra(tmp_path, monkeypa
     dataset.save_as(tmp_path / "b.dcm")
     for plugin in list(JPEG2000LosslessDecoder.available_plugins):
         monkeypatch.delitem(JPEG2000LosslessDecoder._available, plugin)
-    with pytest.raises(ValueError, match=r"compressed \(JPEG 2000.*\): pip install 'covid19\[dicom\]'"):
+    with pytest.raises(ValueError, match=r"compressed \(JPEG 2000.*\): pip install 'covid19-xray\[dicom\]'"):
         read_picture(tmp_path / "b.dcm")
 
 

@@ -14,7 +14,9 @@ from pydicom.encaps import encapsulate
 from pydicom.uid import JPEG2000Lossless, JPEGBaseline8Bit, JPEGLSLossless, RLELossless
 
 from covid19.data.dicom import header, read_dicom
-from covid19.data.images import MAX_JPEG_SCANS, check_size, decode_bytes, to_8_bits
+from covid19.data.grey_levels import to_8_bits
+from covid19.data.images import check_size, decode_bytes
+from covid19.data.jpeg import MAX_JPEG_SCANS
 
 
 def compressed(syntax, frame, **tags):

@@ -16,11 +16,13 @@ from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 
 READ = None
+IMPLICIT = "1.2.840.10008.1.2"
 DEFLATED = "1.2.840.10008.1.2.1.99"
 SIDE = 64
 # A picture that every way of keeping it keeps: two columns of blocks, dark and bright, so that turning and mirroring show.
 GREY = np.kron(np.array([[40, 220], [90, 150]], np.uint8), np.ones((SIDE // 2, SIDE // 2), np.uint8))
 HOLE = np.where(GREY > 200, np.nan, GREY).astype(np.float32)
+NOISE = Image.fromarray(np.random.default_rng(4).integers(0, 256, (128, 128), np.uint8))
 COLOUR = np.dstack([GREY, GREY, GREY])
 KIND = "not an image of a kind that is read"
 DAMAGED = "OpenCV cannot decode it"
@@ -56,7 +58,7 @@ def dicom(change: Callable[[FileDataset], None] = lambda dataset: None, syntax: 
     meta = FileMetaDataset()
     meta.MediaStorageSOPClassUID = "1.2.840.10008.5.1.4.1.1.1"
     meta.MediaStorageSOPInstanceUID = generate_uid()
-    meta.TransferSyntaxUID = syntax if syntax == DEFLATED else ExplicitVRLittleEndian
+    meta.TransferSyntaxUID = syntax if syntax in (DEFLATED, IMPLICIT) else ExplicitVRLittleEndian
     dataset = FileDataset("", {}, file_meta=meta, preamble=b"\0" * 128)
     dataset.Rows, dataset.Columns = GREY.shape
     dataset.SamplesPerPixel, dataset.PhotometricInterpretation = 1, "MONOCHROME2"
@@ -67,7 +69,7 @@ def dicom(change: Callable[[FileDataset], None] = lambda dataset: None, syntax: 
     stream = io.BytesIO()
     dataset.save_as(stream, enforce_file_format=True)
     content = stream.getvalue()
-    if syntax not in (ExplicitVRLittleEndian, DEFLATED):  # of the same length, padded, so that no other byte moves
+    if syntax not in (ExplicitVRLittleEndian, IMPLICIT, DEFLATED):  # of the same length, padded, so that no other byte moves
         old = str(ExplicitVRLittleEndian).encode()
         content = content.replace(old + b"\0", syntax.encode().ljust(len(old) + 1, b"\0"), 1)
     return content
@@ -89,6 +91,36 @@ def _set(**tags: object) -> Callable[[FileDataset], None]:
 
 def _without_pixels(dataset: FileDataset) -> None:
     del dataset.PixelData
+
+
+def _palette(dataset: FileDataset) -> None:
+    """Numbers of colours in place of grey values: 0 for the brightest."""
+    colours = np.unique(GREY)[::-1].astype(int)
+    dataset.PhotometricInterpretation = "PALETTE COLOR"
+    dataset.PixelData = np.searchsorted(-colours, -GREY.astype(int)).astype(np.uint8).tobytes()
+    for name in ("Red", "Green", "Blue"):
+        setattr(dataset, f"{name}PaletteColorLookupTableDescriptor", [len(colours), 0, 16])
+        setattr(dataset, f"{name}PaletteColorLookupTableData", (colours * 257).astype("<u2").tobytes())
+
+
+def _without_meta() -> bytes:
+    """A file of implicit types without preamble and meta information: its first element is of group 8."""
+    content = dicom(_set(SOPClassUID="1.2.840.10008.5.1.4.1.1.1"), IMPLICIT)
+    return content[144 + int.from_bytes(content[140:144], "little") :]
+
+
+def _damaged(content: bytes) -> bytes:
+    """A JPEG in which a block in the middle of the coded pixels is zero."""
+    middle = len(content) // 2
+    return content[:middle] + bytes(64) + content[middle + 64 :]
+
+
+def _white_is_zero() -> bytes:
+    """A TIFF of 16 bits in which white is 0."""
+    shown = encoded("TIFF", Image.fromarray((255 - GREY).astype(np.uint16) * 257))
+    tag = struct.pack("<HHIHH", 262, 3, 1, 1, 0)  # PhotometricInterpretation: black is zero
+    assert tag in shown
+    return shown.replace(tag, struct.pack("<HHIHH", 262, 3, 1, 0, 0), 1)
 
 
 def _turned() -> bytes:
@@ -114,7 +146,7 @@ def cases() -> dict[str, tuple[bytes, str | None]]:
     found: dict[str, tuple[bytes, str | None]] = {
         "empty.png": (b"", "the file is empty"),
         "text.jpg": (b"this is no image\n" * 50, KIND),
-        "html.png": (b"<html><body>404 not found</body></html>", KIND),
+        "html.png": (b"<html><body>404 not found</body></html>", f"{KIND}.* but a web page"),
         "zip.png": (b"PK\x03\x04" + bytes(100), KIND),
         "png named.jpg": (png, READ),
         "jpeg named.png": (jpeg, READ),
@@ -135,7 +167,7 @@ def cases() -> dict[str, tuple[bytes, str | None]]:
             "not finite",
         ),
         "pages.tiff": (encoded("TIFF", pages[0], save_all=True, append_images=pages[1:]), "more than one page"),
-        "animated.png": (encoded("GIF", pages[0], save_all=True, append_images=[Image.fromarray(255 - GREY)]), KIND),
+        "animated.png": (encoded("GIF", pages[0], save_all=True, append_images=[Image.fromarray(255 - GREY)]), f"{KIND}.*GIF"),
         "animated.jpg": (encoded("WEBP", pages[0], save_all=True, append_images=[Image.fromarray(255 - GREY)]), KIND),
         "turned.jpg": (_turned(), READ),
         "one pixel.png": (encoded("PNG", Image.fromarray(GREY[:1, :1])), READ),
@@ -157,7 +189,23 @@ def cases() -> dict[str, tuple[bytes, str | None]]:
         "unknown.dcm": (dicom(syntax="1.2.3.4"), "pydicom cannot"),
         "deflated.dcm": (dicom(syntax=DEFLATED), "deflated DICOM files are not read"),
         "preamble.dcm": (bytes(128) + b"DICM", "no pixels"),
-        "no preamble.dcm": (dicom()[132:], KIND),
+        "no preamble.dcm": (dicom()[132:], READ),
+        "no meta information.ima": (_without_meta(), READ),
+        "1.2.826.0.1.3680043.8.498": (dicom(), READ),
+        "inverse.dcm": (dicom(_set(PresentationLUTShape="INVERSE", PixelData=(255 - GREY).tobytes())), READ),
+        "palette.dcm": (dicom(_palette), READ),
+        "empty rescale.dcm": (dicom(_set(RescaleSlope="", RescaleIntercept="")), READ),
+        "no window.dcm": (dicom(_set(WindowCenter=100, WindowWidth=0)), READ),
+        "without its end.jpg": (jpeg[:-2], READ),
+        "damaged.jpg": (_damaged(encoded("JPEG", NOISE, quality=95)), "the JPEG file is damaged"),
+        "white is zero.tiff": (_white_is_zero(), READ),
+        "heic.jpg": (b"\0\0\0\x18ftypheic" + bytes(100), f"{KIND}.* but a HEIC picture: convert it to PNG"),
+        "pointer.jpg": (
+            b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n",
+            f"{KIND}.*Git LFS pointer: .*git lfs pull",
+        ),
+        "annex.jpg": (b"/annex/objects/MD5E-s10--0.jpg\n", f"{KIND}.*git-annex pointer"),
+        "pdf.jpg": (b"%PDF-1.7\n" + bytes(100), f"{KIND}.*a PDF document"),
         "without extension": (dicom(), READ),
         "spaces and \u00e4\u65e5\u672c \U0001fac1.png": (png, READ),
         "new\nline.png": (png, READ),
@@ -167,7 +215,7 @@ def cases() -> dict[str, tuple[bytes, str | None]]:
         f"{'x' * 251}.png": (png, READ),
     }
     for share in (0.02, 0.2, 0.5, 0.9, 0.999):
-        found[f"truncated {share}.jpg"] = (jpeg[: int(share * len(jpeg))], DAMAGED)
+        found[f"truncated {share}.jpg"] = (jpeg[: int(share * (len(jpeg) - 10))], f"{DAMAGED}|the JPEG file is damaged")
         found[f"truncated {share}.png"] = (png[: int(share * len(png))], f"{DAMAGED}|{KIND}")
         found[f"truncated {share}.dcm"] = (dicom()[: int(share * len(dicom()))], f"pydicom cannot|no pixels|{KIND}")
     # Contents that are equal would be duplicates of each other: a byte behind the end makes each its own.

@@ -276,7 +276,7 @@ def test_what_cannot_be_served_is_said_in_one_line(server, run, tmp_path, capsys
     monkeypatch.setenv("COVID19_API_TOKEN", "two words")
     assert "the API token is empty or has other characters" in refused()
     monkeypatch.setitem(sys.modules, "uvicorn", None)
-    assert "pip install 'covid19[serve]'" in refused()
+    assert "pip install 'covid19-xray[serve]'" in refused()
 
 
 @pytest.mark.slow

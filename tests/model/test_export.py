@@ -75,7 +75,7 @@ def test_what_is_no_model_and_what_is_missing_are_named(run, tmp_path, capsys, m
     assert "is neither a Keras archive nor HDF5" in capsys.readouterr().err
     monkeypatch.setitem(sys.modules, "tf2onnx", None)
     assert run_export(run, "onnx", tmp_path / "model.onnx") == 2
-    assert "needs the package 'tf2onnx': pip install 'covid19[onnx]'" in capsys.readouterr().err
+    assert "needs the package 'tf2onnx': pip install 'covid19-xray[onnx]'" in capsys.readouterr().err
 
 
 def test_without_a_path_the_file_stands_beside_the_model(run, tmp_path):

@@ -46,7 +46,7 @@ def open_cluster(address: str, file_timeout_s: float, quiet: bool = False) -> It
         InputError: Ray is missing, or the cluster does not answer, has another version, or neither cores nor GPUs.
     """
     if any(importlib.util.find_spec(name) is None for name in ("ray", "pyarrow", "pandas")):
-        raise InputError("--cluster needs Ray, which is not installed; expected it: pip install 'covid19[cluster]'")
+        raise InputError("--cluster needs Ray, which is not installed; expected it: pip install 'covid19-xray[cluster]'")
     if address.startswith("ray://"):
         _check_listening(address)
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"  # nothing is sent anywhere

@@ -63,7 +63,7 @@ def fetch_kaggle() -> Path:
         kagglehub, errors = importlib.import_module("kagglehub"), importlib.import_module("kagglehub.exceptions")
     except ModuleNotFoundError as error:
         raise InputError(
-            "--download of Kaggle's set needs the package kagglehub; expected it installed: pip install 'covid19[download]'"
+            "--download of Kaggle's set needs the package kagglehub; expected it: pip install 'covid19-xray[download]'"
         ) from error
     say(f"Fetching {KAGGLE_HANDLE} from Kaggle")
     try:

@@ -66,7 +66,7 @@ def serve(
             missing.
     """
     if find_spec("uvicorn") is None or find_spec("starlette") is None:
-        raise InputError("serve needs the packages 'uvicorn' and 'starlette': pip install 'covid19[serve]'")
+        raise InputError("serve needs the packages 'uvicorn' and 'starlette': pip install 'covid19-xray[serve]'")
     _check_token(api_token)
     with (
         _listen(host, port, open_to_all=insecure or api_token is not None) as listening,

@@ -74,7 +74,7 @@ def _check_packages(export_format: ExportFormat) -> None:
         )
     name = export_format.name
     if missing := [package for package in export_format.packages if find_spec(package) is None]:
-        raise InputError(f"--format {name} needs the package '{missing[0]}': pip install 'covid19[{name}]'")
+        raise InputError(f"--format {name} needs the package '{missing[0]}': pip install 'covid19-xray[{name}]'")
 
 
 def _without_standardisation(model: keras.Model) -> keras.Model:
