@@ -16,7 +16,7 @@ TAIL = 0.005  # of the pixels that are left out when a range is measured
 # One value that fills the frame stands apart from all others by a gap of this part of the whole range.
 MIN_GAP = 0.4
 MIN_SHADES, SHADES_SAMPLE = 16, 10_000  # of the pixels that are left, which are then a picture and not a few flat shades
-SAMPLE = 1 << 20  # pixels that are looked at for the range, evenly spread
+SAMPLE = 1 << 16  # pixels that are looked at for the range, evenly spread
 
 
 def to_8_bits(values: NDArray[Any]) -> NDArray[np.uint8]:
