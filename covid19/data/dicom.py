@@ -36,6 +36,7 @@ PREAMBLE_BYTES = 132  # with the letters DICM
 # How a file without a preamble begins: an element of a low number, of one of these types or of a short value.
 FIRST_TYPES = {b"UL", b"OB", b"UI", b"CS", b"SH", b"DA", b"TM", b"LO", b"DT", b"US"}
 MAX_FIRST_ELEMENT, MAX_FIRST_LENGTH = 0x20, 128
+HEADER_TAGS = {"patient": "PatientID", "view": "ViewPosition", "modality": "Modality", "body": "BodyPartExamined"}
 CheckSize = Callable[[int, int], None]
 
 
@@ -257,8 +258,13 @@ def _explain(error: Exception) -> str:
 
 
 def header(path: Path) -> dict[str, str]:
-    """`patient`, `view` and `modality` of a DICOM file, as written; empty where it does not say or cannot be read."""
-    return _tags(path, {"patient": "PatientID", "view": "ViewPosition", "modality": "Modality"})
+    """`HEADER_TAGS` of a DICOM file, as written; empty where it does not say or cannot be read."""
+    return _tags(path, HEADER_TAGS)
+
+
+def header_in(content: bytes) -> dict[str, str]:
+    """The same of a file's content; nothing of one of another kind."""
+    return _tags(content, HEADER_TAGS) if is_dicom(content) else {}
 
 
 def acquisition(path: Path) -> dict[str, str | float]:
@@ -275,9 +281,10 @@ def acquisition(path: Path) -> dict[str, str | float]:
     return measured | {"format": "DICOM", "device": " ".join(found[name] for name in words).strip()}
 
 
-def _tags(path: Path, tags: dict[str, str]) -> dict[str, str]:
+def _tags(source: Path | bytes, tags: dict[str, str]) -> dict[str, str]:
     try:
-        with HeaderReader(path.open("rb", buffering=0)) as reader:
+        raw = io.BytesIO(source) if isinstance(source, bytes) else source.open("rb", buffering=0)
+        with HeaderReader(raw) as reader:
             dataset = _open(reader, stop_before_pixels=True, specific_tags=list(tags.values()))
             return {name: str(dataset.get(tag) or "").strip() for name, tag in tags.items()}
     except DAMAGED:

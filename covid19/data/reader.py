@@ -17,13 +17,14 @@ from covid19.core.errors import InputError
 from covid19.core.executor.executor import Executor
 from covid19.data.columns import Entry
 from covid19.data.dataset import Dataset, ImageStats, Listed, Record, check_counts
+from covid19.data.dicom_header import not_a_chest_radiograph, projection_of
 from covid19.data.duplicates import is_blank, near_groups, same_picture
 from covid19.data.gathering import Gathered
 from covid19.data.images import Pixels, Read, why_unreadable
 from covid19.data.joining import join_table
 from covid19.data.measurements.registry import ProbeMeasurements
 from covid19.data.patients import Patient, collection_of, constant_ids, find_patient, unknown
-from covid19.data.projections import is_other, standard_projection
+from covid19.data.projections import is_other
 from covid19.data.scan import FileScan, scan_files
 from covid19.data.scan_cache import ScanCache
 from covid19.data.walk import Skipped
@@ -87,7 +88,9 @@ def survey(gathered: Gathered, wanted: Filter, scans: ScanCache, executor: Execu
             skipped.append(Skipped(image.name, scan.problem, "unreadable", image.label))
         else:
             record = _record(root, image, scan, scan.stats, joined.entries.get(image.name, Entry()))
-            if is_other(record.projection, wanted.projection):
+            if reason := not_a_chest_radiograph(scan.dicom_tags):
+                skipped.append(Skipped(image.name, reason, "projection", image.label))
+            elif is_other(record.projection, wanted.projection):
                 why = f"projection {record.projection}, not {wanted.projection}"
                 skipped.append(Skipped(image.name, why, "projection", image.label))
             else:
@@ -171,7 +174,7 @@ def _scan(paths: Sequence[Path], cache: ScanCache, executor: Executor, read: Rea
 def _record(root: Path, image: Listed, scan: FileScan, stats: ImageStats, entry: Entry) -> Record:
     tags, is_dicom = scan.dicom_tags, bool(scan.dicom_tags)
     patient = find_patient(image.name, entry.patient, tags.get("patient", ""), image.label, is_dicom)
-    projection = entry.projection or ("CT" if tags.get("modality") == "CT" else standard_projection(tags.get("view", "")))
+    projection = entry.projection or projection_of(tags)
     entry = replace(entry, source=entry.source or collection_of(image.name, image.label, is_dicom))
     return Record(
         root, image.name, image.label, scan.digest, patient.name, patient.rule, projection, entry, stats, part=image.part

@@ -34,7 +34,7 @@ class Identity(NamedTuple):
 
     Attributes:
         digest: SHA-256 of its bytes, in hexadecimal.
-        tags: `patient`, `view` and `modality` by the DICOM header; empty for other files.
+        tags: `dicom.HEADER_TAGS` by the DICOM header; empty for other files.
     """
 
     digest: str
@@ -55,7 +55,7 @@ class FileScan(NamedTuple):
     Attributes:
         digest: SHA-256 of its bytes; '' of a file that cannot be read.
         stats, measurements: of its pixels; None of an image that the scan cache knows already.
-        dicom_tags: `patient`, `view` and `modality` by the DICOM header; empty where it does not state them.
+        dicom_tags: `dicom.HEADER_TAGS` by the DICOM header; empty where it does not state them.
         problem: why it cannot be read, or ''.
     """
 

@@ -23,6 +23,7 @@ from covid19.core.outputs import atomic_write
 from covid19.core.settings import FILE_TIMEOUT_S
 from covid19.data.dataset import list_inputs
 from covid19.data.decoding import MODULES, DecodingPool
+from covid19.data.dicom_header import refusal
 from covid19.data.images import encode_image
 from covid19.data.lungs import LUNG_BOX, NOT_FRONTAL, box_mask
 from covid19.evaluation.metrics import predict_labels
@@ -115,8 +116,9 @@ class Predictor:
             percentile = float(percentiles[row])
             known = self._training_images.find(image.digest, image.perceptual_hash)
             without_lungs = lungs[row].reason if lungs else ""
-            if without_lungs or is_unlike(image.pixels, percentile):
-                problem = f"{NOT_FRONTAL}: {without_lungs}" if without_lungs else UNLIKE_TRAINING
+            not_frontal = refusal(image.header, str(self.info.settings.get("projection", "PA"))) or without_lungs
+            if not_frontal or is_unlike(image.pixels, percentile):
+                problem = f"{NOT_FRONTAL}: {not_frontal}" if not_frontal else UNLIKE_TRAINING
                 refused = Answer(file, "", {}, percentile, problem, training_image=known)
                 predictions.append(Prediction(refused, None, features[row]))
                 continue

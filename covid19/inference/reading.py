@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from covid19.core.addresses import as_path, on_disk
 from covid19.core.executor.processes import RunTask
+from covid19.data.dicom import header_in
 from covid19.data.duplicates import perceptual_hash
 from covid19.data.images import Pixels, as_picture, check_regular, decode_bytes, why_unreadable
 
@@ -19,16 +20,18 @@ class InputImage(NamedTuple):
         pixels: what the model sees, uint8 RGB (224, 224, 3).
         digest: SHA-256 of the file's bytes, in hexadecimal.
         perceptual_hash: of the pixels, see `duplicates.perceptual_hash`.
+        header: what a DICOM header says, see `dicom.header`; empty for other files.
     """
 
     pixels: Pixels
     digest: str
     perceptual_hash: str
+    header: dict[str, str] = {}  # noqa: RUF012  # never changed
 
 
 def input_image(pixels: Pixels, content: bytes) -> InputImage:
     """An image from what the model sees of it and its file's bytes."""
-    return InputImage(pixels, hashlib.sha256(content).hexdigest(), perceptual_hash(pixels))
+    return InputImage(pixels, hashlib.sha256(content).hexdigest(), perceptual_hash(pixels), header_in(content))
 
 
 def read_image(file: Path) -> InputImage:

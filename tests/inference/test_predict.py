@@ -22,6 +22,7 @@ import cv2
 import helpers.keras_start  # noqa: F401
 import numpy as np
 import pytest
+from helpers.corpus import dicom
 from helpers.datasets import read_records
 from helpers.images import write_image
 from helpers.paths import PROJECT
@@ -36,7 +37,7 @@ from covid19.inference.answer import Answer
 from covid19.inference.heatmaps import OVERLAY_ENDING, overlay
 from covid19.inference.output_files import output_names
 from covid19.inference.predictor import Predictor
-from covid19.inference.reading import InputImage
+from covid19.inference.reading import InputImage, read_image
 from covid19.inference.writers import CsvWriter, JsonWriter, TextWriter
 from covid19.model.head import Heads
 from covid19.model.info import HIGHEST_THRESHOLD
@@ -226,6 +227,24 @@ def test_features_that_are_no_numbers_are_no_answer(run, monkeypatch, value):
     first, second = predictor.ask(["a", "b"], [InputImage(blank, "", perceptual_hash(blank))] * 2)
     assert (first.answer.novelty_percentile is None, second.answer.problem) == (False, "the model gave no number")
     assert (second.heat, second.features) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("tags", "reason"),
+    [({"BodyPartExamined": "HAND"}, "body part HAND"), ({"ViewPosition": "LL"}, "projection lateral"), ({}, "")],
+)
+def test_what_a_dicom_header_says_is_asked_as_in_training(run, tmp_path, tags, reason):
+    def change(dataset):
+        picture = cv2.imread(str(next((run.dataset / "covid").iterdir())), cv2.IMREAD_GRAYSCALE)
+        dataset.Rows, dataset.Columns = picture.shape
+        dataset.PixelData = picture.tobytes()
+        for name, value in tags.items():
+            setattr(dataset, name, value)
+
+    (tmp_path / "a.dcm").write_bytes(dicom(change))
+    ((answer, _, _),) = Predictor(run.model).ask(["a"], [read_image(tmp_path / "a.dcm")])
+    assert reason in answer.problem
+    assert bool(answer.label) is not bool(reason)
 
 
 @pytest.mark.parametrize(
