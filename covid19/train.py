@@ -186,7 +186,8 @@ def _write(settings: Settings, outcome: Outcome, model: Any, held_out: str, read
         with watch("write"):
             if output.plot:
                 plot_history(outputs.draft(output.plot, private=False), outcome.history, outcome.weights.title)
-            write_page(outputs.draft(output.page), make_report(settings, outcome, watch.total()), outcome, read)
+            if output.page:
+                write_page(outputs.draft(output.page), make_report(settings, outcome, watch.total()), outcome, read)
             if output.model:
                 groups = np.array([record.group for record in outcome.dataset.records])
                 members, seed = np.array(outcome.split.train), settings.training.seed

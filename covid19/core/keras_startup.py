@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import importlib.util
 import logging
 import os
 import re
@@ -13,6 +14,9 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from covid19.core.errors import InputError
+
+BACKENDS = ("tensorflow", "jax", "torch")
 # What TensorFlow logs at every start on a machine without a GPU: information, warnings, and one 'error' (no CUDA driver).
 STARTUP_LOG_LINES = re.compile(
     r"^(WARNING: All log messages before absl|[IW]\d{4} |[EF]\d{4} .*(cuInit|cuda_platform|Unable to register)"
@@ -21,9 +25,16 @@ STARTUP_LOG_LINES = re.compile(
 
 
 def import_keras() -> None:
-    """Import Keras and touch its device once, quietly. Takes 3 to 5 s the first time and nothing after that."""
+    """Import Keras and touch its device once, quietly. Takes 3 to 5 s the first time and nothing after that.
+
+    What the user's `keras.json` says is not asked: another order of channels or another precision would make other models.
+
+    Raises:
+        InputError: KERAS_BACKEND names a backend that is not installed, or none.
+    """
     if "keras" in sys.modules:
         return
+    _check_backend()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     logging.getLogger("absl").setLevel(logging.ERROR)  # Keras warns there of every .h5 file, also of one asked for
     # The import makes half a million objects that live until the exit. Without this the garbage collector walks them again and
@@ -31,14 +42,46 @@ def import_keras() -> None:
     gc.disable()
     try:
         with _interrupt_held(), without_chatter():
-            import keras
+            with _without_settings_file():
+                import keras
 
+            keras.config.set_image_data_format("channels_last")
+            keras.config.set_floatx("float32")
+            keras.config.set_dtype_policy("float32")
             keras.ops.zeros(1)  # the device is looked for here, and its absence announced
         # It warns where functions are traced again, which each network is once for each size of batch.
         logging.getLogger("tensorflow").setLevel(logging.ERROR)
     finally:
         gc.freeze()
         gc.enable()
+
+
+def _check_backend() -> None:
+    """Choose TensorFlow unless KERAS_BACKEND names another backend, which must be there."""
+    backend = os.environ.get("KERAS_BACKEND") or "tensorflow"
+    if backend not in BACKENDS:
+        raise InputError(f"KERAS_BACKEND is '{backend}'; expected {', '.join(BACKENDS)}: unset it, which takes TensorFlow")
+    if importlib.util.find_spec(backend) is None:
+        raise InputError(
+            f"KERAS_BACKEND is '{backend}', and that package is not installed; expected it, or another backend: install it, or "
+            "unset KERAS_BACKEND, which takes TensorFlow"
+        )
+    os.environ["KERAS_BACKEND"] = backend
+
+
+@contextmanager
+def _without_settings_file() -> Iterator[None]:
+    """Let Keras look for its settings, and write them, in an empty folder while it is imported."""
+    previous = os.environ.get("KERAS_HOME")
+    with tempfile.TemporaryDirectory(prefix="covid19-") as folder:
+        os.environ["KERAS_HOME"] = folder
+        try:
+            yield
+        finally:
+            if previous is None:
+                del os.environ["KERAS_HOME"]
+            else:
+                os.environ["KERAS_HOME"] = previous
 
 
 @contextmanager

@@ -11,6 +11,8 @@ Who may read what is written, unless a file of that name exists, whose permissio
 - A data set that `prepare` or `sample` builds is made of published images or of drawn ones: as the mask says.
 - What is printed is for whoever reads the terminal or the file that the shell made for it.
 
+A link is followed: what it leads to is replaced, and it stays. A device such as `/dev/null` or a pipe is written through.
+
 Drafts lie in a hidden folder beside their target (`.covid19-*`, 0700). One that a SIGKILL or a power cut leaves may be deleted.
 """
 
@@ -43,13 +45,15 @@ def check_outputs(outputs: Iterable[Path], inputs: Iterable[Path] = ()) -> None:
             folder, nothing may be written: the next run would read it.
 
     Raises:
-        InputError: an output is a folder or no regular file, its folder is missing or not writable, two outputs are the same,
+        InputError: an output is a folder or a disk, its folder is missing or not writable, two outputs are the same,
             or one is an input, by its path or through a link, or lies in a folder of inputs.
     """
     outputs = list(outputs)
     seen: set[Path] = set()
     for path in outputs:
         _check_kind(path)
+        if is_stream(path):
+            continue
         if path.resolve() in seen:
             raise InputError(
                 f"two outputs are the same file '{path}'; expected different ones (beside a report, a page of its name is "
@@ -57,7 +61,7 @@ def check_outputs(outputs: Iterable[Path], inputs: Iterable[Path] = ()) -> None:
             )
         seen.add(path.resolve())
         try:
-            with tempfile.TemporaryFile(dir=path.parent):
+            with tempfile.TemporaryFile(dir=followed(path).parent):
                 pass
         except OSError as error:
             raise InputError(
@@ -79,8 +83,29 @@ def _check_kind(path: Path) -> None:
         ) from error
     if stat.S_ISDIR(mode):
         raise InputError(f"cannot write '{path}': it is a folder, expected a file's path; add a file name")
-    if not stat.S_ISREG(mode):
-        raise InputError(f"cannot write '{path}': it is no regular file, expected a new or an ordinary file; give another path")
+    if not stat.S_ISREG(mode) and not is_stream(path):
+        raise InputError(
+            f"cannot write '{path}': it is a disk or a socket, expected a file, a pipe or a device such as /dev/null; give "
+            "another path"
+        )
+
+
+def is_stream(path: Path) -> bool:
+    """Whether a path, through any links, is a pipe or a device that takes what is written, such as `/dev/null`.
+
+    What is there below `/dev` and `/proc` is one too: behind `/dev/stdout` the shell may have opened a file, which must stay.
+    """
+    try:
+        mode = path.stat().st_mode
+    except OSError:
+        return False
+    is_open_file = stat.S_ISREG(mode) and str(path.absolute()).startswith(("/dev/fd/", "/dev/std", "/proc/"))
+    return stat.S_ISFIFO(mode) or stat.S_ISCHR(mode) or is_open_file
+
+
+def followed(path: Path) -> Path:
+    """The path that is written to: where a link leads, even if there is nothing yet."""
+    return Path(os.path.realpath(path)) if path.is_symlink() else path
 
 
 def _check_inputs_stay(outputs: Iterable[Path], inputs: Iterable[Path]) -> None:
@@ -140,7 +165,7 @@ def _files_of(given: Path, inodes: set[int]) -> Iterator[Path]:
 
 
 class _Output(NamedTuple):
-    """A target, the private folder beside it with its draft, and whether it is for the user alone."""
+    """A target, the folder with its draft, beside it unless it is a stream, and whether it is for the user alone."""
 
     target: Path
     folder: Path
@@ -180,7 +205,9 @@ class OutputTransaction:
         Raises:
             OSError: the target's folder cannot be written.
         """
-        output = _Output(target, Path(tempfile.mkdtemp(prefix=DRAFT_PREFIX, dir=target.parent)), private)
+        place = None if is_stream(target) else followed(target).parent
+        folder = Path(tempfile.mkdtemp(prefix=DRAFT_PREFIX, dir=place))
+        output = _Output(followed(target) if place else target, folder, private)
         self._outputs.append(output)
         output.draft.parent.mkdir()
         output.backup.parent.mkdir()
@@ -198,14 +225,19 @@ class OutputTransaction:
                 shutil.rmtree(output.folder, ignore_errors=True)
 
     def _move_all(self) -> None:
-        for output in self._outputs:
+        streams = [output for output in self._outputs if is_stream(output.target)]
+        files = [output for output in self._outputs if output not in streams]
+        for output in files:
             _finish(output)
             _keep(output)
+        for output in streams:  # first, since what has gone through a pipe cannot be taken back if another output fails
+            with output.draft.open("rb") as draft, output.target.open("wb") as stream:
+                shutil.copyfileobj(draft, stream)
         try:
-            for output in self._outputs:
+            for output in files:
                 output.draft.replace(output.target)
         except BaseException:
-            for output in reversed(self._outputs):
+            for output in reversed(files):
                 _put_back(output)
             raise
 

@@ -6,6 +6,8 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, TypeVar
 
+from covid19.core.outputs import is_stream
+
 FILE_TIMEOUT_S = 60.0  # a radiograph takes less than one
 
 Group = TypeVar("Group")
@@ -138,9 +140,9 @@ class OutputSettings:
     report: Path = Path("metrics.json")
 
     @property
-    def page(self) -> Path:
-        """The HTML report, beside the JSON report."""
-        return self.report.parent / f"{self.report.stem}.html"
+    def page(self) -> Path | None:
+        """The HTML report, beside the JSON report; none if that goes to a pipe or a device."""
+        return None if is_stream(self.report) else self.report.parent / f"{self.report.stem}.html"
 
     def files(self) -> tuple[Path, ...]:
         """The files that the run writes."""

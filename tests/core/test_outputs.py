@@ -2,6 +2,7 @@
 
 import json
 import os
+import socket
 import stat
 from pathlib import Path
 
@@ -36,7 +37,8 @@ def earlier(tmp_path):
     folder.mkdir()
     (folder / "a").write_text("old a")
     (folder / "b").write_text("old b")
-    (folder / "c").symlink_to("a")
+    (folder / "e").write_text("old e")
+    (folder / "c").symlink_to("e")
     return folder
 
 
@@ -49,7 +51,7 @@ def test_all_outputs_appear_at_the_end_and_nothing_else_is_left(earlier):
         for name in NAMES:
             transaction.draft(earlier / name).write_text("new")
         assert contents_of_visible(earlier) == before
-    assert contents(earlier) == dict.fromkeys(NAMES, "new")
+    assert contents(earlier) == dict.fromkeys((*NAMES, "e"), "new") | {"c": "e"}  # the link stays
 
 
 def contents_of_visible(folder):
@@ -75,7 +77,7 @@ def test_an_error_between_two_moves_puts_back_what_was_moved(earlier, monkeypatc
     before, replace, done = contents(earlier), Path.replace, []
 
     def fail_once(path, target):
-        if target == earlier / failing and not done:
+        if target == (earlier / failing).resolve() and not done:
             done.append(target)
             if after:
                 replace(path, target)
@@ -273,8 +275,7 @@ def test_new_files_beside_the_class_folders_and_files_outside_are_no_inputs(data
 @pytest.mark.parametrize(
     ("path", "message"),
     [
-        ("/dev/null", "it is no regular file"),
-        ("pipe", "it is no regular file"),
+        ("socket", "it is a disk or a socket"),
         ("x" * 300, "File name too long"),
         ("file/x", "Not a directory"),
         (".", "it is a folder"),
@@ -283,10 +284,52 @@ def test_new_files_beside_the_class_folders_and_files_outside_are_no_inputs(data
 )
 def test_what_cannot_become_a_file_is_refused_before_the_work(tmp_path, monkeypatch, path, message):
     monkeypatch.chdir(tmp_path)
-    os.mkfifo("pipe")
+    with socket.socket(socket.AF_UNIX) as own:
+        own.bind("socket")
     Path("file").touch()
     with pytest.raises(InputError, match=message):
         check_outputs([Path(path)])
+
+
+def test_a_device_and_a_pipe_are_written_through_and_stay_what_they_are(tmp_path):
+    pipe, link = tmp_path / "pipe", tmp_path / "link"
+    os.mkfifo(pipe)
+    link.symlink_to("/dev/null")
+    check_outputs([Path("/dev/null"), pipe, link, tmp_path / "file"])
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    with OutputTransaction() as transaction:
+        for target in (Path("/dev/null"), pipe, link, tmp_path / "file"):
+            transaction.draft(target).write_text("new")
+    assert os.read(reader, 100) == b"new"
+    os.close(reader)
+    assert stat.S_ISCHR(Path("/dev/null").stat().st_mode)
+    assert pipe.is_fifo()
+    assert link.is_symlink()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "link", "pipe"]
+
+
+def test_an_error_while_a_device_is_written_leaves_the_files_as_they_were(earlier):
+    before = contents(earlier)
+    with pytest.raises(OSError, match="No space left"), OutputTransaction() as transaction:
+        transaction.draft(earlier / "a").write_text("new")
+        transaction.draft(Path("/dev/full")).write_text("new")
+    assert contents(earlier) == before
+
+
+def test_a_link_to_a_new_file_and_to_another_folder_is_followed(tmp_path):
+    (tmp_path / "far").mkdir()
+    (tmp_path / "link").symlink_to("far/new")
+    check_outputs([tmp_path / "link"])
+    with atomic_write(tmp_path / "link") as draft:
+        draft.write_text("new")
+    assert (tmp_path / "far" / "new").read_text() == "new"
+    assert (tmp_path / "link").is_symlink()
+    assert [path.name for path in (tmp_path / "far").iterdir()] == ["new"]
+
+
+def test_a_report_for_a_device_has_no_page_beside_it(tmp_path):
+    assert OutputSettings(report=Path("/dev/null")).page is None
+    assert OutputSettings(report=tmp_path / "a.json").page == tmp_path / "a.html"
 
 
 def test_json_is_ascii_reads_back_and_has_no_word_for_nan():
