@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 
+import fsspec
 import helpers.keras_start  # noqa: F401
 import jsonschema
 import msgspec
@@ -96,3 +97,16 @@ def test_the_conclusion_on_other_data_is_one_sentence(run, auc, home, words):
     internal = msgspec.convert(report.cross_validation, CrossValidationSummary, from_attributes=True)
     internal = replace(internal, roc_auc=Metric(home, home, home)) if home else None
     assert conclude_externally(test, internal).startswith(words)
+
+
+def test_evaluate_takes_an_address(run, other, tmp_path):
+    store = fsspec.filesystem("memory")
+    for path in (path for path in other.rglob("*") if path.is_file()):
+        store.pipe(f"/bucket/evaluated/{path.relative_to(other).as_posix()}", path.read_bytes())
+    try:
+        code, report = evaluate(run, "memory://bucket/evaluated", tmp_path)
+    finally:
+        store.rm("/bucket", recursive=True)
+    assert code == 0
+    assert report["dataset"]["root"] == "memory://bucket/evaluated"
+    assert report["dataset"]["images"] == 12

@@ -98,3 +98,18 @@ def test_without_the_package_an_address_is_refused(monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "upath", None)
     with pytest.raises(InputError, match=r"is an address, which needs a package; .* pip install 'covid19-xray\[cluster\]'"):
         as_path("s3://bucket/data")
+
+
+def test_check_takes_an_address(phantoms, tmp_path, call_command):
+    store = fsspec.filesystem("memory")
+    for path in (path for path in phantoms.rglob("*") if path.is_file()):
+        store.pipe(f"/bucket/checked/{path.relative_to(phantoms).as_posix()}", path.read_bytes())
+    try:
+        done = call_command("check", "memory://bucket/checked", "--no-cache", cwd=tmp_path)
+        assert "images" in done.stdout
+        assert done.stderr == ""
+        done = call_command("check", "memory://bucket/nothing", cwd=tmp_path)
+        assert done.returncode == 2
+        assert "does not exist" in done.stderr
+    finally:
+        store.rm("/bucket", recursive=True)

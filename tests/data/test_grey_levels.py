@@ -131,6 +131,16 @@ def test_a_table_gives_its_ends_to_values_outside_of_it():
     assert_allclose(found[1000:1256], np.arange(256), atol=1)
 
 
+def test_a_table_of_values_that_is_too_short_is_refused():
+    def declare(dataset):
+        item = type(dataset.file_meta).__mro__[1]()
+        item.LUTDescriptor, item.LUTData = [4096, 0, 16], bytes(100)
+        dataset.VOILUTSequence = [item]
+
+    with pytest.raises(ValueError, match="its table of values has 100 entries, expected 4096"):
+        deep(chest(), declare)
+
+
 def tags(**values):
     return lambda dataset: [setattr(dataset, name, value) for name, value in values.items()]
 

@@ -1,6 +1,7 @@
 """Tables of any dialect: columns, rows and files that belong together, patients, projections, findings that are denied."""
 
 import builtins
+import zipfile
 
 import numpy as np
 import pytest
@@ -64,6 +65,14 @@ def test_an_excel_workbook_is_read_and_without_its_package_refused_by_name(tmp_p
     monkeypatch.setattr(builtins, "__import__", without)
     with pytest.raises(InputError, match=r"table.xlsx' is an Excel workbook, .*pip install 'covid19-xray\[excel\]'"):
         read_metadata(tmp_path / "table.xlsx")
+
+
+def test_a_workbook_that_unpacks_to_too_much_is_refused(tmp_path, monkeypatch):
+    with zipfile.ZipFile(tmp_path / "a.xlsx", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("xl/workbook.xml", bytes(100_000))
+    monkeypatch.setattr("covid19.data.tables.MAX_FILE_BYTES", 10_000)
+    with pytest.raises(InputError, match="MB when unpacked, expected"):
+        read_metadata(tmp_path / "a.xlsx")
 
 
 MATCHES = {
