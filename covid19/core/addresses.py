@@ -8,8 +8,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
 
-from imutils import paths
-
 from covid19.core.errors import InputError
 
 LOCAL = ("", "file", "local")  # of addresses that name a path of this machine
@@ -69,9 +67,7 @@ def check_reachable(path: Path) -> None:
 
 
 def list_files(folder: Path) -> list[Path]:
-    """All files below a folder, in no particular order."""
-    if not is_address(folder):
-        return [Path(name) for name in paths.list_files(str(folder))]
+    """All files below a folder behind an address, in no particular order."""
     remote = cast(Any, folder)
     inside = str(remote.path).rstrip("/") + "/"
     # A bucket's key may hold `//`: joined to the folder, what begins with a slash would replace it.

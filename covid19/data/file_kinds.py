@@ -62,6 +62,7 @@ STARTS: tuple[tuple[int, bytes, str], ...] = (
 REMEDIES = {
     "Git LFS pointer": "fetch the file itself with git lfs pull",
     "git-annex pointer": "fetch the file itself with git annex get",
+    "text file": "give the image itself",
     "web page": "download the file again: a page was saved in its place",
     "ZIP archive": "unpack it",
     "gzip archive": "unpack it",

@@ -72,7 +72,7 @@ def test_an_unreadable_file_is_listed_the_rest_go_on_and_the_code_is_1(run, tmp_
     assert lines[0].startswith("TOO FEW: ")
     assert lines[1].startswith("Model: base with weights 'random', cross-validated accuracy")
     assert lines[2] == "covid is predicted if its probability is 0.500 or more."
-    assert next(line for line in lines if "bad.png" in line).endswith("PNG, JPEG, BMP, TIFF or DICOM")
+    assert next(line for line in lines if "bad.png" in line).endswith("but a text file: give the image itself")
     assert next(line for line in lines if good.name in line).split()[1] in ("covid", "normal")
     assert lines[-1] == covid19.NOTICE
 
