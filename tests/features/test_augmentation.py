@@ -25,10 +25,12 @@ def test_the_angle_is_a_pure_function_of_content_copy_and_seed():
     assert angle("cd" * 32, 1, 42) != angle(DIGEST, 1, 42)
 
 
-def test_angle_and_cache_keys_are_those_of_feature_caches_written_by_0_1_0():
+def test_angle_and_cache_keys_are_those_of_caches_written_before_but_for_the_version_of_decoding(monkeypatch):
+    new = feature_key(DIGEST, "9.017789927477189", "base").hex()
+    monkeypatch.setattr("covid19.features.cache.PREPROCESSING_VERSION", 1)
     copy = View(None, draw_augmentations(DIGEST, 1, TrainingSettings(seed=42, rotation=15.0)))
     assert copy.augmentation_key == "9.017789927477189"
-    assert feature_key(DIGEST, copy.augmentation_key, "base").hex() == "065b51952705398559753711f044ce39"
+    assert feature_key(DIGEST, copy.augmentation_key, "base").hex() == "065b51952705398559753711f044ce39" != new
     assert feature_key(DIGEST, View(None).augmentation_key, "base").hex() == "d50d2efe1badc684770e7ff25d3392d7"
 
 
