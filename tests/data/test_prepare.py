@@ -18,6 +18,7 @@ from helpers.paths import SHARED
 from covid19.cli.main import main
 from covid19.core.errors import InputError
 from covid19.data.build.download import COLLECTION_URL, fetch_collection, fetch_kaggle
+from covid19.lungs.drawn import find_masks
 
 TABLE = """patientid,age,finding,view,modality,folder,filename,doi,url,license
 1,50,COVID-19,PA,X-ray,images,a.png,10/a,,CC BY
@@ -197,9 +198,9 @@ def test_a_table_that_is_a_link_out_of_the_collection_is_refused(tmp_path, colle
 
 def test_a_file_that_grows_or_changes_its_kind_while_it_is_copied_is_refused(tmp_path, collection, monkeypatch, capsys):
     monkeypatch.setattr(
-        "covid19.data.build.prepare._is_inside", lambda path, collection: True
+        "covid19.data.build.sources._is_inside", lambda path, collection: True
     )  # as if it had changed just afterwards
-    monkeypatch.setattr("covid19.data.build.prepare.MAX_FILE_BYTES", 100)
+    monkeypatch.setattr("covid19.data.build.sources.MAX_FILE_BYTES", 100)
     assert main(["prepare", str(tmp_path / "out"), "--collection", str(collection)]) == 2
     assert "grows while it is copied" in capsys.readouterr().err
     (collection / "images/a.png").unlink()
@@ -310,6 +311,34 @@ def test_without_kagglehub_the_extra_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "kagglehub", None)
     with pytest.raises(InputError, match=r"pip install 'covid19-xray\[download\]'"):
         fetch_kaggle()
+
+
+@pytest.mark.parametrize("link", [False, True])
+def test_lung_masks_come_along_but_for_those_of_another_size(tmp_path, collection, capsys, link):
+    masks = collection / "annotations" / "lungVAE-masks"
+    write_files(masks, ["a_mask.png", "c_mask.png", "g_mask.png", "gone_mask.png", "readme.png"])
+    write_image(masks / "b_mask.png", np.zeros((20, 30), np.uint8))
+    out = tmp_path / "out"
+    assert main(["prepare", str(out), "--collection", str(collection), *(["--link"] if link else [])]) == 0
+    assert sorted(path.name for path in (out / "masks").iterdir()) == ["a_mask.png", "c_mask.png", "g_mask.png"]
+    assert (out / "masks/c_mask.png").read_bytes() == (masks / "c_mask.png").read_bytes()
+    assert [path.is_symlink() for path in (out / "masks").iterdir()] == [link] * 3
+    written = capsys.readouterr()
+    assert f"Lung masks of the collection: covid 2 of 4, other 1 of 3; --lung-masks {out / 'masks'} uses them" in written.out
+    assert f"lung mask '{masks / 'b_mask.png'}' is left out: its size is not that of its image" in written.err
+    assert "the classes have these masks to a different extent" in written.err
+    assert sorted(find_masks(out / "masks")) == ["a", "c", "g"]
+    assert {record.label for record in read_records(out)} == {"covid", "other"}
+
+
+def test_masks_of_images_that_share_a_name_keep_to_theirs(tmp_path, collection):
+    masks = collection / "annotations" / "lungVAE-masks"
+    write_files(masks, [f"{letter}_mask.png" for letter in "abcdgh"])
+    write_files(collection / "images" / "deep", ["a.png"])
+    out = tmp_path / "out"
+    assert main(["prepare", str(out), "--collection", str(collection)]) == 0
+    assert {"covid/a.png", "covid/a-2.png"} <= set(files(out))
+    assert {"a_mask.png", "a-2_mask.png"} <= {path.name for path in (out / "masks").iterdir()}
 
 
 @pytest.mark.skipif(not (SHARED / "ieee8023").is_dir(), reason="the real collection is not here")

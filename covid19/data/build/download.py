@@ -9,6 +9,7 @@ from pathlib import Path
 
 from covid19.core.console import say
 from covid19.core.errors import InputError
+from covid19.data.build.sources import LUNG_MASKS
 
 COLLECTION_URL = "https://github.com/ieee8023/covid-chestxray-dataset"
 KAGGLE_HANDLE = "paultimothymooney/chest-xray-pneumonia"
@@ -17,7 +18,7 @@ CLONE = ("git", "-c", "http.lowSpeedLimit=1000", "-c", "http.lowSpeedTime=20", "
 
 
 def fetch_collection(folder: Path) -> Path:
-    """Clone the collection, its newest state and of its large files only the images; git shows the progress.
+    """Clone the collection, its newest state and of its large files only the images and lung masks; git shows the progress.
 
     Args:
         folder: to make; a checkout that is there already is taken as it is.
@@ -38,7 +39,7 @@ def fetch_collection(folder: Path) -> Path:
     shutil.rmtree(draft, ignore_errors=True)
     for command in (
         [*CLONE, "--depth", "1", "--filter=blob:none", "--sparse", "--progress", COLLECTION_URL, str(draft)],
-        ["git", "-C", str(draft), "sparse-checkout", "set", "images"],
+        ["git", "-C", str(draft), "sparse-checkout", "set", "images", LUNG_MASKS.as_posix()],
     ):
         if subprocess.run(command, check=False).returncode:
             shutil.rmtree(draft, ignore_errors=True)

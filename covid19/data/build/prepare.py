@@ -1,8 +1,7 @@
 """Build a data set: PA X-rays of COVID-19 from the ieee8023 collection, others as controls. Checkouts in, class folders out.
 
-Nothing is overwritten: the folder is built beside its place and moved there when it is complete. A collection may come from
-anybody: only regular files inside it are taken, of a bounded size. Its table is copied cell by cell as it is, formulas of a
-spreadsheet included, since file names and patients must read back as they were.
+Nothing is overwritten: the folder is built beside its place and moved there when it is complete. The collection's table is
+copied cell by cell as it is, formulas of a spreadsheet included, since file names and patients must read back as they were.
 """
 
 from __future__ import annotations
@@ -10,28 +9,20 @@ from __future__ import annotations
 import csv
 import os
 import shutil
-import stat
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
 from covid19 import NOTICE
-from covid19.core.addresses import MAX_FILE_BYTES
-from covid19.core.console import say
+from covid19.core.console import say, warn
 from covid19.core.errors import InputError
-from covid19.data.columns import Entry
-from covid19.data.file_kinds import READ_EXTENSIONS, is_image
-from covid19.data.findings import is_covid
-from covid19.data.metadata import Metadata, read_metadata
-from covid19.data.patients import KAGGLE, find_patient
+from covid19.data.build.sources import COLLECTION, Image, copy_file, read_collection, read_kaggle
+from covid19.data.patients import KAGGLE
 
-COLLECTION = "ieee8023 covid-chestxray-dataset"
-KAGGLE_LICENSE = "CC BY 4.0"
 # The folders of Kaggle's set that each choice of controls takes, and the name of the class that they make.
 CONTROLS: dict[str, tuple[tuple[str, ...], str]] = {
     "same-source": ((), "other"),
@@ -39,8 +30,8 @@ CONTROLS: dict[str, tuple[tuple[str, ...], str]] = {
     "kaggle-pneumonia": (("PNEUMONIA",), "pneumonia"),
     "kaggle": (("NORMAL", "PNEUMONIA"), "other"),
 }
-FINDINGS = {"NORMAL": "No Finding", "PNEUMONIA": "Pneumonia"}
-PARTS = ("train", "val", "test")
+MASK_FOLDER = "masks"
+MAX_MASK_DIFFERENCE = 0.1  # of the classes' fractions of images with a lung mask, above which there is a warning
 COLUMNS = ("patientid", "age", "finding", "view", "modality", "folder", "filename", "source", "license", "collection")
 CITATIONS = {
     COLLECTION: "https://github.com/ieee8023/covid-chestxray-dataset; Cohen, Morrison, Dao: COVID-19 Image Data Collection, "
@@ -77,14 +68,6 @@ class Recipe:
     dry_run: bool
 
 
-class Image(NamedTuple):
-    """An image that can be taken, and what is known of it."""
-
-    path: Path
-    collection: str
-    entry: Entry
-
-
 def prepare(recipe: Recipe) -> dict[str, list[Image]]:
     """Choose the images, say how many, and build the folder.
 
@@ -117,108 +100,23 @@ def prepare(recipe: Recipe) -> dict[str, list[Image]]:
     else:
         _build(recipe, chosen)
         say(f"Wrote {recipe.folder} with metadata.csv and SOURCES.md; look it over with: covid19 check {recipe.folder}")
+    _say_masks(recipe.folder, chosen)
     return chosen
 
 
-def read_collection(folder: Path) -> tuple[list[Image], list[Image]]:
-    """The PA X-rays of the collection: those of COVID-19, alone or with ARDS, and those of every other stated finding.
-
-    Raises:
-        InputError: the folder is no checkout of the collection.
-    """
-    table = folder / "metadata.csv"
-    if not _is_inside(table, folder) or not (folder / "images").is_dir():
-        raise InputError(
-            f"--collection '{folder}' holds no metadata.csv and images/; expected a checkout of {COLLECTION}: check the path, "
-            "or fetch it with --download"
+def _say_masks(folder: Path, chosen: dict[str, list[Image]]) -> None:
+    """Say how many images come with a lung mask, and warn where that depends on the class."""
+    masks = {label: sum(image.lung_mask is not None for image in images) for label, images in chosen.items()}
+    if not any(masks.values()):
+        return
+    counts = ", ".join(f"{label} {count} of {len(chosen[label])}" for label, count in masks.items())
+    say(f"Lung masks of the collection: {counts}; --lung-masks {folder / MASK_FOLDER} uses them instead of the lung finder's")
+    fractions = [count / len(chosen[label]) for label, count in masks.items()]
+    if max(fractions) - min(fractions) > MAX_MASK_DIFFERENCE:
+        warn(
+            "the classes have these masks to a different extent: with --lung-masks the way in which lungs were found would "
+            "depend on the class; without it the lung finder is used for all"
         )
-    metadata = read_metadata(table)
-    files = _images_below(folder / "images", folder)
-    known = [Image(path, COLLECTION, entry) for path in files if (entry := metadata.of(path.name))]
-    pa = [image for image in known if image.entry.projection.startswith("PA")]
-    found = [image for image in pa if image.entry.finding]
-    say(_describe_collection(metadata, files, len(known), len(pa), len(found)))
-    covid = [image for image in found if is_covid(image.entry.finding)]
-    return covid, [image for image in found if not is_covid(image.entry.finding)]
-
-
-def _describe_collection(metadata: Metadata, files: Sequence[Path], known: int, pa: int, found: int) -> str:
-    missing = metadata.without_file({path.name for path in files})
-    return (
-        f"Collection: {metadata.rows} rows, {missing} without an image file; {len(files)} image files, {len(files) - known} "
-        f"without a row, {known - pa} of another view or modality than PA X-ray, {pa - found} without a finding; {found} remain"
-    )
-
-
-def read_kaggle(folder: Path | None, kinds: Sequence[str]) -> list[Image]:
-    """The images of Kaggle's chest-xray-pneumonia: {train,val,test}/{NORMAL,PNEUMONIA}.
-
-    Raises:
-        InputError: the folder is missing or laid out otherwise.
-    """
-    if folder is None:
-        raise InputError("these --controls need Kaggle's set; expected --kaggle DIR, its chest_xray folder, or --download")
-    roots = [root for root in (folder, folder / "chest_xray") if any((root / part).is_dir() for part in PARTS)]
-    if not roots:
-        raise InputError(
-            f"--kaggle '{folder}' holds no train, val or test; expected Kaggle's chest_xray folder: check the path, or fetch "
-            "it with --download"
-        )
-    images = []
-    for kind in kinds:
-        for part in PARTS:
-            for path in _images_below(roots[0] / part / kind, folder):
-                patient = find_patient(path.name, "", "").name.removeprefix("name:")
-                entry = Entry(f"kaggle {patient}", "", FINDINGS[kind], KAGGLE, KAGGLE_LICENSE)
-                images.append(Image(path, KAGGLE, entry))
-    return images
-
-
-def _images_below(folder: Path, collection: Path) -> list[Path]:
-    """The image files below a folder, sorted; a line says how many are none that may be taken."""
-    files, refused = [], 0
-    for top, folders, names in os.walk(folder):
-        refused += sum(name.lower().endswith(READ_EXTENSIONS) for name in folders)
-        for path in (Path(top) / name for name in names):
-            inside = _is_inside(path, collection)
-            if inside and is_image(path):
-                files.append(path)
-            refused += not inside and path.name.lower().endswith(READ_EXTENSIONS)
-    if refused:
-        say(f"{folder}: {refused} left out: expected regular files in the collection, of {MAX_FILE_BYTES / 1e6:.0f} MB at most")
-    return sorted(files)
-
-
-def _is_inside(path: Path, collection: Path) -> bool:
-    """Whether a path is a regular file of a size that can be read, itself or through links that stay in the collection."""
-    try:
-        root, target = collection.resolve(strict=True), path.resolve(strict=True)
-        status = target.stat()
-    except (OSError, RuntimeError):  # gone, or a link that leads nowhere or in a circle
-        return False
-    return target.is_relative_to(root) and stat.S_ISREG(status.st_mode) and status.st_size <= MAX_FILE_BYTES
-
-
-def _copy(source: Path, target: Path) -> None:
-    """Copy one file's bytes, if it still is what `_is_inside` has seen: the path could lead elsewhere by now.
-
-    Raises:
-        OSError: it cannot be opened, or is no regular file.
-        InputError: it has grown too large.
-    """
-    handle = os.open(source.resolve(strict=True), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    with open(handle, "rb") as file, target.open("wb") as copy:  # noqa: PTH123  # of an open handle
-        if not stat.S_ISREG(os.fstat(handle).st_mode):
-            raise OSError(f"'{source}' is no regular file any more")
-        left = MAX_FILE_BYTES
-        while block := file.read(1 << 20):
-            left -= len(block)
-            if left < 0:
-                raise InputError(
-                    f"'{source}' grows while it is copied, beyond {MAX_FILE_BYTES / 1e6:.0f} MB; expected a file that nobody "
-                    "writes: wait until the collection is complete"
-                )
-            copy.write(block)
 
 
 def _choose(images: Sequence[Image], count: int | None, one_per_patient: bool, generator: np.random.Generator) -> list[Image]:
@@ -252,7 +150,7 @@ def _build(recipe: Recipe, chosen: dict[str, list[Image]]) -> None:
 
 
 def _place(images: Sequence[Image], draft: Path, label: str, link: bool, taken: dict[str, int]) -> Iterator[tuple[str, ...]]:
-    """Copy or link the images into their class folder; yield the row of each for the table.
+    """Copy or link the images into their class folder, and their lung masks; yield the row of each for the table.
 
     Args:
         images: of one class.
@@ -262,15 +160,22 @@ def _place(images: Sequence[Image], draft: Path, label: str, link: bool, taken: 
         taken: the names given in all classes, see `_free_name`.
     """
     (draft / label).mkdir()
+    put = _link if link else copy_file
     for image in images:
         name = _free_name(image.path, taken)
-        if link:
-            (draft / label / name).symlink_to(image.path.resolve())
-        else:
-            _copy(image.path, draft / label / name)
+        put(image.path, draft / label / name)
+        if image.lung_mask:
+            (draft / MASK_FOLDER).mkdir(exist_ok=True)
+            mask = draft / MASK_FOLDER / f"{Path(name).stem}_mask{image.lung_mask.suffix}"
+            mask.unlink(missing_ok=True)  # of an image of the same name in another format
+            put(image.lung_mask, mask)
         entry = image.entry
         yield (entry.patient, entry.age, entry.finding, entry.projection, "X-ray", label, name, entry.source, entry.license,
                image.collection)  # fmt: skip
+
+
+def _link(source: Path, target: Path) -> None:
+    target.symlink_to(source.resolve())
 
 
 def _free_name(path: Path, taken: dict[str, int]) -> str:
