@@ -122,8 +122,13 @@ def ridge_scores(inputs: Float64Array, targets: Float64Array, divisions: Sequenc
     scores = np.zeros_like(targets)
     for division in divisions:
         for fold in division:
-            predicted = ridge(inputs[fold.train], targets[fold.train], inputs[fold.held_out])
-            scores[fold.held_out] += predicted - targets[fold.train].mean(axis=0)
+            train, own = inputs[fold.train], targets[fold.train]
+            if len(train) < targets.shape[1]:
+                # Each prediction is a weighted sum of the training targets, and the weights are the same for all targets.
+                predicted = ridge(train, np.eye(len(train)), inputs[fold.held_out]) @ own
+            else:
+                predicted = ridge(train, own, inputs[fold.held_out])
+            scores[fold.held_out] += predicted - own.mean(axis=0)
     return scores
 
 
