@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from covid19 import NOTICE, __version__
 from covid19.core.arrays import Float32Array
-from covid19.core.console import say, say_status, warn
+from covid19.core.console import aligned, say, say_status, warn
 from covid19.core.errors import InputError
 from covid19.core.executor.local import LocalExecutor
 from covid19.core.keras_startup import import_keras
@@ -201,18 +201,19 @@ def _without_training_images(dataset: Dataset, info: ModelInfo) -> tuple[Dataset
 
 def _print_summary(result: ExternalReport, predicted: NDArray[np.intp], labels: Float32Array, report: Path) -> None:
     from covid19.audit.explanation import advise, explain
-    from covid19.report.summary import SHORT_NAMES, compare_parts, describe_test, format_metric
+    from covid19.report.summary import METRICS_SHOWN, compare_parts, describe_test, format_metric
 
     test, internal, drop = result.test, result.internal, result.drop
     say(f"\n{result.conclusion}")
     say_status(advise(result.audit), result.audit.verdict if result.audit else None)
     if result.audit:
         say("\n".join([explain(result.audit), "", *compare_parts(result.audit)]))
-    say("")
-    for name, short in SHORT_NAMES.items():
-        line = f"{short:<5}external {format_metric(getattr(test, name))}"
-        if internal:
-            line += f"  internal {format_metric(getattr(internal, name))}  drop {getattr(drop, name):+.2f}"
-        say(line)
+    rows = []
+    for name, title in METRICS_SHOWN.items():
+        at_home = getattr(internal, name, None)  # a model's file does not have them all
+        home = [format_metric(at_home), f"{getattr(drop, name):+.2f}"] if at_home else ["", ""]
+        rows.append([title, format_metric(getattr(test, name)), *(home if internal else [])])
+    head = ["", "here", *(["at home", "drop"] if internal else [])]
+    say("\n".join(["", *aligned(head, rows)]))
     say(f"\n{describe_test(labels, predicted, result.dataset.classes, test, 'images of the other data set')}")
     say(f"\nWrote {report}.\n{NOTICE}")

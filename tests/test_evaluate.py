@@ -45,7 +45,7 @@ def test_numbers_drop_and_verdict_are_written_and_said(run, other, tmp_path, cap
     internal = run.report["cross_validation"]["roc_auc"]["value"]
     assert report["drop"]["roc_auc"] == pytest.approx(internal - report["test"]["roc_auc"]["value"])
     assert report["test"]["threshold"] is None
-    assert output.index(report["conclusion"]) < output.index("AUC, lungs hidden") < output.index("AUC  external")
+    assert output.index(report["conclusion"]) < output.index("AUC, lungs hidden") < output.index("at home   drop")
     assert "12 images of the other data set" in output
     assert "TOO FEW: there are too few patients" in output
     assert "AUC, lungs hidden" in output

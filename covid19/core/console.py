@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
+import textwrap
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from types import TracebackType
+from typing import TextIO
 
 BOLD = "1"
 COLOURS = {"explained": "1;31", "present": "1;33", "none-found": "1;32", "too-few": "1;33"}  # ANSI; by the audit's verdict
@@ -30,10 +33,28 @@ def above_progress() -> Iterator[None]:
         yield
 
 
+def _fitted(text: str, stream: TextIO) -> str:
+    """Printable text, whose lines are broken between words where they are longer than the terminal is wide.
+
+    Into a pipe or a file lines go as they are, so that they can be searched.
+    """
+    lines = [printable(line) for line in text.split("\n")]
+    if not stream.isatty():
+        return "\n".join(lines)
+    width = shutil.get_terminal_size().columns
+    broken = (line if len(line) <= width else _broken(line, width) for line in lines)
+    return "\n".join(broken)
+
+
+def _broken(line: str, width: int) -> str:
+    margin = line[: len(line) - len(line.lstrip())]
+    return textwrap.fill(line, width, subsequent_indent=margin, break_long_words=False, break_on_hyphens=False)
+
+
 def say(text: str) -> None:
     """Print lines at once, also into a pipe."""
     with above_progress():
-        print("\n".join(map(printable, text.split("\n"))), flush=True)
+        print(_fitted(text, sys.stdout), flush=True)
 
 
 def say_status(text: str, verdict: str | None) -> None:
@@ -41,7 +62,7 @@ def say_status(text: str, verdict: str | None) -> None:
 
     See https://no-color.org.
     """
-    status, colon, rest = printable(text).partition(":")
+    status, colon, rest = _fitted(printable(text), sys.stdout).partition(":")
     if sys.stdout.isatty() and not os.environ.get("NO_COLOR"):
         status = f"\x1b[{COLOURS.get(verdict or '', BOLD)}m{status}\x1b[0m"
     print(f"\n{status}{colon}{rest}", flush=True)
@@ -50,7 +71,16 @@ def say_status(text: str, verdict: str | None) -> None:
 def warn(text: str) -> None:
     """Print one line of warning on standard error."""
     with above_progress():
-        print(f"warning: {printable(text)}", file=sys.stderr, flush=True)
+        print(_fitted(f"warning: {printable(text)}", sys.stderr), file=sys.stderr, flush=True)
+
+
+def aligned(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    """A table as lines of text: the first column flush left, the others flush right."""
+    first, *others = (max(map(len, column)) for column in zip(head, *rows, strict=True))
+    return [
+        "  ".join([name.ljust(first), *(cell.rjust(width) for cell, width in zip(cells, others, strict=True))])
+        for name, *cells in (head, *rows)
+    ]
 
 
 def shortened(lines: Sequence[str], more: str = "more") -> list[str]:

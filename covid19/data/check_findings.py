@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from covid19.core.console import printable, shortened
+from covid19.core.console import aligned, printable, shortened
 
 SIGNIFICANT = 0.05
 TELLING_AUC = 0.9  # from which on a probe tells the class
@@ -116,7 +116,7 @@ def describe(findings: Findings) -> str:
     """The findings as text for a terminal: counts by class, sources by class, problems, warnings."""
     labels = list(findings.classes)
     rows = [[name, *(str(findings.classes[label][name]) for label in labels)] for name in findings.classes[labels[0]]]
-    lines = [*_table(["", *labels], rows), ""]
+    lines = [*aligned(["", *labels], rows), ""]
     lines.append("projections: " + ", ".join(f"{projection} {count}" for projection, count in findings.projections.items()))
     lines.append("patients known by: " + ", ".join(f"{rule} {count}" for rule, count in findings.patients_by_rule.items()))
     if metadata := findings.metadata:
@@ -127,7 +127,7 @@ def describe(findings: Findings) -> str:
     table, guess = findings.sources.table, findings.sources.guess
     if table:
         shown = [[source[:48], *(str(counts[label]) for label in labels)] for source, counts in list(table.items())[:12]]
-        lines += ["", *_table(["source", *labels], shown)]
+        lines += ["", *aligned(["source", *labels], shown)]
         if len(table) > len(shown):
             lines.append(f"... and {len(table) - len(shown)} smaller sources")
     if guess:
@@ -143,12 +143,3 @@ def describe(findings: Findings) -> str:
     files = [f"{printable(file.path)}: {file.why}" for file in findings.files]
     lines += [f"  {line}" for line in shortened(files, "more files (all of them with --json)")]
     return "\n".join([f"{findings.status}\n", *lines])
-
-
-def _table(head: list[str], rows: list[list[str]]) -> list[str]:
-    """Columns, the first flush left, the others flush right."""
-    first, *others = (max(map(len, column)) for column in zip(head, *rows, strict=True))
-    return [
-        "  ".join([name.ljust(first), *(cell.rjust(width) for cell, width in zip(cells, others, strict=True))])
-        for name, *cells in (head, *rows)
-    ]

@@ -16,6 +16,7 @@ from covid19 import NOTICE, __version__
 from covid19.audit.explanation import difference
 from covid19.audit.result import AuditResult
 from covid19.core.arrays import Float32Array, IndexArray
+from covid19.core.console import aligned
 from covid19.core.measures import Metric
 from covid19.core.settings import OutputSettings, Settings
 from covid19.data.dataset import Dataset
@@ -38,7 +39,13 @@ from covid19.report.result import (
     TrainingSummary,
 )
 
-SHORT_NAMES = {"roc_auc": "AUC", "sensitivity": "sens", "specificity": "spec", "accuracy": "acc"}
+METRICS_SHOWN = {
+    "roc_auc": "AUC",
+    "balanced_accuracy": "balanced accuracy",
+    "sensitivity": "sensitivity",
+    "specificity": "specificity",
+    "accuracy": "accuracy",
+}
 
 
 def environment() -> Environment:
@@ -175,16 +182,20 @@ def summarise(report: Report, output: OutputSettings, base: str, held_out: str) 
     estimates: dict[str, Evaluation] = {f"held out, {len(report.split.test)} images": test}
     if cross:
         estimates = {f"cross-validated, {cross.folds} folds x {cross.repeats}": cross, **estimates}
-    baseline = "always the larger class"
-    width = max(map(len, (*estimates, baseline)))
     lines = [concluded.headline, *concluded.findings, ""]
     if report.audit:
         lines += [*compare_parts(report.audit), ""]
-    for title, numbers in estimates.items():
-        cells = [f"{short} {format_metric(getattr(numbers, name))}" for name, short in SHORT_NAMES.items()]
-        lines.append(f"{title:<{width}}  {'  '.join(cells)}")
+    rows = [
+        [title, *(format_metric(getattr(own, name)) for own in estimates.values())] for name, title in METRICS_SHOWN.items()
+    ]
     counts = report.dataset.counts.values()
-    lines += [f"{baseline:<{width}}  acc  {max(counts) / sum(counts):.2f}", "", held_out, ""]
+    lines += [
+        *aligned(["", *estimates], rows),
+        f"accuracy of always the larger class: {max(counts) / sum(counts):.2f}",
+        "",
+        held_out,
+        "",
+    ]
     written = {output.model: "model", output.report: "JSON report", output.page: "HTML report", output.plot: "curves"}
     lines.append(f"Wrote {', '.join(f'{path} ({what})' for path, what in written.items() if path)}.")
     lines.append(f"Base: VGG16, {base}. {NOTICE}")
