@@ -38,16 +38,9 @@ def add_data_flags(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="table of each image's patient and projection, CSV or Excel (default: --labels, else DATASET/metadata.csv)",
     )
-    add(
-        "--labels",
-        type=address,
-        action=Tables,
-        default=(),
-        metavar="FILE",
-        help="table that has each image's class, where folders do not; may be given again, as for train.txt and test.txt",
+    add_label_flags(
+        parser, "table that has each image's class, where folders do not; may be given again, as for train.txt and test.txt"
     )
-    add("--label-column", metavar="NAME", help="its column of labels (default: finding, label, class, ...)")
-    add("--path-column", metavar="NAME", help="its column of the images' names or paths (default: filename, Path, ...)")
     add(
         "--projection",
         "--view",
@@ -70,6 +63,19 @@ def add_data_flags(parser: argparse.ArgumentParser) -> None:
         help="size of both caches together; the features used longest ago go first (default 2)",
     )
     add("--no-cache", dest="cache", action="store_false", help="neither use nor fill the caches")
+
+
+def add_label_flags(parser: argparse.ArgumentParser, what: str) -> None:
+    """The flags of every command that can take classes from a table.
+
+    Args:
+        parser: of the command.
+        what: help text of `--labels`.
+    """
+    add = parser.add_argument
+    add("--labels", type=address, action=Tables, default=(), metavar="FILE", help=what)
+    add("--label-column", metavar="NAME", help="its column of labels (default: finding, label, class, ...)")
+    add("--path-column", metavar="NAME", help="its column of the images' names or paths (default: filename, Path, ...)")
 
 
 def add_file_timeout_flag(parser: argparse.ArgumentParser) -> None:

@@ -51,10 +51,10 @@ def _broken(line: str, width: int) -> str:
     return textwrap.fill(line, width, subsequent_indent=margin, break_long_words=False, break_on_hyphens=False)
 
 
-def say(text: str) -> None:
-    """Print lines at once, also into a pipe."""
+def say(text: str, stream: TextIO | None = None) -> None:
+    """Print lines at once, also into a pipe; to standard output unless another stream is given."""
     with above_progress():
-        print(_fitted(text, sys.stdout), flush=True)
+        print(_fitted(text, stream or sys.stdout), file=stream, flush=True)
 
 
 def say_status(text: str, verdict: str | None) -> None:

@@ -1,7 +1,8 @@
-"""The settings of one training run: small frozen groups, so that each step takes the group that it uses."""
+"""The settings of one run: small frozen groups, so that each step takes the group that it uses."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, TypeVar
@@ -9,6 +10,7 @@ from typing import Any, TypeVar
 from covid19.core.outputs import is_stream
 
 FILE_TIMEOUT_S = 60.0  # a radiograph takes less than one
+CLASS_FOLDERS = Path("folders")  # in place of a table: the true classes are the folders
 
 Group = TypeVar("Group")
 
@@ -195,6 +197,36 @@ class Settings:
         flat = {name: value for group in groups for name, value in vars(group).items()} | {"command": self.command}
         flat["audit"] = flat.pop("level")
         return {name: _as_json(value) for name, value in flat.items()}
+
+
+@dataclass(frozen=True)
+class PredictSettings:
+    """What a model is asked, and what is made of its answers.
+
+    Attributes:
+        model: a file that `covid19 train` wrote.
+        inputs: images, or folders of images.
+        output: 'text', 'json' (one object) or 'csv'.
+        heatmaps: folder for the pictures with their Grad-CAM heat map laid over, or None.
+        dicom_sr: folder for a DICOM Structured Report of each DICOM file, or None.
+        withhold_labels: whether to give no label and no probability.
+        labels: tables with the true classes, or `CLASS_FOLDERS` alone; none where they are not known.
+        label_column, path_column: of the tables; None takes the usual ones.
+        file_timeout: seconds that reading one file may take.
+        cluster: as in `ComputeSettings`.
+    """
+
+    model: Path
+    inputs: Sequence[Path]
+    output: str = "text"
+    heatmaps: Path | None = None
+    dicom_sr: Path | None = None
+    withhold_labels: bool = False
+    labels: tuple[Path, ...] = ()
+    label_column: str | None = None
+    path_column: str | None = None
+    file_timeout: float = FILE_TIMEOUT_S
+    cluster: str | None = None
 
 
 def _as_json(value: Any) -> Any:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from covid19.core.addresses import check_reachable
 from covid19.core.errors import InputError
-from covid19.core.settings import DataSettings
+from covid19.core.settings import DataSettings, PredictSettings
 from covid19.data.columns import Columns
 from covid19.data.dataset import Listed
 from covid19.data.labels import label_images
@@ -70,7 +70,7 @@ class Gathered:
         return {label: counted[label] for label in self.classes}
 
 
-def label_table(data: DataSettings) -> LabelTable | None:
+def label_table(data: DataSettings | PredictSettings) -> LabelTable | None:
     """The table that a run's settings name, or None."""
     if not data.labels and (data.label_column or data.path_column):
         raise InputError("--label-column and --path-column name columns of a table; expected it as well: give it with --labels")
@@ -97,7 +97,7 @@ def gather(root: Path, labels: LabelTable | None = None, positive: str | None = 
         )
     tree = walk(root)
     layout = find_layout(list(tree.images), tree.folders, root.absolute().name)
-    table = _read_labels(labels) if labels else None
+    table = read_labels(labels) if labels else None
     if table:
         places, unlabelled = label_images(layout.places, table, positive)
     else:
@@ -143,7 +143,12 @@ def _is_collection(root: Path) -> bool:
     return columns.has("patient") and columns.has("finding") and columns.has("file")
 
 
-def _read_labels(labels: LabelTable) -> Metadata:
+def read_labels(labels: LabelTable) -> Metadata:
+    """Read the tables that hold the classes, as one.
+
+    Raises:
+        InputError: one cannot be read, or has no column of labels.
+    """
     tables = []
     for path in labels.files:
         table = read_metadata(path, labels.label_column, labels.path_column, "--labels")

@@ -141,6 +141,22 @@ def _statistics(true: IndexArray, predicted: IndexArray, scores: Float64Array, i
     return statistics
 
 
+def grouped_roc_auc(scores: Float64Array, positive: BoolArray, groups: Sequence[int]) -> Metric:
+    """ROC AUC of scores with its bootstrap interval by group.
+
+    Args:
+        scores: (n,), higher for the positive class.
+        positive: bool (n,); both classes occur.
+        groups: of each image, the same for images of one patient.
+    """
+    both = set(np.asarray(groups)[positive].tolist()) & set(np.asarray(groups)[~positive].tolist())
+    # Patients with images of both classes are drawn among themselves, so that no class is missing from a resample.
+    strata = [2 if group in both else int(own) for group, own in zip(groups, positive, strict=True)]
+    ranking = Ranking(scores, positive)
+    resampled = resample(lambda weights: {"roc_auc": ranking.roc_auc(weights)}, groups, strata)
+    return Metric(resampled.measured["roc_auc"], *resampled.intervals()["roc_auc"])
+
+
 def predictive_values(
     truth: BoolArray, predicted: BoolArray, prevalence: float, given: bool = True, groups: Groups | None = None
 ) -> PredictiveValues:

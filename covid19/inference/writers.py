@@ -14,6 +14,7 @@ from covid19.core.console import above_progress, printable, say, warn
 from covid19.core.outputs import json_text
 from covid19.inference.about import describe_model
 from covid19.inference.answer import Answer, remark
+from covid19.inference.comparison import Comparison, describe_comparison
 from covid19.model.novelty import OUT_OF_DISTRIBUTION_PERCENTILE
 from covid19.model.shift import ShiftResult
 
@@ -30,8 +31,13 @@ class Writer(Protocol):
     def answer(self, answer: Answer) -> None:
         """Write one answer."""
 
-    def end(self, shift: ShiftResult | None) -> None:
-        """Write what stands below, such as whether the images look like the training images as a whole, if that is known."""
+    def end(self, shift: ShiftResult | None, comparison: Comparison | None) -> None:
+        """Write what stands below.
+
+        Args:
+            shift: whether the images look like the training images as a whole, if that is known.
+            comparison: with the truth, if that is known.
+        """
 
 
 class TextWriter:
@@ -64,8 +70,10 @@ class TextWriter:
         on_lungs = "-" if answer.heat_on_lungs is None else f"{answer.heat_on_lungs:.2f}"
         say(f"{line}  {percentile:>7}  {on_lungs:>8}  {remark(answer)}".rstrip())
 
-    def end(self, shift: ShiftResult | None) -> None:
+    def end(self, shift: ShiftResult | None, comparison: Comparison | None) -> None:
         """Write what stands below."""
+        if comparison:
+            say(f"\n{describe_comparison(comparison, self._about['status'], self._about['verdict'])}")
         if shift:
             say(f"\n{shift.words}")
         say(
@@ -90,9 +98,11 @@ class JsonWriter:
         self._ahead -= 1
         self._print(json_text(asdict(answer)) + ("," if self._ahead else ""))
 
-    def end(self, shift: ShiftResult | None) -> None:
-        """Write what stands below."""
-        self._print(f'], "shift": {json_text(msgspec.to_builtins(shift))}}}')
+    def end(self, shift: ShiftResult | None, comparison: Comparison | None) -> None:
+        """Write what stands below; the comparison has the model's verdict beside it."""
+        verdict = {name: self._about[name] for name in ("status", "verdict")} if comparison else {}
+        compared = verdict | msgspec.to_builtins(comparison) if comparison else None
+        self._print(f'], "shift": {json_text(msgspec.to_builtins(shift))}, "comparison": {json_text(compared)}}}')
 
     def _print(self, line: str) -> None:
         with above_progress():
@@ -111,7 +121,7 @@ class CsvWriter:
         self, classes: Sequence[str], about: dict[str, Any], files: Sequence[str], output: TextIO | None = None
     ) -> None:
         self._classes = classes
-        self._before = (about["status"],)
+        self._before, self._verdict = (about["status"],), about["verdict"]
         threshold = "" if about["threshold"] is None else about["threshold"]
         self._after = (threshold, f"{about['verdict']} {describe_model(about)}", about["notice"])
         self._output = output or sys.stdout
@@ -133,8 +143,10 @@ class CsvWriter:
         own = (answer.label, *probabilities, percentile, answer.problem, on_lungs, answer.training_image)
         self._write(answer.file, *self._before, *own, *self._after)
 
-    def end(self, shift: ShiftResult | None) -> None:
-        """Warn on standard error: a line that is no row would break the table."""
+    def end(self, shift: ShiftResult | None, comparison: Comparison | None) -> None:
+        """Say the rest on standard error: a line that is no row would break the table."""
+        if comparison:
+            say(describe_comparison(comparison, *self._before, self._verdict), sys.stderr)
         if shift and shift.shifted:
             warn(shift.words)
 

@@ -23,6 +23,7 @@ from covid19.data.dataset import Dataset
 from covid19.data.split import Split
 from covid19.evaluation.estimate import Estimate
 from covid19.evaluation.result import Evaluation
+from covid19.evaluation.words import confusion_lines, metric_line
 from covid19.features.backbone.weights import Weights
 from covid19.features.extraction import Extracted
 from covid19.model.head import History
@@ -154,15 +155,10 @@ def describe_test(
     table = classification_report(
         truth.argmax(axis=1), predicted, labels=range(len(classes)), target_names=classes, zero_division=0.0
     )
-    width = max(len("specificity"), *(len(name) for name in classes))
-    lines = [table, "confusion matrix (rows: true class, columns: predicted class)"]
-    lines.append("  ".join(f"{name:>{width}}" for name in ("", *classes)))
-    for name, counts in zip(classes, test.confusion_matrix, strict=True):
-        lines.append("  ".join(f"{cell:>{width}}" for cell in (name, *counts)))
-    lines += ["", f"{len(truth)} {what}; positive class: {test.positive}"]
-    for name, metric in (("acc", test.accuracy), ("sensitivity", test.sensitivity), ("specificity", test.specificity)):
-        lines.append(f"{name + ':':<13}{metric.value:.4f}  (95 % interval {metric.low:.3f} to {metric.high:.3f})")
-    return "\n".join(lines)
+    lines = [table, *confusion_lines(classes, classes, test.confusion_matrix), ""]
+    lines.append(f"{len(truth)} {what}; positive class: {test.positive}")
+    lines += [metric_line("acc", test.accuracy), metric_line("sensitivity", test.sensitivity)]
+    return "\n".join([*lines, metric_line("specificity", test.specificity)])
 
 
 def summarise(report: Report, output: OutputSettings, base: str, held_out: str) -> str:

@@ -135,7 +135,7 @@ def test_the_threshold_is_in_every_form_of_the_answer(run, capsys):
         form = writer(predictor.classes, about, ["x.png"])
         form.begin()
         form.answer(answer)
-        form.end(None)
+        form.end(None, None)
         assert "0.855" in capsys.readouterr().out
     assert describe_decision(replace(predictor.info, threshold=None)).endswith("0.500 or more.")
     assert "never predicted" in describe_decision(replace(predictor.info, threshold=HIGHEST_THRESHOLD))
@@ -149,6 +149,36 @@ def test_labels_are_withheld_everywhere(run, capsys):
         assert '"covid": 0' not in text
     rows = list(csv.DictReader(io.StringIO(text)))
     assert {(row["label"], row["probability_covid"], row["heat_on_lungs"]) for row in rows} == {("", "", "")}
+
+
+@pytest.mark.parametrize("given", ["folders", "table"])
+def test_answers_are_compared_with_the_truth_in_every_form(run, tmp_path, capsys, given):
+    trained_on = covid19.load_model(run.model).info.trained_on
+    records = read_records(run.dataset)
+    truth = "folders"
+    if given == "table":
+        truth = tmp_path / "labels.csv"
+        truth.write_text("file,class\n" + "".join(f"{record.name},{record.label}\n" for record in records))
+    assert ask(run, run.dataset, "--labels", truth, "--json") == 0
+    told = json.loads(capsys.readouterr().out)
+    labels = {answer["file"]: answer["label"] for answer in told["answers"]}
+    new = [record for record in records if record.digest not in trained_on]
+    counted = {name: dict.fromkeys(("covid", "normal", ""), 0) for name in ("covid", "normal")}
+    for record in new:
+        counted[record.label][labels[str(record.path)]] += 1
+    found = told["comparison"]
+    assert {name: row | {"": found["no_label"][name]} for name, row in found["confusion_matrix"].items()} == counted
+    assert found["training_images"] == 12 - len(new)
+    assert (found["status"], found["verdict"]) == (told["model"]["status"], told["model"]["verdict"])
+    assert ask(run, run.dataset, "--labels", truth) == 0
+    text = capsys.readouterr().out
+    assert ask(run, run.dataset, "--labels", truth, "--csv") == 0
+    table, told_beside = capsys.readouterr()
+    for part in (text, told_beside):
+        assert re.search(r"TOO FEW: .*\nCompared with the true classes from .*\nconfusion matrix", part)
+    assert len(list(csv.DictReader(io.StringIO(table)))) == 12
+    assert ask(run, run.dataset, "--json") == 0
+    assert json.loads(capsys.readouterr().out)["comparison"] is None
 
 
 def on_terminal(*arguments):
@@ -330,7 +360,7 @@ def test_json_of_odd_names_is_valid_and_reads_back_to_them(encoding, monkeypatch
     writer.begin()
     for name in ODD_NAMES:
         writer.answer(Answer(name, "", {}, None, name))
-    writer.end(None)
+    writer.end(None, None)
     text = output.buffer.getvalue().decode()
     assert [answer["file"] for answer in json.loads(text)["answers"]] == ODD_NAMES
     assert json.loads(text)["model"] == about
@@ -344,7 +374,7 @@ def test_csv_of_odd_names_is_no_formula_and_no_order_to_a_terminal():
     writer.begin()
     for name in ODD_NAMES:
         writer.answer(Answer(name, "-a", {"-a": 1.0, "=b": 0.0}, -0.5, "=p"))
-    writer.end(None)
+    writer.end(None, None)
     text = output.getvalue()
     assert text.replace("\n", "").isprintable()
     rows = list(csv.DictReader(io.StringIO(text)))

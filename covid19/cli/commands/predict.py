@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from covid19.cli.exit_codes import ExitCode
-from covid19.cli.flags_data import add_cluster_flag, add_file_timeout_flag, add_model_flag
+from covid19.cli.flags_data import add_cluster_flag, add_file_timeout_flag, add_label_flags, add_model_flag
 from covid19.cli.values import address
 
 SUMMARY = "ask a model about images; exit code 1 if a file cannot be read"
@@ -29,6 +29,11 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="write each image that gets a label with its Grad-CAM heat map laid over into this folder",
     )
+    add_label_flags(
+        parser,
+        "compare the answers with the true classes, which a table has, or, with 'folders', the names of the folders: prints a "
+        "confusion matrix and numbers with intervals",
+    )
     add(
         "--withhold-labels", action="store_true", help="give no label and no probability, only what else is known of each image"
     )
@@ -37,8 +42,9 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 def run(**given: Any) -> ExitCode:
     """Predict and print the answers."""
     from covid19.core.keras_startup import import_keras
+    from covid19.core.settings import PredictSettings
 
     import_keras()
-    from covid19.inference.predictor import predict  # imports Keras, which `import_keras` must have done before, quietly
+    from covid19.inference.predict import predict  # imports Keras, which `import_keras` must have done before, quietly
 
-    return ExitCode.DONE if predict(**given) else ExitCode.FAILED
+    return ExitCode.DONE if predict(PredictSettings(**given)) else ExitCode.FAILED
