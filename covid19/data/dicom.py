@@ -1,4 +1,4 @@
-"""DICOM files: their pixels as a viewer would show them, and what their headers say. The only place that uses pydicom."""
+"""DICOM files: their pixels as a viewer would show them, and what their headers say."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ def read_dicom(content: bytes, check_size: CheckSize) -> tuple[NDArray[Any], boo
         ValueError: the file is damaged, compressed in a way for which a package is missing, too large, or has no single frame.
     """
     try:
-        dataset = _open(HeaderReader(io.BytesIO(content)))
+        dataset = open_dataset(HeaderReader(io.BytesIO(content)))
         syntax = dataset.file_meta.get("TransferSyntaxUID")
         frames, pixels = int(dataset.get("NumberOfFrames") or 1), "PixelData" in dataset
         rows, columns = int(dataset.get("Rows") or 0), int(dataset.get("Columns") or 0)
@@ -132,7 +132,7 @@ def read_dicom(content: bytes, check_size: CheckSize) -> tuple[NDArray[Any], boo
     return np.asarray(values), is_negative(dataset)
 
 
-def _open(reader: HeaderReader, **options: Any) -> Any:
+def open_dataset(reader: HeaderReader, **options: Any) -> Any:
     """A dataset of pydicom's, which is lenient with values, but not with a stream whose unpacked size nothing tells."""
     import pydicom  # a fifth of a second that a folder without DICOM files need not pay
 
@@ -285,7 +285,7 @@ def _tags(source: Path | bytes, tags: dict[str, str]) -> dict[str, str]:
     try:
         raw = io.BytesIO(source) if isinstance(source, bytes) else source.open("rb", buffering=0)
         with HeaderReader(raw) as reader:
-            dataset = _open(reader, stop_before_pixels=True, specific_tags=list(tags.values()))
+            dataset = open_dataset(reader, stop_before_pixels=True, specific_tags=list(tags.values()))
             return {name: str(dataset.get(tag) or "").strip() for name, tag in tags.items()}
     except DAMAGED:
         return dict.fromkeys(tags, "")

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from covid19.core.addresses import absolute_text, as_path
@@ -30,6 +31,8 @@ from covid19.inference.heatmaps import OVERLAY_ENDING, overlay
 from covid19.inference.output_files import output_paths
 from covid19.inference.predictor import Predictor
 from covid19.inference.reading import InputImage, image_or_reason
+from covid19.inference.report_folder import REPORT_ENDING, ReportFolder
+from covid19.inference.structured_report import StructuredReports, check_packages
 from covid19.inference.writers import CsvWriter, JsonWriter, TextWriter, Writer
 from covid19.model.file import read_content
 
@@ -46,17 +49,18 @@ def predict(settings: PredictSettings) -> bool:
         InputError: an input does not exist, there are no images, the model, the cluster or the labels cannot be used, or a heat
             map or a report cannot be written or would overwrite an input.
     """
+    if settings.dicom_sr:
+        check_packages()
     files = list_inputs(settings.inputs)
-    kept = [settings.model, *(path for path in settings.labels if path != CLASS_FOLDERS)]
-    overlays = (
-        output_paths(settings.heatmaps, "--heatmaps", settings.inputs, files, OVERLAY_ENDING, kept) if settings.heatmaps else {}
-    )
+    overlays = _paths(settings, files, settings.heatmaps, "--heatmaps", OVERLAY_ENDING)
+    report_paths = _paths(settings, files, settings.dicom_sr, "--dicom-sr", REPORT_ENDING)
     content = read_content(settings.model)
     predictor = Predictor(content, str(settings.model))
+    about, batch = predictor.about(), Batch(predictor.info.positive)
     truth = read_ground_truth(settings, predictor.info, files)
     comparer = Comparer(truth, predictor.info) if truth else None
-    writer = WRITERS[settings.output](predictor.classes, predictor.about(), files)
-    all_readable, batch = True, Batch(predictor.info.positive)
+    writer = WRITERS[settings.output](predictor.classes, about, files)
+    all_readable = True
     with (
         OutputTransaction() as outputs,
         DecodingPool(settings.file_timeout) as decoder,
@@ -64,19 +68,31 @@ def predict(settings: PredictSettings) -> bool:
         closing(_predict_files(files, PredictTask(content, predictor, bool(overlays)), executor)) as results,
         Progress("Predicting", len(files), "images", plain=False) as progress,
     ):
+        maker = StructuredReports(settings.model, content, about) if settings.dicom_sr else None
+        reports = ReportFolder(maker, report_paths, outputs, decoder.run) if maker else None
         writer.begin()
         for found in results:
             answer = without_label(found.answer) if settings.withhold_labels else found.answer
             batch.add(found.answer, found.features)
             if comparer:
                 comparer.add(answer, found.patient)
-            writer.answer(answer)
-            all_readable &= answer.novelty_percentile is not None
+            if reports:
+                reports.add(answer)
             if found.heat_map:
                 outputs.draft(overlays[answer.file]).write_bytes(found.heat_map)
+            writer.answer(answer)
+            all_readable &= answer.novelty_percentile is not None
             progress.advance(1)
         writer.end(predictor.compare(batch.features(), batch.predicted()), comparer.result() if comparer else None)
+    if reports:
+        reports.tell()
     return all_readable
+
+
+def _paths(settings: PredictSettings, files: Sequence[str], folder: Path | None, flag: str, ending: str) -> dict[str, Path]:
+    """Where what is made of each file is written; empty if it was not asked for."""
+    kept = [settings.model, *(path for path in settings.labels if path != CLASS_FOLDERS)]
+    return output_paths(folder, flag, settings.inputs, files, ending, kept) if folder else {}
 
 
 def _predict_files(files: Sequence[str], task: PredictTask, executor: Executor) -> Generator[FileAnswer]:

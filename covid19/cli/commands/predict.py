@@ -29,6 +29,13 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="write each image that gets a label with its Grad-CAM heat map laid over into this folder",
     )
+    add(
+        "--dicom-sr",
+        type=Path,
+        metavar="DIR",
+        help="write a DICOM Structured Report on each DICOM file into this folder, for research alone and with the patient's "
+        "identifiers (pip install 'covid19-xray[dicom]')",
+    )
     add_label_flags(
         parser,
         "compare the answers with the true classes, which a table has, or, with 'folders', the names of the folders: prints a "

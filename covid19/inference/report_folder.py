@@ -1,0 +1,59 @@
+"""The DICOM reports of a run: answers one by one in; a file for each DICOM image, and what got none, out."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from covid19.core.addresses import as_path, on_disk
+from covid19.core.console import say, shortened, warn
+from covid19.core.executor.processes import RunTask
+from covid19.core.outputs import OutputTransaction
+from covid19.data.dicom_identity import read_identity
+from covid19.data.images import why_unreadable
+from covid19.inference.answer import Answer
+from covid19.inference.structured_report import StructuredReports
+
+REPORT_ENDING = "_sr.dcm"
+
+
+class ReportFolder:
+    """Writes a report for each DICOM file of a run, and counts the files that get none.
+
+    Args:
+        reports: that makes them.
+        paths: where the report on each file is written.
+        outputs: of the run, with which they appear.
+        run: where to read headers, see `DecodingPool.run`.
+    """
+
+    def __init__(self, reports: StructuredReports, paths: Mapping[str, Path], outputs: OutputTransaction, run: RunTask) -> None:
+        self._reports, self._paths, self._outputs, self._run = reports, paths, outputs, run
+        self._written = 0
+        self._other_kinds: list[str] = []
+        self._problems: list[str] = []
+
+    def add(self, answer: Answer) -> None:
+        """Write the report on one file, if it is a DICOM file that says whose it is."""
+        try:
+            with on_disk(as_path(answer.file)) as local:
+                source = self._run(read_identity, local)
+        except (OSError, ValueError) as error:
+            self._problems.append(f"'{answer.file}': {why_unreadable(error)}")
+            return
+        if source is None:
+            self._other_kinds.append(answer.file)
+            return
+        self._reports.make(answer, source).save_as(self._outputs.draft(self._paths[answer.file]), enforce_file_format=True)
+        self._written += 1
+
+    def tell(self) -> None:
+        """Say on standard error what was written and which files got no report; it is no part of the answers."""
+        for problem in shortened(self._problems):
+            warn(f"no DICOM report on {problem}")
+        if self._other_kinds:
+            count = f"{len(self._other_kinds)} of {len(self._paths)} files"
+            warn(f"no DICOM report on {count}, which are no DICOM files, such as '{self._other_kinds[0]}'")
+        if self._written:
+            say(f"Wrote DICOM reports on {self._written} of {len(self._paths)} files; they name the patients.", sys.stderr)
