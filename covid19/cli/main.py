@@ -110,7 +110,8 @@ def _prepare_process() -> None:
     """Prepare the streams, the environment and the signal handlers that every command relies on."""
     _open_closed_streams()
     os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")  # a file that cannot be read is reported by this program
-    warnings.filterwarnings("ignore", module=r"(PIL|pydicom)\.")  # about odd files, which this program reports itself
+    # About odd files, which this program reports itself; of some, highdicom would print the patient's name.
+    warnings.filterwarnings("ignore", module=r"(PIL|pydicom|highdicom)\.")
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # names of files need not be text
     _ensure_home_folder()

@@ -139,6 +139,14 @@ def test_where_no_label_is_given_the_report_has_no_probability_and_says_why(run,
     assert "body part HAND" in texts_of(group_of(reports["hand"]))["REMARK"]
 
 
+def test_no_patients_name_is_printed(run, tmp_path, capsys):
+    film(tmp_path / "in" / "a.dcm", xray(run), PatientName="Bono")  # which highdicom would warn of
+    assert ask(run, tmp_path / "in", "--dicom-sr", tmp_path / "out") == 0
+    assert "Bono" not in "".join(capsys.readouterr())
+    (report,) = (tmp_path / "out").iterdir()
+    assert pydicom.dcmread(report).PatientName == "Bono"
+
+
 def test_withheld_labels_are_withheld_in_reports_too(run, tmp_path):
     film(tmp_path / "in" / "a.dcm", xray(run))
     assert ask(run, tmp_path / "in", "--dicom-sr", tmp_path / "out", "--withhold-labels") == 0
