@@ -35,6 +35,7 @@ from covid19.inference.report_folder import REPORT_ENDING, ReportFolder
 from covid19.inference.structured_report import StructuredReports, check_packages
 from covid19.inference.writers import CsvWriter, JsonWriter, TextWriter, Writer
 from covid19.model.file import read_content
+from covid19.model.shift import without_counts
 
 WRITERS: dict[str, Callable[..., Writer]] = {"text": TextWriter, "json": JsonWriter, "csv": CsvWriter}
 
@@ -83,7 +84,8 @@ def predict(settings: PredictSettings) -> bool:
             writer.answer(answer)
             all_readable &= answer.novelty_percentile is not None
             progress.advance(1)
-        writer.end(predictor.compare(batch.features(), batch.predicted()), comparer.result() if comparer else None)
+        shift = predictor.compare(batch.features(), batch.predicted())
+        writer.end(without_counts(shift) if settings.withhold_labels else shift, comparer.result() if comparer else None)
     if reports:
         reports.tell()
     return all_readable

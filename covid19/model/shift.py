@@ -9,7 +9,7 @@ compared with that of the cross-validation as well.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,20 +36,27 @@ class ShiftResult:
     Attributes:
         images: of the batch that were tested.
         p_value: that images of the training images' source would lie as far from them.
-        predicted: how many of the images with a label were predicted positive.
+        predicted: how many of the images with a label were predicted positive; None where labels are withheld.
         expected: the same of the training images in the cross-validation; None if the model's file does not tell.
         positives_p_value: that the two come from the same fraction; None without `expected`.
         shifted: whether either p-value is significant.
-        words: for a reader.
+        finding: the same as a sentence.
+        words: the finding with its numbers.
     """
 
     images: Count
     p_value: Fraction
-    predicted: PositiveCount
+    predicted: PositiveCount | None
     expected: PositiveCount | None
     positives_p_value: Fraction | None
     shifted: bool
+    finding: str
     words: str
+
+
+def without_counts(result: ShiftResult | None) -> ShiftResult | None:
+    """A result without what it tells of labels that are withheld: if all images are positive, so is each."""
+    return result and replace(result, predicted=None, positives_p_value=None, words=result.finding)
 
 
 def compare_batch(
@@ -83,22 +90,18 @@ def compare_batch(
         table = [[one.positives, one.images - one.positives] for one in (predicted, expected)]
         positives_p_value = float(fisher_exact(table).pvalue)
     shifted = p_value <= FEATURES_LEVEL or (positives_p_value is not None and positives_p_value <= POSITIVES_LEVEL)
-    words = _describe(shifted, len(batch), p_value, predicted, expected, positive)
-    return ShiftResult(len(batch), p_value, predicted, expected, positives_p_value, shifted, words)
-
-
-def _describe(
-    shifted: bool, images: int, p_value: float, predicted: PositiveCount, expected: PositiveCount | None, positive: str
-) -> str:
     finding = (
         "These images differ from the training images as a whole: the probabilities should not be trusted"
         if shifted
-        else f"As a whole, these {images} images look like the training images"
+        else f"As a whole, these {len(batch)} images look like the training images"
     )
-    share = f"{positive} is predicted for {predicted.positives} of {predicted.images}"
-    if expected and expected.images:
+    share = (
+        f"{positive} is predicted for {predicted.positives} of {predicted.images}" if predicted.images else "none gets a label"
+    )
+    if predicted.images and expected and expected.images:
         share += f", expected {expected.positives / expected.images:.0%}"
-    return f"{finding} (by their features p = {p_value:.3f}; {share})."
+    words = f"{finding} (by their features p = {p_value:.3f}; {share})."
+    return ShiftResult(len(batch), p_value, predicted, expected, positives_p_value, shifted, f"{finding}.", words)
 
 
 def _permutation_test(

@@ -16,6 +16,7 @@ from covid19.inference.answer import Answer
 from covid19.inference.heatmaps import transparent_heat_map
 from covid19.inference.server.app import Sample
 from covid19.inference.server.uploads import Reply
+from covid19.model.shift import MIN_BATCH_IMAGES, ShiftResult
 
 HEAT = encode_image(transparent_heat_map(np.eye(7, dtype=np.float32)), ".png")
 SHORTCUT = ABOUT | {"status": "SHORTCUT", "verdict": "Audit: explained. The score needs no lungs.", "threshold": 0.855}
@@ -42,6 +43,17 @@ class ShadeModel(Stub):
             "", label, {"covid": probability, "normal": 1 - probability}, 10.0, "", 0.25 if shade == COVID else None, known
         )
         return Reply(answer, HEAT, None)
+
+
+class ShiftedModel(ShadeModel):
+    """Finds that every batch differs from the training images, whatever it is."""
+
+    def ask(self, image):
+        return super().ask(image)._replace(features=np.zeros(512, np.float32))
+
+    def compare(self, features, predicted):
+        words = f"Not to be trusted (covid is predicted for {predicted.positives})."
+        return ShiftResult(len(features), 0.001, predicted, None, None, True, "Not to be trusted.", words)
 
 
 def picture(shade, side=60):
@@ -212,7 +224,7 @@ def test_the_threshold_is_a_tick_on_the_bar_and_a_sentence(shortcut, files):
 
 def test_a_shortcut_is_a_red_banner_before_everything_and_a_label_needs_a_click(shortcut, files):
     banner = shortcut.locator("#verdict")
-    assert banner.inner_text().splitlines()[0] == "SHORTCUT"
+    assert banner.locator("p").all_inner_texts()[:2] == ["Shortcut audit of this model", "SHORTCUT"]
     assert banner.bounding_box()["y"] < shortcut.locator("#drop").bounding_box()["y"]
     red, green, blue = map(int, re.findall(r"\d+", banner.evaluate("element => getComputedStyle(element).backgroundColor"))[:3])
     assert red > 1.4 * max(green, blue)
@@ -245,6 +257,27 @@ def test_an_image_that_the_model_was_trained_on_is_marked(shown, files):
     choose(shown, files.trained, files.covid)
     shown.locator(".answers").wait_for()
     assert [text.strip() for text in shown.locator("td.problem").all_inner_texts()] == [mark, ""]
+
+
+@pytest.mark.parametrize("withheld", [False, True])
+def test_a_shifted_batch_is_marked_also_beside_each_of_its_images(screen, files, withheld):
+    with serving(ShiftedModel(), about=SHORTCUT, withhold_labels=withheld) as page:
+        opened(screen, page)
+        choose(screen, *[files.covid] * MIN_BATCH_IMAGES)
+        screen.locator(".answers").wait_for()
+        counted = f"Not to be trusted (covid is predicted for {MIN_BATCH_IMAGES})."
+        assert screen.locator(".shift").inner_text() == ("Not to be trusted." if withheld else counted)
+        assert_accessible(screen)
+        screen.locator("tbody tr").first.click()
+        assert screen.locator(".shift").count() == 1
+        assert screen.locator(".shift").bounding_box()["y"] < screen.locator(".card").bounding_box()["y"]
+        choose(screen, files.covid)
+        assert_consistent(screen, "covid.png")
+        assert screen.locator(".shift").count() == 0
+        sent = [("files", ("x.png", files.covid.read_bytes()))] * MIN_BATCH_IMAGES
+        told = httpx.post(f"{page.url}/api/predict", files=sent, timeout=60).json()["shift"]
+    assert told["words"] == ("Not to be trusted." if withheld else counted)
+    assert (told["predicted"] is None) is withheld
 
 
 def test_the_film_is_shown_as_it_is_and_beside_it_with_the_heat_map(shown, files):

@@ -40,8 +40,9 @@ from covid19.inference.predictor import Predictor
 from covid19.inference.reading import InputImage, read_image
 from covid19.inference.writers import CsvWriter, JsonWriter, TextWriter
 from covid19.model.head import Heads
-from covid19.model.info import HIGHEST_THRESHOLD
+from covid19.model.info import HIGHEST_THRESHOLD, PositiveCount
 from covid19.model.novelty import NoveltyDetector
+from covid19.model.shift import ShiftResult
 
 
 def ask(run, *arguments):
@@ -149,6 +150,19 @@ def test_labels_are_withheld_everywhere(run, capsys):
         assert '"covid": 0' not in text
     rows = list(csv.DictReader(io.StringIO(text)))
     assert {(row["label"], row["probability_covid"], row["heat_on_lungs"]) for row in rows} == {("", "", "")}
+
+
+def test_withheld_labels_are_not_told_by_their_number(run, capsys, monkeypatch):
+    found = ShiftResult(
+        20, 0.001, PositiveCount(20, 20), None, 0.001, True, "They differ.", "They differ (covid for 20 of 20)."
+    )
+    monkeypatch.setattr(Predictor, "compare", lambda *_: found)
+    for form in ((), ("--json",), ("--csv",)):
+        assert ask(run, run.dataset / "covid", *form, "--withhold-labels") == 0
+        text = "".join(capsys.readouterr())
+        assert "They differ." in text
+        assert "20 of 20" not in text
+        assert form != ("--json",) or json.loads(text)["shift"]["predicted"] is None
 
 
 @pytest.mark.parametrize("given", ["folders", "table"])

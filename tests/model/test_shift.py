@@ -6,7 +6,7 @@ import pytest
 from covid19.inference.answer import Answer
 from covid19.inference.batch import Batch
 from covid19.model.info import PositiveCount
-from covid19.model.shift import MAX_BATCH_IMAGES, compare_batch
+from covid19.model.shift import MAX_BATCH_IMAGES, compare_batch, without_counts
 
 NONE_PREDICTED = PositiveCount(0, 0)
 
@@ -50,6 +50,20 @@ def test_other_images_raise_an_alarm(change):
     result = compare(change(draw(25, 7)))
     assert result.shifted
     assert result.words.startswith("These images differ from the training images as a whole: the probabilities should not")
+
+
+def test_where_labels_are_withheld_nothing_is_told_of_how_many_are_positive():
+    full = compare(draw(30, 8), PositiveCount(30, 30), PositiveCount(50, 100))
+    withheld = without_counts(full)
+    assert "30 of 30" in full.words
+    assert withheld.words == full.finding
+    assert (withheld.predicted, withheld.positives_p_value, withheld.shifted) == (None, None, True)
+    assert without_counts(None) is None
+
+
+def test_a_batch_none_of_which_gets_a_label_is_said_so():
+    result = compare(draw(30, 8), PositiveCount(0, 0), PositiveCount(50, 100))
+    assert result.words.endswith("; none gets a label).")
 
 
 def test_everything_positive_raises_an_alarm_although_the_features_look_alike():

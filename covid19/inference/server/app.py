@@ -43,7 +43,7 @@ from covid19.inference.server.uploads import Reply, read_upload
 from covid19.inference.writers import CsvWriter
 from covid19.model.info import PositiveCount
 from covid19.model.novelty import OUT_OF_DISTRIBUTION_PERCENTILE
-from covid19.model.shift import MIN_BATCH_IMAGES, ShiftResult
+from covid19.model.shift import MIN_BATCH_IMAGES, ShiftResult, without_counts
 
 MAX_REQUESTS = 64  # answered or waiting; the next ones are refused
 DECODING_THREADS = 4  # that wait for a process that decodes
@@ -138,6 +138,7 @@ class Predict:
             shown = {"picture": _data_url(preview, "image/jpeg"), "heat": _data_url(heat, "image/png")} if pictures else {}
             yield (",\n" if number else "\n") + json_text(asdict(answers[-1]) | shown)
         shift = await _in_thread(self._asking, lambda: self._compare(batch))
+        shift = shift if labels else without_counts(shift)
         yield f'\n], "shift": {json_text(msgspec.to_builtins(shift))}'
         yield (f', "csv": {json_text(self._as_table(answers))}' if table else "") + "}\n"
 

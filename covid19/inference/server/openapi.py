@@ -88,11 +88,12 @@ SHIFT = {
     "properties": {
         "images": {"type": "integer", "description": "Images that were compared; those of the training are left out."},
         "p_value": {"type": "number", "description": "That images of the training images' source would lie as far from them."},
-        "predicted": _reference("Count") | {"description": "Of these images."},
+        "predicted": _reference("Count") | {"description": "Of these images. Null where labels are withheld."},
         "expected": _reference("Count") | {"description": "Of the training images, in the cross-validation."},
         "positives_p_value": {"type": ["number", "null"], "description": "That the two come from the same fraction."},
         "shifted": {"type": "boolean", "description": "Whether the probabilities should not be trusted."},
-        "words": {"type": "string", "description": "The same as a sentence."},
+        "finding": {"type": "string", "description": "The same as a sentence."},
+        "words": {"type": "string", "description": "The sentence with its numbers."},
     },
 }
 ERROR = {"type": "object", "required": ["error"], "properties": {"error": {"type": "string", "description": "What was wrong."}}}

@@ -66,13 +66,14 @@ function answerOf() {
   if (state.phase === "failed") return [make("p", "flag", state.problem, { role: "alert" })];
   if (state.phase === "waiting") return [waitingOf()];
   const context = { model, revealed: state.revealed, onReveal: reveal, onOpen: open };
+  const { shift, revealed } = state;
+  const alarm = shift?.shifted ? make("p", "flag shift", revealed ? shift.words : shift.finding, { role: "alert" }) : null;
   if (state.answers.length === 1) return [cardOf(state.answers[0], context)];
   if (state.opened !== null) {
     const back = makeButton("link", `Back to all ${state.answers.length} files`, () => open(null), { id: "back" });
-    return [make("p", "", back), cardOf(state.answers[state.opened], context)];
+    return [make("p", "", back), alarm, cardOf(state.answers[state.opened], context)];
   }
-  const shift = state.shift?.shifted ? make("p", "flag", state.shift.words, { role: "alert" }) : null;
-  return [shift, ...tableOf(state.answers, context), model.labels_withheld && !state.revealed ? null : downloadOf()];
+  return [alarm, ...tableOf(state.answers, context), model.labels_withheld && !state.revealed ? null : downloadOf()];
 }
 
 function downloadOf() {

@@ -21,9 +21,14 @@ function statusClass(model) {
   return { SHORTCUT: "bad", "NONE FOUND": "quiet" }[model.status] ?? "open";
 }
 
-/** What the audit of the training data found, to stand before every answer. */
+/** What the audit of the training data found, as one or two words below what they are about. */
+function statusOf(model) {
+  return [make("p", "about-next", "Shortcut audit of this model"), make("p", `status ${statusClass(model)}`, model.status)];
+}
+
+/** What the audit found, in full, to stand before every answer. */
 export function bannerOf(model) {
-  return [make("p", `status ${statusClass(model)}`, model.status), make("p", "", model.verdict)];
+  return [...statusOf(model), make("p", "", model.verdict)];
 }
 
 /** Why there is no label, as a sentence. */
@@ -76,14 +81,13 @@ function picturesOf(answer, labelled) {
 /** The answer for one file: the verdict on the model, the label no larger than that, then the pictures. */
 export function cardOf(answer, { model, revealed, onReveal }) {
   const labelled = Boolean(answer.label) && revealed;
-  const words = make("div", "words", [
-    make("p", "file", answer.file),
-    make("p", `status ${statusClass(model)}`, model.status, { title: "What the audit of the training data found" }),
-  ]);
-  if (labelled) words.append(make("p", "label", answer.label), barsOf(answer, model), make("p", "muted", model.decision));
-  else if (answer.label) words.append(hiddenLabel(onReveal, "Show the label all the same"));
-  else words.append(make("p", "flag", problemOf(answer)));
+  const words = make("div", "words", [make("p", "file", answer.file), ...statusOf(model)]);
   if (answer.training_image) words.append(make("p", "flag", trainingOf(answer)));
+  if (labelled) {
+    const label = [make("p", "about-next", "This X-ray looks like"), make("p", "label", answer.label)];
+    words.append(...label, barsOf(answer, model), make("p", "muted", model.decision));
+  } else if (answer.label) words.append(hiddenLabel(onReveal, "Show the label all the same"));
+  else words.append(make("p", "flag", problemOf(answer)));
   if (answer.novelty_percentile !== null) {
     const below = answer.label ? `, below the ${model.unlike} from which no label is given` : "";
     words.append(make("p", "novelty", `Novelty: percentile ${answer.novelty_percentile.toFixed(1)} of the distance to the training images${below}.`));
