@@ -216,6 +216,7 @@ def test_lines_and_a_progress_bar_never_stand_in_one_line(run):
     lines = [
         line.split("\r") for line in on_terminal("predict", "-m", run.model, run.dataset).replace("\r\n", "\n").split("\n")
     ]
+    assert lines[0][0].startswith(f"Loading {run.model}"[:100])
     assert any("Predicting" in part for line in lines for part in line)
     assert sum(".png" in part for line in lines for part in line) == 12
     for line in lines:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -48,10 +49,14 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 
 def run(**given: Any) -> ExitCode:
     """Predict and print the answers."""
+    from covid19.core.console import say
     from covid19.core.keras_startup import import_keras
     from covid19.core.settings import PredictSettings
 
+    settings = PredictSettings(**given)
+    if sys.stderr.isatty():  # elsewhere nobody waits, and it would stand among warnings
+        say(f"Loading {settings.model}, which takes some seconds ...", sys.stderr)
     import_keras()
     from covid19.inference.predict import predict  # imports Keras, which `import_keras` must have done before, quietly
 
-    return ExitCode.DONE if predict(PredictSettings(**given)) else ExitCode.FAILED
+    return ExitCode.DONE if predict(settings) else ExitCode.FAILED

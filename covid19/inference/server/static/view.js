@@ -84,7 +84,7 @@ export function cardOf(answer, { model, revealed, onReveal }) {
   const words = make("div", "words", [make("p", "file", answer.file), ...statusOf(model)]);
   if (answer.training_image) words.append(make("p", "flag", trainingOf(answer)));
   if (labelled) {
-    const label = [make("p", "about-next", "This X-ray looks like"), make("p", "label", answer.label)];
+    const label = [make("p", "about-next", "The label that the model gives"), make("p", "label", answer.label)];
     words.append(...label, barsOf(answer, model), make("p", "muted", model.decision));
   } else if (answer.label) words.append(hiddenLabel(onReveal, "Show the label all the same"));
   else words.append(make("p", "flag", problemOf(answer)));
