@@ -111,8 +111,9 @@ def _in_terms_of_the_model(source: str, labels: Mapping[str, str], patients: Map
     if not classes:
         found = ", ".join(sorted(meant)[:LABELS_NAMED_AT_MOST]) or "none"
         raise InputError(
-            f"--labels: no image has a label that is a class of the model ({source}; labels found: {found}); expected "
-            f"{', '.join(info.classes)}: rename the labels, or name the columns with --label-column and --path-column"
+            f"--labels: by {source} no image is of a class of the model (labels found: {found}); expected "
+            f"{', '.join(info.classes)}: give images below folders of these names, or a table with these labels, whose columns "
+            "--label-column and --path-column name"
         )
     read_as = {label: name for label, name in sorted(meant.items()) if name and label != name}
     other = Counter(label for label in labels.values() if not meant[label])

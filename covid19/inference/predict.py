@@ -79,7 +79,7 @@ def predict(settings: PredictSettings) -> bool:
                 comparer.add(answer, found.patient)
             if reports:
                 reports.add(answer)
-            if found.heat_map:
+            if found.heat_map and answer.label:  # it is that of the label, which may be withheld
                 outputs.draft(overlays[answer.file]).write_bytes(found.heat_map)
             writer.answer(answer)
             all_readable &= answer.novelty_percentile is not None

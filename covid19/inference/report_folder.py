@@ -30,30 +30,32 @@ class ReportFolder:
 
     def __init__(self, reports: StructuredReports, paths: Mapping[str, Path], outputs: OutputTransaction, run: RunTask) -> None:
         self._reports, self._paths, self._outputs, self._run = reports, paths, outputs, run
-        self._written = 0
-        self._other_kinds: list[str] = []
-        self._problems: list[str] = []
+        self._written: set[str] = set()
+        self._other_kinds: set[str] = set()
+        self._problems: dict[str, str] = {}
 
     def add(self, answer: Answer) -> None:
-        """Write the report on one file, if it is a DICOM file that says whose it is."""
+        """Write the report on one file, if it is a DICOM file that says whose it is; one that was given twice gets one."""
+        if answer.file in self._written:
+            return
         try:
             with on_disk(as_path(answer.file)) as local:
                 source = self._run(read_identity, local)
         except (OSError, ValueError) as error:
-            self._problems.append(f"'{answer.file}': {why_unreadable(error)}")
+            self._problems[answer.file] = why_unreadable(error)
             return
         if source is None:
-            self._other_kinds.append(answer.file)
+            self._other_kinds.add(answer.file)
             return
         self._reports.make(answer, source).save_as(self._outputs.draft(self._paths[answer.file]), enforce_file_format=True)
-        self._written += 1
+        self._written.add(answer.file)
 
     def tell(self) -> None:
         """Say on standard error what was written and which files got no report; it is no part of the answers."""
-        for problem in shortened(self._problems):
-            warn(f"no DICOM report on {problem}")
+        for line in shortened([f"no DICOM report on '{file}': {why}" for file, why in self._problems.items()]):
+            warn(line)
         if self._other_kinds:
             count = f"{len(self._other_kinds)} of {len(self._paths)} files"
-            warn(f"no DICOM report on {count}, which are no DICOM files, such as '{self._other_kinds[0]}'")
+            warn(f"no DICOM report on {count}, which are no DICOM files, such as '{min(self._other_kinds)}'")
         if self._written:
-            say(f"Wrote DICOM reports on {self._written} of {len(self._paths)} files; they name the patients.", sys.stderr)
+            say(f"Wrote DICOM reports on {len(self._written)} of {len(self._paths)} files; they name the patients.", sys.stderr)

@@ -195,6 +195,8 @@ def test_folders_and_a_table_are_not_given_together(images, tmp_path):
     for flags in ({"labels": (CLASS_FOLDERS, tmp_path / "x.csv")}, {"labels": (CLASS_FOLDERS,), "label_column": "x"}):
         with pytest.raises(InputError, match="expected one or the other"):
             read([images], **flags)
+    with pytest.raises(InputError, match=r"by the names of the folders no image is of a class .* \(labels found: none\)"):
+        read([images / "other"], labels=(CLASS_FOLDERS,))
     with pytest.raises(InputError, match="expected it as well: give it with --labels"):
         read([images], label_column="x")
     assert read([images]) is None

@@ -149,8 +149,9 @@ def test_no_patients_name_is_printed(run, tmp_path, capsys):
 
 def test_withheld_labels_are_withheld_in_reports_too(run, tmp_path):
     film(tmp_path / "in" / "a.dcm", xray(run))
-    assert ask(run, tmp_path / "in", "--dicom-sr", tmp_path / "out", "--withhold-labels") == 0
-    (report,) = (tmp_path / "out").iterdir()
+    flags = ("--dicom-sr", tmp_path / "out", "--heatmaps", tmp_path / "out", "--withhold-labels")
+    assert ask(run, tmp_path / "in", tmp_path / "in" / "a.dcm", *flags) == 0
+    (report,) = (tmp_path / "out").iterdir()  # one, although the file was given twice, and no heat map
     group = group_of(report)
     assert predicted_of(group).meaning == "No label is given"
     assert "the label is withheld" in texts_of(group)["REMARK"]
