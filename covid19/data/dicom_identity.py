@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+import io
 from pathlib import Path
+from typing import NamedTuple
 
 from covid19.data.dicom import DAMAGED, HeaderReader, is_dicom_file, open_dataset
 
@@ -17,18 +20,30 @@ OTHERS = (
 SEXES = ("M", "F", "O")
 
 
-def read_identity(path: Path) -> dict[str, str] | None:
-    """The identifiers in a DICOM file's header by keyword, as text; None for a file of another kind.
+class Identity(NamedTuple):
+    """What a DICOM file says of itself.
 
-    Those of `OTHERS` that are missing or that DICOM does not allow are empty.
+    Attributes:
+        digest: SHA-256 of its bytes, in hexadecimal, by which an answer for it is known.
+        values: identifiers by keyword, as text; those of `OTHERS` that are missing or that DICOM does not allow are empty.
+    """
+
+    digest: str
+    values: dict[str, str]
+
+
+def read_identity(path: Path) -> Identity | None:
+    """The identity of a DICOM file; None for a file of another kind.
 
     Raises:
+        OSError: the file cannot be read.
         ValueError: the header cannot be read, or has no valid UIDs or no valid patient ID, which may be empty.
     """
     if not is_dicom_file(path):
         return None
+    content = path.read_bytes()
     try:
-        with HeaderReader(path.open("rb", buffering=0)) as reader:
+        with HeaderReader(io.BytesIO(content)) as reader:
             dataset = open_dataset(reader, stop_before_pixels=True, specific_tags=[*UIDS, PATIENT_ID, *OTHERS])
             values = {name: _text(dataset.get(name)) for name in (*UIDS, PATIENT_ID, *OTHERS)}
     except DAMAGED as error:
@@ -37,7 +52,8 @@ def read_identity(path: Path) -> dict[str, str] | None:
     for name in (*UIDS, PATIENT_ID):
         if not valid[name] or (name in UIDS and not values[name]):
             raise ValueError(f"its DICOM header has no valid {name}")
-    return {name: value if valid[name] else "" for name, value in values.items()}
+    kept = {name: value if valid[name] else "" for name, value in values.items()}
+    return Identity(hashlib.sha256(content).hexdigest(), kept)
 
 
 def _text(value: object) -> str:

@@ -78,7 +78,7 @@ def predict(settings: PredictSettings) -> bool:
             if comparer:
                 comparer.add(answer, found.patient)
             if reports:
-                reports.add(answer)
+                reports.add(answer, found.digest)
             if found.heat_map and answer.label:  # it is that of the label, which may be withheld
                 outputs.draft(overlays[answer.file]).write_bytes(found.heat_map)
             writer.answer(answer)
@@ -113,12 +113,14 @@ class FileAnswer(NamedTuple):
         heat_map: over its picture, as a PNG file's bytes; empty if none was wanted or the file gets no label.
         features: of the base, float32 (512,); None where they are not known.
         patient: in its DICOM header, or ''.
+        digest: SHA-256 of its bytes, in hexadecimal; '' where it cannot be read.
     """
 
     answer: Answer
     heat_map: bytes = b""
     features: Float32Array | None = None
     patient: str = ""
+    digest: str = ""
 
 
 class PredictTask(Task[str, FileAnswer]):
@@ -162,5 +164,6 @@ class PredictTask(Task[str, FileAnswer]):
             predictions = self._ready.ask([files[number] for number in good], list(good.values()))
             for (number, image), (answer, heat, features) in zip(good.items(), predictions, strict=True):
                 picture = b"" if heat is None or not self._overlays else encode_image(overlay(image.pixels, heat), ".png")
-                results[number] = FileAnswer(answer, picture, features, image.header.get("patient", ""))
+                patient = image.header.get("patient", "")
+                results[number] = FileAnswer(answer, picture, features, patient, image.digest)
         return results

@@ -34,20 +34,28 @@ class ReportFolder:
         self._other_kinds: set[str] = set()
         self._problems: dict[str, str] = {}
 
-    def add(self, answer: Answer) -> None:
-        """Write the report on one file, if it is a DICOM file that says whose it is; one that was given twice gets one."""
+    def add(self, answer: Answer, digest: str) -> None:
+        """Write the report on one file, if it is a DICOM file that says whose it is; one that was given twice gets one.
+
+        Args:
+            answer: for the file.
+            digest: of the bytes that were answered for; '' of a file that could not be read.
+        """
         if answer.file in self._written:
             return
         try:
             with on_disk(as_path(answer.file)) as local:
                 source = self._run(read_identity, local)
+            if source and digest not in ("", source.digest):  # it may be another patient's by now
+                raise ValueError("the file was changed after it was answered for: run again")
         except (OSError, ValueError) as error:
             self._problems[answer.file] = why_unreadable(error)
             return
         if source is None:
             self._other_kinds.add(answer.file)
             return
-        self._reports.make(answer, source).save_as(self._outputs.draft(self._paths[answer.file]), enforce_file_format=True)
+        draft = self._outputs.draft(self._paths[answer.file])
+        self._reports.make(answer, source.values).save_as(draft, enforce_file_format=True)
         self._written.add(answer.file)
 
     def tell(self) -> None:

@@ -64,7 +64,7 @@ class StructuredReports:
 
         Args:
             answer: for an image.
-            source: that image's identifiers, from `read_identity`.
+            source: that image's identifiers, `Identity.values`.
         """
         from highdicom.coding_schemes import CodingSchemeIdentificationItem
         from highdicom.sr import ComprehensiveSR

@@ -23,6 +23,7 @@ from covid19.core.errors import InputError
 from covid19.data.dicom_identity import OTHERS, read_identity
 from covid19.inference import structured_report
 from covid19.inference.answer import Answer
+from covid19.inference.report_folder import ReportFolder
 from covid19.inference.structured_report import SCHEME, StructuredReports
 from covid19.model.info import HIGHEST_THRESHOLD
 
@@ -139,6 +140,20 @@ def test_where_no_label_is_given_the_report_has_no_probability_and_says_why(run,
     assert "body part HAND" in texts_of(group_of(reports["hand"]))["REMARK"]
 
 
+def test_a_file_that_is_another_patients_by_now_gets_no_report(run, tmp_path, capsys, monkeypatch):
+    path = film(tmp_path / "in" / "a.dcm", xray(run))
+    original = ReportFolder.add
+
+    def swap_before(reports, answer, digest):
+        film(path, xray(run), PatientID="P8")
+        original(reports, answer, digest)
+
+    monkeypatch.setattr(ReportFolder, "add", swap_before)
+    assert ask(run, path, "--dicom-sr", tmp_path / "out") == 0
+    assert "the file was changed after it was answered for: run again" in capsys.readouterr().err
+    assert list((tmp_path / "out").iterdir()) == []
+
+
 def test_no_patients_name_is_printed(run, tmp_path, capsys):
     film(tmp_path / "in" / "a.dcm", xray(run), PatientName="Bono")  # which highdicom would warn of
     assert ask(run, tmp_path / "in", "--dicom-sr", tmp_path / "out") == 0
@@ -226,7 +241,7 @@ def test_odd_names_and_numbers_read_back(tmp_path, threshold):
     ],
 )
 def test_what_a_header_may_not_say_is_left_out_of_a_report(tmp_path, tags, kept):
-    identity = read_identity(film(tmp_path / "a.dcm", **tags))
+    identity = read_identity(film(tmp_path / "a.dcm", **tags)).values
     name = next(iter(tags))
     assert identity[name] == kept
     report = pydicom.dcmread(made(tmp_path, Answer("a.dcm", "", {}, None, "damaged"), source=identity))
