@@ -150,7 +150,7 @@ class AuditResult:
         patients_in_smaller_class: number of patients, positive or others, whichever are fewer.
         images: number of images that were audited.
         sources: None where the metadata name fewer than two sources.
-        same_sources: whether nearly all images are of sources that have images of both sides.
+        same_sources: whether nearly all images of either side are of a collection or a source that has images of both.
         detection: what would have been found; None unless nothing was, and for a model that is shown the lungs alone.
         lungs: None in the quick audit.
         images_without_lungs: number of images in which no lungs were found, so that the box was used.

@@ -13,13 +13,14 @@ from covid19.audit.detection import detection_limit
 from covid19.audit.inputs import LUNGS_ALONE, AuditInputs
 from covid19.audit.probes import LabelledFolds, make_probe, probe_measurement
 from covid19.audit.result import AuditResult
-from covid19.audit.sources import describe_sources, have_both_sides
+from covid19.audit.sources import describe_sources
 from covid19.audit.verdict import SIGNIFICANT, assess_shortcuts
 from covid19.core.arrays import Float32Array, IndexArray
 from covid19.core.settings import TrainingSettings
 from covid19.data.dataset import Dataset
 from covid19.data.measurements.border_ring import BORDER_RING
 from covid19.data.measurements.registry import MEASUREMENTS
+from covid19.data.same_sources import have_both_sides
 from covid19.evaluation.cross_validation import cross_validate
 from covid19.evaluation.estimate import Estimate
 from covid19.evaluation.folds import Fold

@@ -17,7 +17,6 @@ from covid19.evaluation.bootstrap import Ranking, resample, roc_auc
 from covid19.evaluation.folds import Fold
 
 MIN_SOURCE_PATIENTS = 5  # a source with fewer counts among the others
-SAME_SOURCES = 0.9  # of the images
 OTHERS = "all smaller sources"
 
 
@@ -53,15 +52,6 @@ def describe_sources(
         by_chance=1 / len(names),
         sources=tuple(_source(name, records, x, model, positive, source == name) for name in names),
     )
-
-
-def have_both_sides(records: Sequence[Record], positive: BoolArray) -> bool:
-    """Whether nearly all images are of sources, known by the metadata, that have images of both sides."""
-    names = [record.entry.source for record in records]
-    mixed = {name for name, side in zip(names, positive, strict=True) if side} & {
-        name for name, side in zip(names, positive, strict=True) if not side
-    }
-    return float(np.mean([name in mixed - {""} for name in names])) >= SAME_SOURCES
 
 
 def _source(

@@ -20,6 +20,7 @@ from covid19.data.images import COLOURFUL, MIN_CONTRAST_GREY_LEVELS, PICTURE_SID
 from covid19.data.lungs import NOT_FRONTAL
 from covid19.data.patients import KAGGLE
 from covid19.data.reader import describe_conflict
+from covid19.data.same_sources import have_both_sides
 
 ADULT_AGE_YEARS = 18
 MAX_AGE_YEARS = 150  # a larger number in the table is no age
@@ -172,8 +173,7 @@ def _problems(
     if guess and guess.tells_class:
         found.append(
             f"the source alone tells the class with accuracy {guess.accuracy:.3f} (by chance {guess.chance:.3f}): a "
-            "model can score so without looking at the lungs; take controls from the same sources (covid19 prepare --controls "
-            "same-source)"
+            f"model can score so without looking at the lungs; {_mend_sources(dataset)}"
         )
     found += [f"{_describe(probe)}: a model can score so without looking at the lungs" for probe in probes if probe.tells_class]
     children = {label: counts["of children"] / max(counts["images"], 1) for label, counts in classes.items()}
@@ -184,6 +184,14 @@ def _problems(
             "years, the COVID-19 sets are of adults): a model can tell them by age"
         )
     return found
+
+
+def _mend_sources(dataset: Dataset) -> str:
+    """What to do where the source tells the class; controls of the same collection are not advised where they are used."""
+    positive = choose_positive(dataset.classes, None)
+    if have_both_sides(dataset.records, np.array([record.label == positive for record in dataset.records])):
+        return "leave out the sources that have images of one class alone"
+    return "take controls from the same sources (covid19 prepare --controls same-source)"
 
 
 def _describe(probe: ProbeFinding) -> str:

@@ -19,6 +19,7 @@ MEANINGS: dict[str, tuple[str, ...]] = {
     "modality": ("modality",),
     "finding": ("finding", "findings", "findinglabels", "labels", "label", "class", "diagnosis", "category", "target"),
     "source": ("source", "datasource", "doi", "url"),
+    "collection": ("collection",),
     "license": ("license", "licence"),
     "age": ("age", "patientage", "ageyears", "ageinyears"),
     "part": ("split", "subset", "partition", "setname"),
@@ -40,6 +41,7 @@ class Entry:
         age: in years.
         label: what the column of the labels says, as written.
         part: what the column of a split says, as written.
+        collection: of which the image was published as a part; `covid19 prepare` writes it.
     """
 
     patient: str = ""
@@ -50,6 +52,7 @@ class Entry:
     age: str = ""
     label: str = ""
     part: str = ""
+    collection: str = ""
 
 
 class Columns:
@@ -104,6 +107,7 @@ class Columns:
             age=age_in_years(self._cell("age", row)),
             label=self._cell("label", row),
             part=self._cell("part", row),
+            collection=self._cell("collection", row),
         )
 
     def _cell(self, meaning: str, row: Sequence[str]) -> str:

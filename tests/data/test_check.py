@@ -151,6 +151,18 @@ def test_two_archives_one_for_each_class_give_the_class_away():
     assert guess.images == 400
 
 
+def test_controls_of_the_same_collection_are_not_advised_where_they_are_used(tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    root = data_of(tmp_path / "data", sizes=(8, 8))
+    rows = [f"{label}{n},{label}-journal,archive\n" for label in ("covid", "normal") for n in range(8)]
+    (root / "metadata.csv").write_text("filename,source,collection\n" + "".join(rows))
+    assert main(["check", str(root)]) == 1
+    output = capsys.readouterr().out
+    assert "the source alone tells the class with accuracy 1.000" in output
+    assert "leave out the sources that have images of one class alone" in output
+    assert "covid19 prepare" not in output
+
+
 def test_sources_of_one_patient_each_are_right_by_themselves_and_chance_says_so():
     guess = guess_by_source(records_of(*(("covid" if n < 6 else "normal", f"case {n}", n) for n in range(12))))
     assert guess == SourceGuess(accuracy=1.0, chance=1.0, p_value=1.0, images=12)

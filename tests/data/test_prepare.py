@@ -18,6 +18,7 @@ from helpers.paths import SHARED
 from covid19.cli.main import main
 from covid19.core.errors import InputError
 from covid19.data.build.download import COLLECTION_URL, fetch_collection, fetch_kaggle
+from covid19.data.same_sources import have_both_sides
 from covid19.lungs.drawn import find_masks
 
 TABLE = """patientid,age,finding,view,modality,folder,filename,doi,url,license
@@ -90,7 +91,10 @@ def test_the_controls_are_the_other_findings_of_the_same_collection(tmp_path, co
     sources = (out / "SOURCES.md").read_text()
     assert "| covid | 10/a | CC BY | 2 |" in sources
     assert "| other | 10/h | not stated | 2 |" in sources
-    assert {record.patient for record in read_records(out)} == {f"metadata:{number}" for number in (1, 2, 3, 6, 7)}
+    records = read_records(out)
+    assert {record.patient for record in records} == {f"metadata:{number}" for number in (1, 2, 3, 6, 7)}
+    # Each of its publications has one finding alone, and still these controls need not be advised again.
+    assert have_both_sides(records, np.array([record.label == "covid" for record in records]))
 
 
 def test_one_image_of_each_patient(tmp_path, collection):
