@@ -90,6 +90,16 @@ def cluster(text: str) -> str:
     )
 
 
+def class_pair(text: str) -> str:
+    """Parse a class of a data set and the model's name for it, with an equals sign between; either name may hold another."""
+    if "=" in text[1:-1]:
+        return text
+    raise argparse.ArgumentTypeError(
+        f"received '{_shortened(text)}', expected a class of the data set, an equals sign and a class of the model: give such a "
+        "pair, as in other=normal"
+    )
+
+
 def folds(text: str) -> int:
     """Parse a number of folds: 0, or 2 and more."""
     number = whole(0, MAX_FOLDS)(text)

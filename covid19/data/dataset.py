@@ -19,12 +19,16 @@ FEW_PATIENTS = 20  # patients of a class below which little can be concluded
 
 
 class Listed(NamedTuple):
-    """An image file before it is read: where to open it, its path relative to the root, its class, its part of a split."""
+    """An image file before it is read: where to open it, its path relative to the root, its class, its part of a split.
+
+    `found_as` is what folders or table call the class, where it was renamed: patients are told by that.
+    """
 
     path: Path
     name: str
     label: str
     part: str = ""
+    found_as: str = ""
 
 
 class ImageStats(NamedTuple):

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import shlex
 from collections import Counter
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from covid19.core.addresses import check_reachable
@@ -23,6 +23,7 @@ from covid19.data.tables import TABLE_EXTENSIONS, open_table
 from covid19.data.walk import Skipped, Tree, count_others, walk
 
 NAMED_AT_MOST = 6  # folders in an error
+OR_MORE = {1: "one or more", 2: "two or more"}
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,17 @@ class Gathered:
         counted = Counter(image.part for image in self.images if image.part)
         return {part: counted[part] for part in ("train", "validation", "test") if part in counted}
 
+    def renamed(self, names: Mapping[str, str]) -> Gathered:
+        """The same images with other names of some classes; several may become one."""
+        return replace(
+            self,
+            classes=tuple(sorted({names.get(label, label) for label in self.classes})),
+            images=tuple(
+                image._replace(label=names.get(image.label, image.label), found_as=image.label) for image in self.images
+            ),
+            skipped=tuple(item._replace(label=names.get(item.label, item.label)) for item in self.skipped),
+        )
+
     def counts(self) -> dict[str, int]:
         """Images of each class."""
         counted = Counter(image.label for image in self.images)
@@ -77,16 +89,17 @@ def label_table(data: DataSettings | PredictSettings) -> LabelTable | None:
     return LabelTable(data.labels, data.label_column, data.path_column) if data.labels else None
 
 
-def gather(root: Path, labels: LabelTable | None = None, positive: str | None = None) -> Gathered:
+def gather(root: Path, labels: LabelTable | None = None, positive: str | None = None, fewest_classes: int = 2) -> Gathered:
     """Find the images of a data set and the class of each.
 
     Args:
         root: a folder or an address.
         labels: the table that has the classes; None takes the folders'.
         positive: the positive class, if it was given: an image with several labels belongs to it.
+        fewest_classes: that must be there: two to train on, one to test a model on.
 
     Raises:
-        InputError: the root is missing or no folder, a table cannot be read, or there are fewer than two classes.
+        InputError: the root is missing or no folder, a table cannot be read, or there are too few classes.
     """
     check_root(root)
     if labels is None and _is_collection(root):
@@ -101,15 +114,15 @@ def gather(root: Path, labels: LabelTable | None = None, positive: str | None = 
     if table:
         places, unlabelled = label_images(layout.places, table, positive)
     else:
-        _check_folders(root, tree, layout)
+        _check_folders(root, tree, layout, fewest_classes)
         places = {name: place for name, place in layout.places.items() if place.label}
         unlabelled = [Skipped(name, "not in a class folder", "stray") for name in layout.places.keys() - places.keys()]
     classes = tuple(sorted({place.label for place in places.values()}))
-    if len(classes) < 2 and table:
+    if len(classes) < fewest_classes and table:
         found = f"one class, '{classes[0]}'" if classes else "no class"
         raise InputError(
             f"the table '{table.path}' gives {found} to the {len(layout.places)} images of '{root}' (column "
-            f"'{table.label_column}'; {len(places)} images have a row with a label); expected two or more: name the column of "
+            f"'{table.label_column}'; {len(places)} images have a row with a label); expected {OR_MORE[fewest_classes]}: name the column of "
             "the labels with --label-column, and that of the images' paths with --path-column"
         )
     skipped = [*layout.skipped, *unlabelled, *tree.skipped, *count_others(tree.others, _class_of(set(classes)))]
@@ -161,11 +174,11 @@ def read_labels(labels: LabelTable) -> Metadata:
     return merged(tables)
 
 
-def _check_folders(root: Path, tree: Tree, layout: Layout) -> None:
+def _check_folders(root: Path, tree: Tree, layout: Layout, fewest_classes: int) -> None:
     """Refuse folders that are no classes, or not all of them, with what to give instead.
 
     Raises:
-        InputError: there are fewer than two classes, parts of a split lie beside other folders, or most images are in none.
+        InputError: there are too few classes, parts of a split lie beside other folders, or most images are in none.
     """
     if layout.mixed:
         raise InputError(
@@ -174,18 +187,18 @@ def _check_folders(root: Path, tree: Tree, layout: Layout) -> None:
         )
     loose = [name for name, place in layout.places.items() if not place.label]
     classes = layout.classes
-    if len(classes) >= 2 and len(loose) <= len(layout.places) / 2:
+    if len(classes) >= fewest_classes and len(loose) <= len(layout.places) / 2:
         return
     if not classes:
         found = "no class folder"
-    elif len(classes) == 1:
+    elif len(classes) < fewest_classes:
         found = f"one class folder, '{classes[0]}'"
     else:
         found = f"{len(loose)} of {len(layout.places)} images in no class folder"
-    if loose and len(classes) < 2:
+    if loose and len(classes) < fewest_classes:
         folders = sorted({name.partition("/")[0] for name in loose if "/" in name})
         found += f" ({len(loose)} images lie in {', '.join(folders[:NAMED_AT_MOST]) or 'the folder itself'})"
-    raise InputError(f"--dataset '{root}' holds {found}; expected two or more: {_remedy(root, tree, layout)}")
+    raise InputError(f"--dataset '{root}' holds {found}; expected {OR_MORE[fewest_classes]}: {_remedy(root, tree, layout)}")
 
 
 def _remedy(root: Path, tree: Tree, layout: Layout) -> str:

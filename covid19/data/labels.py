@@ -75,4 +75,4 @@ def _yes_or_no(text: str, column: str) -> tuple[str, str]:
 
 def _is_yes_or_no(labels: Iterable[str]) -> bool:
     stated = {label.strip().lower() for label in labels} - {""}
-    return bool(stated & YES) and stated <= YES | NO | UNCERTAIN
+    return bool(stated & (YES | NO)) and stated <= YES | NO | UNCERTAIN

@@ -172,10 +172,10 @@ def _scan(paths: Sequence[Path], cache: ScanCache, executor: Executor, read: Rea
 
 
 def _record(root: Path, image: Listed, scan: FileScan, stats: ImageStats, entry: Entry) -> Record:
-    tags, is_dicom = scan.dicom_tags, bool(scan.dicom_tags)
-    patient = find_patient(image.name, entry.patient, tags.get("patient", ""), image.label, is_dicom)
+    tags, is_dicom, label = scan.dicom_tags, bool(scan.dicom_tags), image.found_as or image.label
+    patient = find_patient(image.name, entry.patient, tags.get("patient", ""), label, is_dicom)
     projection = entry.projection or projection_of(tags)
-    entry = replace(entry, source=entry.source or collection_of(image.name, image.label, is_dicom))
+    entry = replace(entry, source=entry.source or collection_of(image.name, label, is_dicom))
     return Record(
         root, image.name, image.label, scan.digest, patient.name, patient.rule, projection, entry, stats, part=image.part
     )

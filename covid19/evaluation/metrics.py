@@ -13,7 +13,7 @@ from covid19.core.arrays import BoolArray, Float64Array, IndexArray
 from covid19.core.measures import Metric
 from covid19.evaluation.bootstrap import Ranking, Statistics, calibration_error, calibration_interval, resample
 from covid19.evaluation.proportions import Groups, grouped_proportion
-from covid19.evaluation.result import ClassMetrics, Evaluation, MacroMetrics, OptionalMetric, PredictiveValues
+from covid19.evaluation.result import ClassMetrics, Evaluation, MacroMetrics, OptionalMetric, PartialEvaluation, PredictiveValues
 
 
 class Quantity(NamedTuple):
@@ -77,7 +77,8 @@ def evaluate(
     """Compare predictions with the truth.
 
     Args:
-        truth: one-hot labels (n, classes); every class occurs.
+        truth: one-hot labels (n, classes); the positive class occurs and so does another. Of a class without images nothing is
+            measured: the balanced accuracy is the mean over the others.
         probabilities: (n, classes), rows sum to 1.
         classes: names in the order of the columns.
         positive: the class whose recall is the sensitivity; the recall of all others together is the specificity.
@@ -114,18 +115,39 @@ def evaluate(
             true, predicted, labels=range(len(classes)), target_names=list(classes), output_dict=True, zero_division=0.0
         ),
         macro=MacroMetrics(*(measured[Quantity(name)] for name in ("roc_auc", "average_precision", "f1"))) if several else None,
-        by_class={name: against_rest(column) for column, name in enumerate(classes)} if several else None,
+        by_class={name: against_rest(column) for column, name in enumerate(classes) if column in true} if several else None,
+    )
+
+
+def evaluate_one_side(
+    truth: NDArray[np.float32],
+    probabilities: NDArray[np.float32],
+    classes: Sequence[str],
+    positive: str,
+    groups: Sequence[int],
+    threshold: float | None,
+) -> PartialEvaluation:
+    """Compare predictions with the truth on images that are all positive, or none of which is; arguments as of `evaluate`."""
+    true, index = truth.argmax(axis=1), list(classes).index(positive)
+    predicted = predict_labels(probabilities, index, threshold)
+    right = grouped_proportion((true == index) == (predicted == index), groups)
+    return PartialEvaluation(
+        positive=positive,
+        threshold=threshold,
+        confusion_matrix=confusion_matrix(true, predicted, labels=range(len(classes))).tolist(),
+        sensitivity=right if index in true else None,
+        specificity=None if index in true else right,
     )
 
 
 def _statistics(true: IndexArray, predicted: IndexArray, scores: Float64Array, index: int) -> Statistics[Quantity]:
     """What is bootstrapped, from weights (resamples, n): numbers of all classes, and of each; of two only of the positive."""
-    classes = scores.shape[1]
-    columns = range(classes) if classes > 2 else (index,)
+    present = np.unique(true).tolist()
+    columns = present if scores.shape[1] > 2 else [index]
     ranks = {column: Ranking(scores[:, column], true == column) for column in columns}
 
     def statistics(weights: Float64Array) -> Mapping[Quantity, Float64Array]:
-        recalls = [weights @ ((true == c) & (predicted == c)) / (weights @ (true == c)) for c in range(classes)]
+        recalls = [weights @ ((true == c) & (predicted == c)) / (weights @ (true == c)) for c in present]
         errors = weights @ (scores[:, index] - (true == index)) ** 2 / weights.sum(axis=1)
         computed = {Quantity("balanced_accuracy"): np.mean(recalls, axis=0), Quantity("brier"): errors}
         of_class: dict[str, Callable[[int], Float64Array]] = {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from covid19.core.arrays import Float32Array
@@ -43,8 +43,11 @@ class MacroMetrics:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Evaluation:
-    """Predictions compared with the truth.
+class PartialEvaluation:
+    """Predictions compared with the truth, on images of which one side may be missing.
+
+    Of positives alone the sensitivity is known, of negatives alone the specificity, and nothing else: all other numbers are
+    None then, and `report` is empty.
 
     Attributes:
         positive: the positive class.
@@ -55,12 +58,31 @@ class Evaluation:
         balanced_accuracy, f1, roc_auc, average_precision, brier, calibration_error: with bootstrap intervals by group; all
             but the balanced accuracy of the positive class.
         report: scikit-learn's classification report: precision, recall, f1-score and support by class, and their means.
-        macro, by_class: with more than two classes.
+        macro, by_class: with more than two classes, of those that have images.
     """
 
     positive: str
     threshold: NotNegative | None
     confusion_matrix: list[list[Count]]
+    accuracy: Metric | None = None
+    sensitivity: Metric | None = None
+    specificity: Metric | None = None
+    precision: OptionalMetric = OptionalMetric()
+    balanced_accuracy: Metric | None = None
+    f1: Metric | None = None
+    roc_auc: Metric | None = None
+    average_precision: Metric | None = None
+    brier: Metric | None = None
+    calibration_error: Metric | None = None
+    report: dict[str, dict[str, float] | float] = field(default_factory=dict)
+    macro: MacroMetrics | None = None
+    by_class: dict[str, ClassMetrics] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluation(PartialEvaluation):
+    """Predictions compared with the truth, on images of both sides; attributes as of `PartialEvaluation`, all known."""
+
     accuracy: Metric
     sensitivity: Metric
     specificity: Metric
@@ -72,8 +94,6 @@ class Evaluation:
     brier: Metric
     calibration_error: Metric
     report: dict[str, dict[str, float] | float]
-    macro: MacroMetrics | None = None
-    by_class: dict[str, ClassMetrics] | None = None
 
 
 @dataclass(frozen=True)
