@@ -6,8 +6,9 @@ import os
 import signal
 import subprocess
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 from helpers.runs import Run, settings_in, train
@@ -79,6 +80,22 @@ def official(tmp_path_factory: pytest.TempPathFactory) -> Path:
             group.attrs["weight_names"] = [f"{layer}_W_1:0".encode(), f"{layer}_b_1:0".encode()]
             group[f"{layer}_W_1:0"], group[f"{layer}_b_1:0"] = kernel, bias
     return path
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """Chromium, for which `evil.test` and the names below it lead to this machine."""
+    from helpers.browsing import CHROMIUM, CHROMIUM_FLAGS
+
+    if not CHROMIUM:
+        pytest.skip("no Chromium on this machine")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as player:
+        flags = [*CHROMIUM_FLAGS, "--host-resolver-rules=MAP evil.test 127.0.0.1, MAP *.evil.test 127.0.0.1"]
+        started = player.chromium.launch(executable_path=CHROMIUM, args=flags)
+        yield started
+        started.close()
 
 
 @pytest.fixture

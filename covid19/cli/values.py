@@ -91,12 +91,12 @@ def cluster(text: str) -> str:
 
 
 def class_pair(text: str) -> str:
-    """Parse a class of a data set and the model's name for it, with an equals sign between; either name may hold another."""
+    """Parse a class of a data set and the model's name for it, with an equals sign between; the names may hold others."""
     if "=" in text[1:-1]:
         return text
     raise argparse.ArgumentTypeError(
-        f"received '{_shortened(text)}', expected a class of the data set, an equals sign and a class of the model: give such a "
-        "pair, as in other=normal"
+        f"received '{_shortened(text)}', expected a class of the data set, an equals sign and a class of the model: give such "
+        "a pair, as in other=normal"
     )
 
 

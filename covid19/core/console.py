@@ -13,7 +13,11 @@ from types import TracebackType
 from typing import TextIO
 
 BOLD = "1"
-COLOURS = {"explained": "1;31", "present": "1;33", "none-found": "1;32", "too-few": "1;33"}  # ANSI; by the audit's verdict
+# ANSI; by the audit's verdict, and by the status of a model on another data set.
+COLOURS = {
+    "explained": "1;31", "present": "1;33", "none-found": "1;32", "too-few": "1;33",
+    "FAILS": "1;31", "WORSE": "1;33", "HOLDS": "1;32", "ONLY POSITIVES": "1;33", "ONLY NEGATIVES": "1;33",
+}  # fmt: skip
 MAX_LINES_OF_A_KIND = 20  # of one kind: of a large data set, a line for each file would bury everything else
 
 
@@ -58,9 +62,9 @@ def say(text: str, stream: TextIO | None = None) -> None:
 
 
 def say_status(text: str, verdict: str | None) -> None:
-    """Print a line with its first words, up to a colon, in the verdict's colour on a terminal, unless NO_COLOR is set.
+    """Print a line with its first words, up to a colon, in the colour of a verdict or status on a terminal.
 
-    See https://no-color.org.
+    Not if NO_COLOR is set, see https://no-color.org.
     """
     status, colon, rest = _fitted(printable(text), sys.stdout).partition(":")
     if sys.stdout.isatty() and not os.environ.get("NO_COLOR"):

@@ -103,6 +103,11 @@ def is_stream(path: Path) -> bool:
     return stat.S_ISFIFO(mode) or stat.S_ISCHR(mode) or is_open_file
 
 
+def page_beside(report: Path) -> Path | None:
+    """The HTML report beside a JSON report; none if that goes to a pipe or a device."""
+    return None if is_stream(report) else report.parent / f"{report.stem}.html"
+
+
 def followed(path: Path) -> Path:
     """The path that is written to: where a link leads, even if there is nothing yet."""
     return Path(os.path.realpath(path)) if path.is_symlink() else path

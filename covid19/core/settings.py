@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, TypeVar
 
-from covid19.core.outputs import is_stream
+from covid19.core.outputs import page_beside
 
 FILE_TIMEOUT_S = 60.0  # a radiograph takes less than one
 CLASS_FOLDERS = Path("folders")  # in place of a table: the true classes are the folders
@@ -143,8 +143,8 @@ class OutputSettings:
 
     @property
     def page(self) -> Path | None:
-        """The HTML report, beside the JSON report; none if that goes to a pipe or a device."""
-        return None if is_stream(self.report) else self.report.parent / f"{self.report.stem}.html"
+        """The HTML report, see `page_beside`."""
+        return page_beside(self.report)
 
     def files(self) -> tuple[Path, ...]:
         """The files that the run writes."""

@@ -122,8 +122,8 @@ def gather(root: Path, labels: LabelTable | None = None, positive: str | None = 
         found = f"one class, '{classes[0]}'" if classes else "no class"
         raise InputError(
             f"the table '{table.path}' gives {found} to the {len(layout.places)} images of '{root}' (column "
-            f"'{table.label_column}'; {len(places)} images have a row with a label); expected {OR_MORE[fewest_classes]}: name the column of "
-            "the labels with --label-column, and that of the images' paths with --path-column"
+            f"'{table.label_column}'; {len(places)} images have a row with a label); expected {OR_MORE[fewest_classes]}: name "
+            "the column of the labels with --label-column, and that of the images' paths with --path-column"
         )
     skipped = [*layout.skipped, *unlabelled, *tree.skipped, *count_others(tree.others, _class_of(set(classes)))]
     return Gathered(

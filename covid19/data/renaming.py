@@ -37,8 +37,9 @@ def new_names(pairs: Sequence[str], classes: Sequence[str], known: Sequence[str]
     unknown = [name for name in classes if name not in names and name not in known]
     if unknown:
         raise InputError(
-            f"the data set has the classes {', '.join(classes)}, of which the model does not know {', '.join(unknown)}; expected "
-            f"the model's, {', '.join(known)}: rename with --map '{unknown[0]}={known[-1]}', or give the folder of the classes"
+            f"the data set has the classes {', '.join(classes)}, but the model knows no {', '.join(unknown)}; expected its "
+            f"classes, {', '.join(known)}, or some of them: rename with --map '{unknown[0]}={known[-1]}', or give the folder "
+            "that holds the classes"
         )
     return {name: names.get(name, name) for name in classes}
 

@@ -13,7 +13,14 @@ from covid19.core.arrays import BoolArray, Float64Array, IndexArray
 from covid19.core.measures import Metric
 from covid19.evaluation.bootstrap import Ranking, Statistics, calibration_error, calibration_interval, resample
 from covid19.evaluation.proportions import Groups, grouped_proportion
-from covid19.evaluation.result import ClassMetrics, Evaluation, MacroMetrics, OptionalMetric, PartialEvaluation, PredictiveValues
+from covid19.evaluation.result import (
+    ClassMetrics,
+    Evaluation,
+    MacroMetrics,
+    OptionalMetric,
+    PartialEvaluation,
+    PredictiveValues,
+)
 
 
 class Quantity(NamedTuple):

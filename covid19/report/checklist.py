@@ -1,8 +1,8 @@
 """The reporting checklist: what the field's checklists ask, what this run answers, and what only its author can.
 
-Item numbers are those of the 2024 update of CLAIM (Tejani et al., Radiology: Artificial Intelligence 6:e240300, 2024), whose 44
-items are numbered anew since 2020, and of TRIPOD+AI (Collins et al., BMJ 385:e078378, 2024). They were compared on 2026-11-25 with
-item-by-item summaries of both lists. Where no item of a list clearly asks the question, no number is given.
+Item numbers are those of the 2024 update of CLAIM (Tejani et al., Radiology: Artificial Intelligence 6:e240300, 2024), which
+counts its 44 items otherwise than the list of 2020, and of TRIPOD+AI (Collins et al., BMJ 385:e078378, 2024). They were
+compared on 2026-11-25 with item-by-item summaries of both lists. Where no item clearly asks the question, no number is given.
 """
 
 from __future__ import annotations

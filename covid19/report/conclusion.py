@@ -12,7 +12,6 @@ from covid19.core.measures import Metric
 from covid19.data.dataset import FEW_PATIENTS
 from covid19.data.measurements.thumbnail import THUMBNAIL, THUMBNAIL_SIDE_CELLS
 from covid19.evaluation.result import CrossValidation, Evaluation
-from covid19.model.info import CrossValidationSummary
 from covid19.report.result import Report
 
 SIMPLER = {
@@ -111,24 +110,6 @@ def _patients(report: Report) -> list[str]:
     if few < FEW_PATIENTS:
         found.append(f"With {few} patients in the smallest class, little can be concluded.")
     return found
-
-
-def conclude_externally(test: Evaluation, internal: CrossValidationSummary | None) -> str:
-    """Whether a model holds on another data set, in one sentence.
-
-    Args:
-        test: of the model on the other data set.
-        internal: the model's cross-validated numbers at home, if it has any.
-    """
-    auc = test.roc_auc
-    home = f"; {internal.roc_auc.value:.2f} at home" if internal else ""
-    if auc.low <= 1 / 2:
-        return f"FAILS on this data set: AUC {auc}, not shown to be better than chance{home}."
-    if internal and auc.high < internal.roc_auc.value:
-        return f"WORSE on this data set than at home: AUC {auc}{home}."
-    if internal:
-        return f"HOLDS on this data set: AUC {auc}, not shown to be worse than at home{home}."
-    return f"BETTER THAN CHANCE on this data set: AUC {auc}; nothing is known of the model at home."
 
 
 class Comparison(NamedTuple):

@@ -40,50 +40,52 @@ def curves(history: dict[str, list[float]], name: str, label: str) -> str:
     return _svg(figure, axes)
 
 
-def roc(score: Float64Array, positive: BoolArray, groups: Sequence[int]) -> str:
-    """The ROC curve with its 95 % band, resampled by patient."""
+def roc(score: Float64Array, positive: BoolArray, groups: Sequence[int], label: str) -> str:
+    """The ROC curve with its 95 % band, resampled by patient; the label says of which images."""
     figure, axes = _new("1 - specificity", "Sensitivity")
     ranking = Ranking(score, positive)
     low, high = curve_bands(lambda weights: ranking.roc_curve(weights, GRID), groups, positive.tolist())
     axes.fill_between(GRID, low, high, color=FIRST, alpha=0.2, linewidth=0)
-    axes.plot(GRID, ranking.roc_curve(np.ones((1, len(score))), GRID)[0], color=FIRST, linewidth=2, label="out of fold")
+    axes.plot(GRID, ranking.roc_curve(np.ones((1, len(score))), GRID)[0], color=FIRST, linewidth=2, label=label)
     axes.plot([0, 1], [0, 1], color=MUTED, linestyle=":", label="by chance")
     _square(axes)
     return _svg(figure, axes)
 
 
-def precision_recall(score: Float64Array, positive: BoolArray, groups: Sequence[int]) -> str:
-    """The precision-recall curve with its 95 % band, resampled by patient."""
+def precision_recall(score: Float64Array, positive: BoolArray, groups: Sequence[int], label: str) -> str:
+    """The precision-recall curve with its 95 % band, resampled by patient; the label says of which images."""
     figure, axes = _new("Sensitivity (recall)", "Precision")
     ranking = Ranking(score, positive)
     low, high = curve_bands(lambda weights: ranking.precision_curve(weights, GRID[1:]), groups, positive.tolist())
     axes.fill_between(GRID[1:], low, high, color=FIRST, alpha=0.2, linewidth=0)
     values = ranking.precision_curve(np.ones((1, len(score))), GRID[1:])[0]
-    axes.plot(GRID[1:], values, color=FIRST, linewidth=2, label="out of fold")
+    axes.plot(GRID[1:], values, color=FIRST, linewidth=2, label=label)
     axes.axhline(positive.mean(), color=MUTED, linestyle=":", label="by chance")
     _square(axes)
     return _svg(figure, axes, "lower left")
 
 
-def reliability(bins: Sequence[ReliabilityBin]) -> str:
-    """Fraction of positives by predicted probability, with 95 % intervals."""
+def reliability(bins: Sequence[ReliabilityBin], label: str) -> str:
+    """Fraction of positives by predicted probability, with 95 % intervals; the label says of which images."""
     figure, axes = _new("Predicted probability", "Fraction that is positive")
     x = np.array([point.probability for point in bins])
     y, low, high = np.array([(point.observed.value, point.observed.low, point.observed.high) for point in bins]).T
     axes.plot([0, 1], [0, 1], color=MUTED, linestyle=":", label="perfect calibration")
     errors = np.clip([y - low, high - y], 0, None)
-    axes.errorbar(x, y, errors, color=FIRST, fmt="o", markersize=5, capsize=3, label="out of fold")
+    axes.errorbar(x, y, errors, color=FIRST, fmt="o", markersize=5, capsize=3, label=label)
     _square(axes)
     return _svg(figure, axes, "lower right")
 
 
 def scores(score: Float64Array, positive: BoolArray, name: str, threshold: float | None) -> str:
-    """Histograms of the positive class's probability, for the positive images and the others."""
+    """Histograms of the positive class's probability, for the positive images and the others; either may be missing."""
     name = printable(name).replace("$", r"\$")  # else Matplotlib takes it for a formula
     figure, axes = _new(f"Probability of {name}", "Images")
     bins = np.linspace(0, 1, 21).tolist()
-    axes.hist(score[positive], bins, color=FIRST, alpha=0.55, label=f"is {name}")
-    axes.hist(score[~positive], bins, histtype="step", color=SECOND, linewidth=2, label="is another")
+    if positive.any():
+        axes.hist(score[positive], bins, color=FIRST, alpha=0.55, label=f"is {name}")
+    if not positive.all():
+        axes.hist(score[~positive], bins, histtype="step", color=SECOND, linewidth=2, label="is another")
     if threshold is not None:
         axes.axvline(threshold, color=INK, linestyle="--", label="threshold")
     axes.yaxis.set_major_locator(MaxNLocator(integer=True))

@@ -6,7 +6,6 @@ import contextlib
 import os
 import re
 import secrets
-import shutil
 import signal
 import socket
 import subprocess
@@ -30,11 +29,6 @@ from covid19.inference.server.guard import Access
 from covid19.inference.server.uploads import Reply
 from helpers.paths import PROJECT
 
-CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
-CHROMIUM_FLAGS = [
-    "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-component-update",
-    "--disable-sync",
-]  # fmt: skip
 ABOUT = {
     "status": "NONE FOUND",
     "verdict": "Audit: none-found.",

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import httpx
 import numpy as np
 import pytest
-from axe_playwright_python.sync_playwright import Axe
+from helpers.browsing import assert_accessible
 from helpers.images import write_image
 from helpers.serving import ABOUT, Stub, serving
 
@@ -134,12 +134,6 @@ def assert_empty(page):
     assert page.locator("#names li").count() == 0
     assert page.locator('.sample[aria-pressed="true"]').count() == 0
     assert page.locator("#answer .file").count() == 0
-
-
-def assert_accessible(page):
-    found = Axe().run(page).response["violations"]
-    serious = [(one["id"], one["nodes"][0]["html"][:200]) for one in found if one["impact"] in ("serious", "critical")]
-    assert serious == []
 
 
 def test_the_list_the_answer_and_the_samples_always_show_the_same(shown, files):

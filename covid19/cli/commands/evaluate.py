@@ -19,7 +19,14 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     """The flags of the evaluate command."""
     add = parser.add_argument
     add_model_flag(parser)
-    add("-d", "--dataset", type=address, required=True, metavar="DIR", help="another data set, with the model's classes or some of them")
+    add(
+        "-d",
+        "--dataset",
+        type=address,
+        required=True,
+        metavar="DIR",
+        help="another data set, with the model's classes or some of them",
+    )
     add(
         "-r",
         "--report",
@@ -35,8 +42,8 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="THEIRS=OURS",
-        help="take a class of the data set for one of the model's, as in other=normal; may be given again, also for the same class "
-        "of the model",
+        help="take a class of the data set for one of the model's, as in other=normal; may be given again, also for the same "
+        "class of the model",
     )
     add_lung_flags(parser, None, "as the model was trained")
     add_fail_flag(parser)
