@@ -22,7 +22,7 @@ from covid19.core.executor.executor import Executor
 from covid19.core.executor.opening import open_executor
 from covid19.core.keras_startup import import_keras
 from covid19.core.outputs import OutputTransaction, check_outputs
-from covid19.core.settings import DataSettings, Settings
+from covid19.core.settings import DataSettings, Settings, TrainingSettings
 from covid19.data.dataset import Dataset, check_counts, choose_positive, describe_odd_positive, inputs_in
 from covid19.data.decoding import DecodingPool
 from covid19.data.gathering import Gathered, gather, label_table
@@ -41,9 +41,7 @@ from covid19.model.info import MAX_CLASSES
 from covid19.report.result import Report, report_text
 
 if TYPE_CHECKING:
-    from covid19.audit.inputs import AuditInputs
-    from covid19.audit.result import AuditResult
-    from covid19.evaluation.estimate import Estimate
+    from covid19.audit.result import LungAttention
     from covid19.features.extraction import Extracted
     from covid19.model.head import Heads
     from covid19.preparation import SplitFeatures
@@ -85,6 +83,7 @@ def _train(settings: Settings, decoder: DecodingPool) -> Report:
         with watch("read"):
             # 1. gather, 2. decode and resize
             dataset = _read_while_keras_imports(data, gathered, caches.scans, executor, read)
+        from covid19.audit.run import audit
         from covid19.evaluation.estimate import estimate
         from covid19.features.backbone.network import build_base
         from covid19.features.extraction import Extractor
@@ -113,7 +112,9 @@ def _train(settings: Settings, decoder: DecodingPool) -> Report:
     with watch("cross_validate"):
         estimated = estimate(dataset, x, prepared.untrained, y, split.train, positive, training, settings.evaluation)
     with watch("audit"):
-        shortcuts = _audit(settings, prepared, inputs, y, positive, estimated, base, heads, read)
+        shortcuts = audit(dataset, positive, y, estimated, inputs, training) if inputs else None
+        if shortcuts and settings.audit.level == "full":
+            shortcuts = replace(shortcuts, lungs=_attention(prepared, y, training, base, heads, read))
     heads = heads.tempered(estimated.temperature)
     model = assemble(base, head_model(heads))
     with watch("predict"):
@@ -121,40 +122,28 @@ def _train(settings: Settings, decoder: DecodingPool) -> Report:
         probabilities = _predict(heads, model, extracted, test_at, views, read)  # 10. predict
     groups = [records[i].group for i in split.test]
     test = evaluate(y[test_at], probabilities, classes, positive, groups, estimated.threshold)  # 11. report and plot
-    predicted = predict_labels(probabilities, classes.index(positive), estimated.threshold)
-    held_out = describe_test(y[test_at], predicted, classes, test)
+    held_out = describe_test(
+        y[test_at], predict_labels(probabilities, classes.index(positive), estimated.threshold), classes, test
+    )
     outcome = Outcome(dataset, split, weights, extracted, history, test, estimated, shortcuts, prepared.lungs_found)
     return _write(settings, outcome, model, held_out, read, watch)  # 12. save
 
 
-def _audit(
-    settings: Settings,
-    prepared: SplitFeatures,
-    inputs: AuditInputs | None,
-    labels: Float32Array,
-    positive: str,
-    estimated: Estimate,
-    base: Any,
-    heads: Heads,
-    read: Read,
-) -> AuditResult | None:
-    """The shortcut audit; None if it was not asked for or there is no cross-validation to compare with."""
+def _attention(
+    prepared: SplitFeatures, labels: Float32Array, training: TrainingSettings, base: Any, heads: Heads, read: Read
+) -> LungAttention:  # fmt: skip
+    """How much of the Grad-CAM lies on the lungs of the held-out images, by the model and by one on an untrained base."""
     from covid19.audit.attention import lungs_looked_at, untrained_heads
-    from covid19.audit.run import audit
     from covid19.features.backbone.network import build_base
 
-    found = audit(prepared.dataset, positive, labels, estimated, inputs, settings.training) if inputs else None
-    if found is None or settings.audit.level != "full":
-        return found
-    dataset, lungs, split = prepared.dataset, prepared.lungs, prepared.split
-    tested = [view for view in (prepared.views[i] for i in split.test) if view.record.digest in lungs]
-    looked = lungs_looked_at(tested, lungs, dataset.classes, base, heads, read)
-    if prepared.untrained is not None:
-        theirs = untrained_heads(prepared.untrained, labels, np.array(split.train), settings.training)
-        never_trained = build_base(get_weights(UNTRAINED))
-        by_class = lungs_looked_at(tested, lungs, dataset.classes, never_trained, theirs, read).by_class
-        looked = replace(looked, untrained=by_class)
-    return replace(found, lungs=looked)
+    classes, lungs = prepared.dataset.classes, prepared.lungs
+    tested = [view for view in (prepared.views[i] for i in prepared.split.test) if view.record.digest in lungs]
+    looked = lungs_looked_at(tested, lungs, classes, base, heads, read)
+    if prepared.untrained is None:
+        return looked
+    theirs = untrained_heads(prepared.untrained, labels, np.array(prepared.split.train), training)
+    never_trained = build_base(get_weights(UNTRAINED))
+    return replace(looked, untrained=lungs_looked_at(tested, lungs, classes, never_trained, theirs, read).by_class)
 
 
 def _predict(

@@ -55,7 +55,9 @@ def write_lung_masks(inputs: Sequence[Path], output: Path, file_timeout: float, 
     with (
         DecodingPool(file_timeout) as decoder,
         open_executor(cluster, decoder.run, file_timeout) as executor,
-        closing(executor.map(FindLungsTask(LUNG_BOX), [(absolute_text(as_path(file)), None) for file in files])) as results,
+        closing(
+            executor.map(FindLungsTask(LUNG_BOX, measured=False), [(absolute_text(as_path(file)), None) for file in files])
+        ) as results,
         Progress("Finding lungs", len(files), "images") as progress,
     ):
         for position, result in results:

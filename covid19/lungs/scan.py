@@ -92,12 +92,14 @@ class FindLungsTask(Task[tuple[str, bytes | None], LungsOfFile | str]):
 
     Args:
         box: that is taken for the lungs where none are found.
+        measured: whether the picture without its lungs is measured as well, which only probes need.
     """
 
     preload = MODULES
 
-    def __init__(self, box: Box) -> None:
+    def __init__(self, box: Box, measured: bool = True) -> None:
         self._box = packed(box_mask(box))
+        self._measures = measured
 
     def set_up(self, resources: Resources) -> None:
         """Load the finder."""
@@ -125,7 +127,8 @@ class FindLungsTask(Task[tuple[str, bytes | None], LungsOfFile | str]):
             for position, picture in pictures.items():
                 path, drawn = items[position]
                 lungs = masks[position] if drawn is None else _drawn(drawn)
-                yield position, LungsOfFile(_measured(lungs, path, picture), picture.width, picture.height)
+                lungs = _measured(lungs, path, picture) if self._measures else lungs
+                yield position, LungsOfFile(lungs, picture.width, picture.height)
 
 
 def lungs_or_box(found: FoundLungs, box: bytes) -> Lungs:
