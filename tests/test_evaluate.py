@@ -252,6 +252,17 @@ def test_a_map_that_cannot_be_followed_is_refused(run, other, tmp_path, call_com
     assert not (tmp_path / "e.json").exists()
 
 
+def test_a_lower_rate_at_the_models_threshold_is_told_where_the_auc_holds(run):
+    report = msgspec.convert(run.report, Report)
+    internal = msgspec.convert(report.cross_validation, CrossValidationSummary, from_attributes=True)
+    rates = {"sensitivity": internal.sensitivity, "specificity": Metric(0.06, 0.01, 0.28)}
+    test = replace(report.test, roc_auc=Metric(0.9, 0.8, 0.99), **rates)
+    home = replace(internal, roc_auc=Metric(0.95, 0.9, 0.99), specificity=Metric(0.96, 0.8, 0.99))
+    told = "At the model's threshold it is worse: specificity 0.06 (0.01 to 0.28), 0.96 at home."
+    assert told in conclude_externally(test, home).sentence
+    assert "threshold" not in conclude_externally(test, replace(home, specificity=Metric(0.2, 0.1, 0.3))).sentence
+
+
 def test_evaluate_takes_an_address(run, other, tmp_path):
     store = fsspec.filesystem("memory")
     for path in (path for path in other.rglob("*") if path.is_file()):

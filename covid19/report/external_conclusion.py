@@ -42,6 +42,7 @@ def conclude_externally(test: PartialEvaluation, internal: CrossValidationSummar
         internal: the model's cross-validated numbers at home, if it has any.
     """
     status, found = _compare(test, internal)
+    found += _describe_threshold(test, internal) if status in ("HOLDS", "BETTER THAN CHANCE") else ""
     where = "on" if status in ("FAILS", "WORSE", "HOLDS", "BETTER THAN CHANCE") else "in"
     return ExternalConclusion(status, f"{status} {where} this data set: {found}", WHAT_TO_DO[status])
 
@@ -66,6 +67,17 @@ def _compare(test: PartialEvaluation, internal: CrossValidationSummary | None) -
     if auc.high < internal.roc_auc.value:
         return "WORSE", f"AUC {auc}, lower than at home; {home}."
     return "HOLDS", f"AUC {auc}, not shown to be worse than at home; {home}."
+
+
+def _describe_threshold(test: PartialEvaluation, internal: CrossValidationSummary | None) -> str:
+    """That a rate at the model's threshold is lower than at home, as it may be where the AUC is not; '' if none is."""
+    rates = {"sensitivity": test.sensitivity, "specificity": test.specificity}
+    lower = [
+        f"{name} {here}, {home.value:.2f} at home"
+        for name, here in rates.items()
+        if internal and here and here.high < (home := getattr(internal, name)).value
+    ]
+    return f" At the model's threshold it is worse: {'; '.join(lower)}." if lower else ""
 
 
 def _one_side(name: str, here: Metric, home: Metric | None) -> str:

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 
 import numpy as np
 import pytest
@@ -251,6 +252,32 @@ def test_labels_come_from_a_table(tmp_path, name):
     found = {item.path: item.reason for item in gathered.skipped}
     assert found.keys() == left_out.keys()
     assert all(words in found[path] for path, words in left_out.items())
+
+
+@pytest.mark.parametrize(("cell", "label"), [("0", "no Pneumonia"), ("1", "Pneumonia")])
+def test_a_table_with_one_label_is_enough_to_test_a_model_on_but_not_to_train(tmp_path, cell, label):
+    root, table = noise(tmp_path / "data", ["a.png", "b.png"]), tmp_path / "labels.csv"
+    table.write_text(f"filename,Pneumonia\na.png,{cell}\nb.png,{cell}\n")
+    given = LabelTable((table,), label_column="Pneumonia")
+    assert gather(root, given, fewest_classes=1).counts() == {label: 2}
+    with pytest.raises(InputError, match=f"gives one class, '{label}'.*expected two or more"):
+        gather(root, given)
+
+
+def test_one_class_folder_is_enough_to_test_a_model_on_and_none_is_refused(tmp_path):
+    assert gather(noise(tmp_path / "one", ["covid/a.png"]), fewest_classes=1).classes == ("covid",)
+    with pytest.raises(InputError, match=r"holds no class folder .*; expected one or more"):
+        gather(noise(tmp_path / "none", ["a.png"]), fewest_classes=1)
+
+
+def test_classes_that_become_one_keep_their_patients_apart_and_may_share_an_image(tmp_path):
+    root = noise(tmp_path, ["covid/a.png", "covid/b.png", "other/patient1/x.png", "healthy/patient1/y.png", "healthy/z.png"])
+    shutil.copy(root / "healthy/z.png", root / "other/z.png")
+    dataset = read(root, names={"other": "normal", "healthy": "normal"})
+    assert dataset.counts() == {"covid": 2, "normal": 4}
+    patients = {record.name: record.patient for record in dataset.records}
+    assert patients["other/patient1/x.png"] != patients["healthy/patient1/y.png"]
+    assert dataset.conflicts == ()
 
 
 def test_tables_and_columns_say_the_split(tmp_path):

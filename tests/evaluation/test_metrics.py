@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 from sklearn import metrics
 
+from covid19.core.measures import Metric
 from covid19.evaluation import bootstrap
 from covid19.evaluation.bootstrap import Ranking
-from covid19.evaluation.metrics import evaluate, one_hot, predict_labels, predictive_values
+from covid19.evaluation.metrics import evaluate, evaluate_one_side, one_hot, predict_labels, predictive_values
 from covid19.evaluation.proportions import proportion
 from covid19.evaluation.result import OptionalMetric
 from covid19.report.summary import describe_test
@@ -235,3 +236,33 @@ def test_the_intervals_cover_in_92_to_98_percent_of_500_simulated_sets(monkeypat
     # The precision's interval does not know that each set has as many patients of one class as of the other: it is wide.
     assert covered.pop("precision") >= 460
     assert {name for name, sets in covered.items() if not 460 <= sets <= 490} == set(), covered
+
+
+def test_a_class_without_images_is_left_out_of_every_mean():
+    classes = ("covid", "normal", "pneumonia")
+    truth = one_hot(["covid"] * 4 + ["normal"] * 4, classes)
+    rows = [[0.8, 0.1, 0.1]] * 3 + [[0.1, 0.1, 0.8]] + [[0.1, 0.8, 0.1]] * 2 + [[0.6, 0.3, 0.1]] * 2
+    found = evaluate(truth, np.array(rows, np.float32), classes, "covid")
+    assert found.confusion_matrix == [[3, 0, 1], [2, 2, 0], [0, 0, 0]]
+    assert found.balanced_accuracy.value == pytest.approx((3 / 4 + 2 / 4) / 2)
+    assert found.by_class.keys() == {"covid", "normal"}
+    assert found.macro.roc_auc.value == pytest.approx(np.mean([one.roc_auc.value for one in found.by_class.values()]))
+    every = [number for one in (found, *found.by_class.values()) for number in vars(one).values() if isinstance(number, Metric)]
+    assert np.isfinite([astuple(number) for number in every]).all()
+
+
+@pytest.mark.parametrize(
+    ("label", "known", "unknown"), [("covid", "sensitivity", "specificity"), ("normal", "specificity", "sensitivity")]
+)
+def test_of_one_side_the_share_of_right_answers_is_known_by_patient(label, known, unknown):
+    right, wrong = ((0.9, 0.1), (0.4, 0.6)) if label == "covid" else ((0.4, 0.6), (0.9, 0.1))
+    probabilities = np.array([right] * 9 + [wrong], np.float32)
+    truth = one_hot([label] * 10, CLASSES)
+    found = evaluate_one_side(truth, probabilities, CLASSES, "covid", range(10), None)
+    assert astuple(getattr(found, known)) == pytest.approx((0.9, 0.596, 0.982), abs=5e-4)
+    assert {getattr(found, name) for name in (unknown, "roc_auc", "accuracy", "brier")} == {None}
+    # Two patients with five images each are worth less than ten with one.
+    fewer = evaluate_one_side(truth, probabilities, CLASSES, "covid", [0] * 5 + [1] * 5, None)
+    assert getattr(fewer, known).low < getattr(found, known).low
+    raised = evaluate_one_side(truth, probabilities, CLASSES, "covid", range(10), 0.95)
+    assert getattr(raised, known).value == (0 if label == "covid" else 1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,10 +21,12 @@ def read_records(root: Path) -> tuple[Record, ...]:
     return read(root).records
 
 
-def read(root: Path, scans: ScanCache | None = None, run: RunTask = run_here, **wanted: Any) -> Dataset:
-    """Read a data set with a scan cache of its own; `wanted` are fields of `Filter`."""
+def read(
+    root: Path, scans: ScanCache | None = None, run: RunTask = run_here, names: Mapping[str, str] | None = None, **wanted: Any
+) -> Dataset:
+    """Read a data set with a scan cache of its own; `names` are new ones of classes, `wanted` are fields of `Filter`."""
     cache, decode = scans or ScanCache(None, 10**9), partial(read_picture, run=run)
-    return read_dataset(gather(root), Filter(**wanted), cache, LocalExecutor(run), decode)
+    return read_dataset(gather(root).renamed(names or {}), Filter(**wanted), cache, LocalExecutor(run), decode)
 
 
 def reasons(dataset: Dataset) -> dict[str, str]:
