@@ -209,21 +209,23 @@ def test_of_one_side_alone_its_own_rate_is_told_and_nothing_else(
 def test_classes_are_renamed_and_several_may_become_one(run, other, evaluated, tmp_path, tables):
     root = tmp_path / "renamed"
     normal = sorted((other / "normal").iterdir())
-    for name, images in (("COVID-19", (other / "covid").iterdir()), ("other=1", normal[:3]), ("healthy", normal[3:])):
+    for name, images in (("COVID-19", (other / "covid").iterdir()), ("other=1", normal[:3]), ("<i>well", normal[3:])):
         (root / name).mkdir(parents=True)
         for path in images:
             shutil.copy(path, root / name)
-    more = ["--map", "COVID-19=covid", "--map", "other=1=normal", "--map", "healthy=normal"]
+    more = ["--map", "COVID-19=covid", "--map", "other=1=normal", "--map", "<i>well=normal"]
     if tables:
         rows = [f"{path.relative_to(root)},{path.parent.name}" for path in sorted(root.rglob("*.png"))]
         (tmp_path / "labels.csv").write_text("\n".join(["path,label", *rows]))
         more += ["--labels", tmp_path / "labels.csv"]
     plain, renamed = json.loads((evaluated / "e.json").read_text()), evaluate(run, root, tmp_path, *more)[1]
     assert renamed["dataset"]["counts"] == {"covid": 6, "normal": 6}
-    assert renamed["renamed"] == {"COVID-19": "covid", "other=1": "normal", "healthy": "normal"}
+    assert renamed["renamed"] == {"COVID-19": "covid", "other=1": "normal", "<i>well": "normal"}
     assert renamed["test"]["confusion_matrix"] == plain["test"]["confusion_matrix"]
     assert renamed["test"]["roc_auc"]["value"] == pytest.approx(plain["test"]["roc_auc"]["value"], abs=1e-6)
-    assert "normal (here: healthy, other=1)" in html.unescape((tmp_path / "e.html").read_text())
+    page = (tmp_path / "e.html").read_text()
+    assert "normal (here: &lt;i&gt;well, other=1)" in page
+    assert "<i>well" not in page
 
 
 @pytest.mark.parametrize(

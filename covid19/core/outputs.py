@@ -2,7 +2,7 @@
 
 Who may read what is written, unless a file of that name exists, whose permissions are kept:
 
-- Reports (`metrics.json`, `metrics.html`, `audit.*`, `evaluation.json`) name files, which name patients, and show pictures:
+- Reports (`metrics.json`, `metrics.html`, `audit.*`, `evaluation.*`) name files, which name patients, and show pictures:
   the user alone (0600).
 - Models hold digests and features of the training images, and paths: the user alone. Exported models hold none of these and
   are made to be passed on: as the user's file mode mask says.
