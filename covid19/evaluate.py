@@ -28,7 +28,7 @@ from covid19.data.duplicates import near_groups
 from covid19.data.gathering import Gathered, gather, label_table
 from covid19.data.images import read_picture
 from covid19.data.reader import Filter, read_dataset, warn_of_skipped
-from covid19.data.renaming import new_names
+from covid19.data.renaming import name_here, new_names
 from covid19.evaluation.calibration import reliability
 from covid19.evaluation.metrics import evaluate, evaluate_one_side, one_hot, predict_labels
 from covid19.evaluation.result import PartialEvaluation, list_predictions
@@ -37,7 +37,8 @@ from covid19.lungs.drawn import find_masks
 from covid19.lungs.measured import measurements_of
 from covid19.lungs.scan import find_lungs
 from covid19.report.external_conclusion import conclude_externally
-from covid19.report.result import SCHEMA_VERSION, Drop, ExternalReport, ModelSummary, report_text
+from covid19.report.external_result import Drop, ExternalReport, ModelSummary
+from covid19.report.result import SCHEMA_VERSION, report_text
 
 if TYPE_CHECKING:
     from covid19.audit.inputs import AuditInputs
@@ -95,7 +96,7 @@ def evaluate_model(
 
     content = read_model(model)
     info = content.info
-    gathered = gather(data.dataset, label_table(data), _positive_here(class_pairs, info.positive), fewest_classes=1)
+    gathered = gather(data.dataset, label_table(data), name_here(class_pairs, info.positive), fewest_classes=1)
     names = new_names(class_pairs, gathered.classes, info.classes)
     import_keras()
     from covid19.report.external_page import write_external_page
@@ -115,12 +116,6 @@ def evaluate_model(
     _print_summary(result, answered, info)
     say(f"\nWrote {report}{f' and {page}' if page else ''}.\n{NOTICE}")
     return result
-
-
-def _positive_here(class_pairs: Sequence[str], positive: str) -> str:
-    """What the data set calls the positive class: of an image with several labels in a table, that one counts."""
-    ending = f"={positive}"
-    return next((pair.removesuffix(ending) for pair in class_pairs if pair.endswith(ending)), positive)
 
 
 def _ask(

@@ -147,7 +147,8 @@ def test_the_page_begins_with_the_status_and_what_to_do_beside_the_models_own_ve
     assert re.findall(r">([-+]?\d\.\d{3})<", row) == [f"{home['value']:.3f}", f"{here['value']:.3f}", f"{drop:+.3f}"]
     assert sum(one["count"] for one in report["reliability"]) == 12
     output = capsys.readouterr().out
-    order = [report["conclusion"], f"At home, {model['status']}: {model['verdict']}", "On these images, ", "\nbalanced accuracy  "]
+    home, here = f"At home, {model['status']}: {model['verdict']}", "On these images, "
+    order = [report["conclusion"], home, here, "\nbalanced accuracy  "]
     assert [output.index(part) for part in order] == sorted(output.index(part) for part in order)
     assert not stat.S_IMODE((tmp_path / "e.html").stat().st_mode) & 0o077
 

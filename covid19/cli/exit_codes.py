@@ -6,7 +6,8 @@ from enum import IntEnum
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from covid19.report.result import ExternalReport, Report
+    from covid19.report.external_result import ExternalReport
+    from covid19.report.result import Report
 
 
 class ExitCode(IntEnum):

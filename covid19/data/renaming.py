@@ -44,6 +44,12 @@ def new_names(pairs: Sequence[str], classes: Sequence[str], known: Sequence[str]
     return {name: names.get(name, name) for name in classes}
 
 
+def name_here(pairs: Sequence[str], ours: str) -> str:
+    """What a data set calls one of the model's classes, by the first pair that says so; else the same."""
+    ending = f"={ours}"
+    return next((pair.removesuffix(ending) for pair in pairs if pair.endswith(ending)), ours)
+
+
 def _parted(pair: str, classes: Sequence[str], known: Sequence[str]) -> tuple[str, str]:
     """The two names of a pair, of which either may hold an equals sign itself: those that are classes, if any are."""
     ways = [(pair[:at], pair[at + 1 :]) for at in range(1, len(pair) - 1) if pair[at] == "="]

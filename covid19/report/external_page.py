@@ -15,10 +15,10 @@ from covid19.inference.about import describe_decision
 from covid19.model.info import ModelInfo
 from covid19.report import figures
 from covid19.report.conclusion import three_numbers
+from covid19.report.external_result import ExternalReport
 from covid19.report.external_text import why_not_audited
 from covid19.report.mistakes import find_mistakes
 from covid19.report.pages import fill_in, score_figures
-from covid19.report.result import ExternalReport
 
 
 def write_external_page(

@@ -9,7 +9,7 @@ from covid19.core.arrays import Float32Array, IndexArray
 from covid19.core.console import aligned
 from covid19.evaluation.result import Evaluation
 from covid19.evaluation.words import confusion_lines
-from covid19.report.result import ExternalReport
+from covid19.report.external_result import ExternalReport
 from covid19.report.summary import METRICS_SHOWN, compare_parts, describe_test, format_metric
 
 

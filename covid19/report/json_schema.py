@@ -8,7 +8,8 @@ from pathlib import Path
 
 import msgspec
 
-from covid19.report.result import ExternalReport, Report
+from covid19.report.external_result import ExternalReport
+from covid19.report.result import Report
 
 FOLDER = Path(__file__).parent / "schema"
 REPORTS: dict[str, type] = {"metrics.schema.json": Report, "evaluation.schema.json": ExternalReport}
