@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from covid19.audit.explanation import explain
 from covid19.core.arrays import Float32Array, IndexArray
 from covid19.core.console import aligned
@@ -37,7 +35,7 @@ def describe_externally(report: ExternalReport, labels: Float32Array, predicted:
         lines.append(describe_test(labels, predicted, report.dataset.classes, test, "images of the other data set"))
     else:
         lines += [*confusion_lines(report.dataset.classes, report.dataset.classes, test.confusion_matrix), ""]
-        lines.append(f"{len(np.asarray(predicted))} images of the other data set; positive class: {test.positive}")
+        lines.append(f"{len(predicted)} images of the other data set; positive class: {test.positive}")
     return "\n".join(lines)
 
 
