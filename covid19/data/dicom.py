@@ -122,7 +122,7 @@ def read_dicom(content: bytes, check_size: CheckSize) -> tuple[NDArray[Any], boo
     if _is_compressed(syntax):
         _check_frame(dataset, rows, columns, samples * depth)
     try:
-        values = dataset.pixel_array
+        values = _pixels(dataset)
         if values.shape[:2] != (rows, columns) or values.shape[2:] not in ((), (3,)):
             raise ValueError("it has more pixels than its header says")
         if values.ndim == 2:
@@ -130,6 +130,15 @@ def read_dicom(content: bytes, check_size: CheckSize) -> tuple[NDArray[Any], boo
     except DAMAGED as error:
         raise ValueError(f"pydicom cannot decode it: {_explain(error)}") from error
     return np.asarray(values), is_negative(dataset)
+
+
+def _pixels(dataset: Any) -> NDArray[Any]:
+    """The stored pixels. Those whose bits do not begin at the lowest one, as the high bit tells, are moved there."""
+    stored, high = int(dataset.get("BitsStored") or 0), int(dataset.get("HighBit") or 0)
+    if _is_compressed(dataset.file_meta.get("TransferSyntaxUID")) or not 0 < stored <= high < int(dataset.BitsAllocated):
+        return np.asarray(dataset.pixel_array)
+    dataset.BitsStored = high + 1  # pydicom asks for this alone
+    return np.asarray(dataset.pixel_array >> (high + 1 - stored))
 
 
 def open_dataset(reader: HeaderReader, **options: Any) -> Any:

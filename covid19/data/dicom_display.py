@@ -11,6 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 MAX_TABLE_BITS = 16
+BIG_ENDIAN = "1.2.840.10008.1.2.2"  # transfer syntax
+EXPONENT = 700.0  # the largest that float64 has room for
+TINY_WIDTH = 1e-6  # of a window that is a step
 
 
 def displayed(stored: NDArray[Any], dataset: Any) -> NDArray[Any]:
@@ -26,29 +29,15 @@ def displayed(stored: NDArray[Any], dataset: Any) -> NDArray[Any]:
     Raises:
         ValueError: a table of values is damaged.
     """
-    from pydicom.pixels.processing import apply_color_lut, apply_windowing
-
     if dataset.get("PhotometricInterpretation") == "PALETTE COLOR":
-        colours = _with_palette(stored, dataset)
-        return np.asarray(apply_color_lut(stored, dataset) if colours is None else colours)
+        return _with_palette(stored, dataset)
     padding = _padding(stored, dataset)
-    values = stored
-    if item := _first_item(dataset, "ModalityLUTSequence"):
-        values = _with_table(values, item.LUTDescriptor, item.LUTData, dataset)
-    else:
-        slope, intercept = _number(dataset, "RescaleSlope"), _number(dataset, "RescaleIntercept")
-        if slope or intercept:
-            values = values.astype(np.float64) * (slope or 1.0) + (intercept or 0.0)
-        else:  # nothing to rescale: pydicom would multiply by an empty element
-            for name in ("RescaleSlope", "RescaleIntercept"):
-                dataset.pop(name, None)
-    if item := _first_item(dataset, "VOILUTSequence"):
-        values = _with_table(values, item.LUTDescriptor, item.LUTData, dataset)
-    elif _has_window(dataset):
-        if "RescaleSlope" in dataset or "RescaleIntercept" in dataset:
-            dataset.RescaleSlope, dataset.RescaleIntercept = slope or 1.0, intercept or 0.0
-        values = apply_windowing(values, dataset)
-    return _without_padding(values, padding, is_negative(dataset))
+    scaled = _with_modality(stored, dataset)
+    shown = _with_voi(scaled, dataset)
+    seen = shown if padding is None else shown[~padding]
+    if seen.min() == seen.max():  # a window or a table in which no pixel lies shows nothing
+        shown = scaled
+    return _without_padding(shown, padding, is_negative(dataset))
 
 
 def is_negative(dataset: Any) -> bool:
@@ -58,16 +47,45 @@ def is_negative(dataset: Any) -> bool:
     return interpretation == "MONOCHROME1" or (interpretation == "MONOCHROME2" and inverse)
 
 
+def _with_modality(stored: NDArray[Any], dataset: Any) -> NDArray[Any]:
+    """The values that the stored ones stand for; an empty element and a slope of 0 scale nothing."""
+    if item := _first_item(dataset, "ModalityLUTSequence"):
+        return _with_table(stored, item.LUTDescriptor, item["LUTData"], dataset)
+    slope, intercept = _number(dataset, "RescaleSlope") or 1.0, _number(dataset, "RescaleIntercept") or 0.0
+    return stored if (slope, intercept) == (1.0, 0.0) else stored.astype(np.float64) * slope + intercept
+
+
+def _with_voi(values: NDArray[Any], dataset: Any) -> NDArray[Any]:
+    """The values by the first table or window of those of interest; a window of no width shows nothing and is none."""
+    if item := _first_item(dataset, "VOILUTSequence"):
+        return _with_table(values, item.LUTDescriptor, item["LUTData"], dataset)
+    center, width = _number(dataset, "WindowCenter"), _number(dataset, "WindowWidth")
+    function = str(dataset.get("VOILUTFunction") or "").strip().upper()
+    is_exact = function in ("LINEAR_EXACT", "SIGMOID")
+    if center is None or width is None or width <= 0 or (width < 1 and not is_exact):
+        return values
+    wide = values.astype(np.float64)
+    if function == "SIGMOID":
+        return np.asarray(1 / (1 + np.exp(np.clip(-4 * (wide - center) / width, -EXPONENT, EXPONENT))))
+    if not is_exact:
+        center, width = center - 0.5, max(width - 1, TINY_WIDTH)
+    return np.clip((wide - center) / width + 0.5, 0, 1)
+
+
 def _padding(stored: NDArray[Any], dataset: Any) -> NDArray[np.bool_] | None:
     """Which pixels fill the picture's frame where the detector saw nothing; None if no value is declared for that."""
     value, limit = _number(dataset, "PixelPaddingValue"), _number(dataset, "PixelPaddingRangeLimit")
     if value is None:
         return None
     limit = value if limit is None else limit
-    padding = (stored >= min(value, limit)) & (stored <= max(value, limit))
-    if not padding.any() and value >= 1 << 15 and stored.min() < 0:  # written as unsigned over signed pixels
-        padding = stored == value - (1 << 16)
+    padding = _between(stored, value, limit)
+    if not padding.any() and min(value, limit) >= 1 << 15 and stored.min() < 0:  # written as unsigned over signed pixels
+        padding = _between(stored, value - (1 << 16), limit - (1 << 16))
     return padding if padding.any() and not padding.all() else None
+
+
+def _between(values: NDArray[Any], one: float, other: float) -> NDArray[np.bool_]:
+    return np.asarray((values >= min(one, other)) & (values <= max(one, other)))
 
 
 def _without_padding(values: NDArray[Any], padding: NDArray[np.bool_] | None, negative: bool) -> NDArray[Any]:
@@ -97,33 +115,23 @@ def _number(dataset: Any, name: str) -> float | None:
     return number if np.isfinite(number) else None
 
 
-def _has_window(dataset: Any) -> bool:
-    """Whether the header has a window that means something; one of no width shows nothing."""
-    center, width = _number(dataset, "WindowCenter"), _number(dataset, "WindowWidth")
-    function = str(dataset.get("VOILUTFunction") or "LINEAR").strip().upper()
-    if center is None or width is None or width <= 0 or (function == "LINEAR" and width < 1):
-        return False
-    if function not in ("LINEAR", "LINEAR_EXACT", "SIGMOID"):
-        function = "LINEAR"
-    dataset.WindowCenter, dataset.WindowWidth, dataset.VOILUTFunction = center, width, function
-    return True
-
-
-def _with_palette(stored: NDArray[Any], dataset: Any) -> NDArray[np.uint8] | None:
-    """Colours of 8 bits by the palette; None where the palette is packed in segments."""
+def _with_palette(stored: NDArray[Any], dataset: Any) -> NDArray[Any]:
+    """Colours by the palette, of 8 bits unless it is packed in segments."""
     names = [f"{colour}PaletteColorLookupTable" for colour in ("Red", "Green", "Blue")]
     if any(f"{name}Data" not in dataset for name in names):
-        return None
+        from pydicom.pixels.processing import apply_color_lut
+
+        return np.asarray(apply_color_lut(stored, dataset))
     channels = []
     for name in names:
         descriptor = dataset[f"{name}Descriptor"].value
-        channel = _with_table(stored, descriptor, dataset[f"{name}Data"].value, dataset)
+        channel = _with_table(stored, descriptor, dataset[f"{name}Data"], dataset)
         deep = int(descriptor[2]) > 8 and channel.max(initial=0) > 255
         channels.append(channel >> 8 if deep else channel)
     return np.stack(channels, axis=-1).astype(np.uint8)
 
 
-def _with_table(values: NDArray[Any], descriptor: Any, data: Any, dataset: Any) -> NDArray[Any]:
+def _with_table(values: NDArray[Any], descriptor: Any, element: Any, dataset: Any) -> NDArray[Any]:
     """Values mapped by a table: those below its first get its first entry, those above its last the last.
 
     The index is a wide number: in the type of the table's entries, 8 bits, a pixel of 12 would be cut off.
@@ -131,7 +139,7 @@ def _with_table(values: NDArray[Any], descriptor: Any, data: Any, dataset: Any) 
     Args:
         values: to map.
         descriptor: how many entries there are, which value the first is for, bits of an entry.
-        data: entries as numbers, or as bytes.
+        element: of pydicom, whose value has the entries as numbers, or as bytes.
         dataset: that the table belongs to.
 
     Raises:
@@ -139,19 +147,24 @@ def _with_table(values: NDArray[Any], descriptor: Any, data: Any, dataset: Any) 
     """
     count, first, bits = (int(number) for number in descriptor)
     count = count or 1 << 16
-    if dataset.get("PixelRepresentation") == 1 and first >= 1 << 15:
+    # A negative first value may be written as an unsigned one: its element takes after the stored pixels, or the scaled ones.
+    if first >= 1 << 15 and (dataset.get("PixelRepresentation") == 1 or values.min() < 0):
         first -= 1 << 16
     if bits > MAX_TABLE_BITS:
         raise ValueError(f"its table of values has entries of {bits} bits, expected {MAX_TABLE_BITS} at most")
-    table = _entries(data, count, bits)
+    table = _entries(element, count, bits, dataset.file_meta.get("TransferSyntaxUID") == BIG_ENDIAN)
     index = np.rint(values).astype(np.int64) - first
     return np.asarray(table[np.clip(index, 0, len(table) - 1)])
 
 
-def _entries(data: Any, count: int, bits: int) -> NDArray[Any]:
+def _entries(element: Any, count: int, bits: int, is_big_endian: bool) -> NDArray[Any]:
     """The entries of a table; two of 8 bits may stand in one word of 16."""
+    data = element.value
     if isinstance(data, bytes | bytearray):
-        words = np.frombuffer(data, "<u2" if len(data) >= 2 * count else np.uint8)
+        word = ">u2" if is_big_endian and element.VR == "OW" else "<u2"
+        words = np.frombuffer(data, word if len(data) >= 2 * count else np.uint8)
+        if word == ">u2" and words.dtype == np.uint8:
+            words = words[: len(words) // 2 * 2].reshape(-1, 2)[:, ::-1].ravel()
     else:
         words = np.asarray(data).astype(np.int64).ravel() & 0xFFFF
         if bits <= 8 and len(words) < count:

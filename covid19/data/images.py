@@ -21,16 +21,18 @@ from covid19.data.dicom import is_dicom, read_dicom
 from covid19.data.file_kinds import READ_KINDS, START_BYTES, describe_kind, kind_of
 from covid19.data.grey_levels import to_8_bits
 from covid19.data.jpeg import check_undamaged, whole_jpeg
+from covid19.data.tiff import tiff_header
 
 Pixels = NDArray[np.uint8]
 
 PICTURE_SIDE_PX = 224
 # Part of every key of a cache: raise it whenever decoding, resizing, rotating, pooling or a measurement gives other values.
-PREPROCESSING_VERSION = 2
+PREPROCESSING_VERSION = 3
 COLOURFUL = 20  # measured: 268 radiographs, tinted and annotated ones included, have at most 18, two photographs 30 and 66
 MIN_CONTRAST_GREY_LEVELS = 5  # standard deviation in grey levels below which a picture shows next to nothing
 MOST_PIXELS = 100_000_000  # the largest detectors have 20 million
 MAX_DECODED_BYTES = 512_000_000  # of a decoded image; 100 million pixels of 8 bits in three channels take 300 million
+PNG_END = b"\0\0\0\0IEND\xaeB`\x82"  # the last chunk: its length, name and checksum
 # How the files begin that are read; OpenCV knows more kinds, but none that a radiograph comes in.
 KINDS = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"BM", b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 # Of the bytes of an image to those of its file, at most, where each pixel takes a bit: by kind, for a TIFF by its compression.
@@ -47,7 +49,6 @@ MAX_RATIOS = {
     "MPO": 64,
     "BMP": 128,
 }
-PHOTOMETRIC = 262  # tag of a TIFF: 0 where white is 0
 # What Pillow raises on headers that it cannot make sense of, in files that OpenCV decodes all the same.
 ODD_HEADER = (
     OSError, ValueError, SyntaxError, TypeError, KeyError, IndexError, AttributeError, RuntimeError, ArithmeticError, EOFError,
@@ -221,39 +222,45 @@ def _decode(content: bytes) -> NDArray[Any]:
     is_jpeg = content.startswith(KINDS[1])
     if is_jpeg:
         content = whole_jpeg(content)
+    elif content.startswith(KINDS[0]):
+        content = _whole_png(content)
     _check_header(content)
     data = np.frombuffer(content, np.uint8)
     try:
-        image = cv2.imdecode(data, cv2.IMREAD_COLOR_RGB | cv2.IMREAD_ANYDEPTH)
+        # Not `IMREAD_COLOR_RGB`, with which OpenCV 5 garbles a TIFF of 16-bit colours.
+        image = cv2.imdecode(data, cv2.IMREAD_COLOR_BGR | cv2.IMREAD_ANYDEPTH)
         if image is None and not content.startswith(KINDS[:3]):
             image = cv2.imdecode(data, cv2.IMREAD_ANYDEPTH)  # a TIFF with floats, which OpenCV does not turn into colours
     except cv2.error as error:
         raise ValueError(f"OpenCV cannot decode it: {error.err}") from error
     if image is None:
-        raise ValueError("OpenCV cannot decode it: damaged")
+        raise ValueError("OpenCV cannot decode it: damaged, or pixels of a kind that it does not know: save it as 8-bit PNG")
     if is_jpeg:
         check_undamaged(content)
-    return np.asarray(_upright_grey(image, content))
+    if image.ndim == 3:
+        image = np.ascontiguousarray(image[:, :, ::-1])
+    return _white_is_greatest(np.asarray(image), content)
 
 
-def _upright_grey(image: NDArray[Any], content: bytes) -> NDArray[Any]:
-    """A TIFF's values with white as the greatest: OpenCV inverts those in which white is 0 only if they have 8 bits."""
-    if image.dtype == np.uint8 or content.startswith(KINDS[:3]):
+def _white_is_greatest(image: NDArray[Any], content: bytes) -> NDArray[Any]:
+    """A TIFF's values with white as the greatest: OpenCV inverts those in which white is 0 only if they have 8 bits.
+
+    Raises:
+        ValueError: OpenCV kept 8 of 16 bits, as it does where grey has transparency.
+    """
+    header = None if content.startswith(KINDS[:3]) else tiff_header(content)
+    if header and header.bits > 8 and image.dtype == np.uint8:
+        raise ValueError(f"OpenCV reads 8 of its {header.bits} bits: save it without transparency, or as PNG")
+    if not header or not header.white_is_zero or image.dtype == np.uint8:
         return image
-    try:
-        with Image.open(io.BytesIO(content), formats=("TIFF",)) as header:
-            white_is_zero = header.tag_v2.get(PHOTOMETRIC) == 0  # type: ignore[attr-defined]  # Pillow's TIFF images have tags
-    except (*ODD_HEADER, Image.DecompressionBombError):
-        return image
-    if not white_is_zero:
-        return image
-    return image.max() - image if image.dtype.kind == "f" else np.iinfo(image.dtype).max - image
+    return np.asarray(image.max() - image if image.dtype.kind == "f" else ~image)
 
 
 def _check_header(content: bytes) -> None:
     """Refuse by its header what would take too much memory or time, or has several pages of which only one would be seen."""
-    if content.startswith(KINDS[0]):
-        _check_chunks(content)
+    tiff = None if content.startswith(KINDS[:3]) else tiff_header(content)
+    if tiff and not tiff.is_last:
+        raise ValueError("it has more than one page, expected one")
     try:
         with Image.open(io.BytesIO(content), formats=("PNG", "JPEG", "BMP", "TIFF")) as header:
             size, depth = header.width * header.height, _bytes_per_channel(header, content)
@@ -283,18 +290,23 @@ def _bytes_per_channel(header: Image.Image, content: bytes) -> int:
     return max(1, int(bits) // 8)
 
 
-def _check_chunks(content: bytes) -> None:
-    """Walk over the chunks of a PNG file to its last: OpenCV takes the memory that a chunk claims, and reads half a file.
+def _whole_png(content: bytes) -> bytes:
+    """Walk over the chunks of a PNG file to its last, which is added if it alone is missing or cut off.
+
+    OpenCV takes the memory that a chunk claims, and reads half a file.
 
     Raises:
-        ValueError: one ends after the file.
+        ValueError: another chunk ends after the file.
     """
-    at, name = 8, b""
+    at, name = len(KINDS[0]), b""
     while name != b"IEND":
+        if len(rest := content[at : at + len(PNG_END)]) < len(PNG_END) and PNG_END.startswith(rest):
+            return content[:at] + PNG_END
         length, name = int.from_bytes(content[at : at + 4]), content[at + 4 : at + 8]
         at += 12 + length  # and length, name, checksum
         if at > len(content):
             raise ValueError("OpenCV cannot decode it: the PNG file is truncated")
+    return content
 
 
 def encode_image(pixels: Pixels, ending: str, options: Sequence[int] = ()) -> bytes:

@@ -1,11 +1,16 @@
 """Deep pixels and DICOM's transformations: what is shown does not depend on a few odd pixels, nor on who wrote the header."""
 
+import io
+
 import cv2
 import numpy as np
+import pydicom
 import pytest
 from helpers.corpus import GREY, dicom
 from helpers.images import write_image
 from numpy.testing import assert_allclose
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.uid import ExplicitVRBigEndian
 
 from covid19.data.build.phantoms import draw_phantom
 from covid19.data.grey_levels import display_range, to_8_bits
@@ -160,6 +165,74 @@ def tags(**values):
 )
 def test_an_empty_or_senseless_transformation_is_none(change):
     assert_allclose(deep(chest(), change), deep(chest()), atol=1)
+
+
+def lookup(first, entries, vr="US"):
+    """A table of values, kept as numbers or as bytes."""
+    item = Dataset()
+    item.add_new("LUTDescriptor", "SS" if first < 0 else "US", [len(entries), first, 16])
+    item.add_new("LUTData", vr, entries.tobytes() if vr == "OW" else [int(entry) for entry in entries])
+    return item
+
+
+CURVE = (np.sqrt(np.arange(4096) / 4095) * 65535).astype(np.uint16)
+WINDOW = {"WindowCenter": 700, "WindowWidth": 1000}
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        (tags(RescaleSlope=-1, RescaleIntercept=0, WindowCenter=-700, WindowWidth=1000), lambda v: -np.clip(v, 200.5, 1199.5)),
+        (tags(**WINDOW, VOILUTFunction="SIGMOID"), lambda v: 1 / (1 + np.exp(-4 * (v - 700) / 1000))),
+        (tags(**WINDOW, VOILUTFunction="LINEAR_EXACT"), lambda v: np.clip(v, 200, 1200)),
+        (tags(WindowCenter=[700, 9], WindowWidth=[1000, 9]), lambda v: np.clip(v, 200, 1199)),
+        (tags(WindowCenter=60_000, WindowWidth=10), lambda v: v),
+        (tags(VOILUTSequence=[lookup(0, CURVE)]), lambda v: CURVE[v.astype(int)]),
+        (tags(VOILUTSequence=[lookup(0, CURVE, "OW")]), lambda v: CURVE[v.astype(int)]),
+        *(
+            (tags(RescaleIntercept=-1024, VOILUTSequence=[lookup(first, CURVE)]), lambda v: CURVE[v.astype(int)])
+            for first in (-1024, 65536 - 1024)
+        ),
+        (tags(VOILUTSequence=[lookup(60_000, CURVE)]), lambda v: v),
+    ],
+)  # fmt: skip
+def test_a_window_or_table_shows_what_the_standard_says_and_one_without_a_pixel_in_it_is_none(change, expected):
+    assert_allclose(deep(chest(), change), to_8_bits(expected(chest().astype(float))), atol=1)
+
+
+@pytest.mark.parametrize(("high_bit", "signed"), [(15, False), (13, False), (15, True)])
+def test_bits_that_do_not_begin_at_the_lowest_are_moved_there(high_bit, signed):
+    values = chest().astype(np.int16) - 2048 * signed
+    moved = (values.astype(np.int32) << high_bit - 11).astype(np.int16 if signed else np.uint16)
+    assert_allclose(deep(moved, tags(HighBit=high_bit)), deep(chest()), atol=1)
+
+
+def test_a_range_of_padding_that_is_written_as_unsigned_is_padding_of_signed_pixels():
+    values = chest().astype(np.int16) - 1000
+    values[:, :40], values[:, 40:80] = -2048, -2010
+
+    def declare(dataset):
+        dataset.add_new("PixelPaddingValue", "US", 65536 - 2048)
+        dataset.add_new("PixelPaddingRangeLimit", "US", 65536 - 2000)
+
+    assert deep(values, declare, 16)[:, :80].max() == 0
+    assert deep(values, declare, 16)[:, 80:].std() > 30
+
+
+def test_a_table_of_a_big_endian_file_is_read_in_its_order():
+    dataset = Dataset()
+    dataset.update(pydicom.dcmread(io.BytesIO(dicom())))
+    dataset.file_meta = FileMetaDataset()
+    dataset.file_meta.TransferSyntaxUID = ExplicitVRBigEndian
+    dataset.Rows, dataset.Columns = chest().shape
+    dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit = 16, 12, 11
+    dataset.add_new("PixelData", "OW", chest().byteswap().tobytes())
+    dataset.VOILUTSequence = [lookup(0, CURVE.byteswap(), "OW")]
+    stream = io.BytesIO(bytes(128))
+    pydicom.dcmwrite(stream, dataset, implicit_vr=False, little_endian=False)
+    content = stream.getvalue()
+    pixels, _ = decode_bytes(content if content[128:132] == b"DICM" else bytes(128) + b"DICM" + content)
+    assert_allclose(pixels[..., 0], deep(chest(), tags(VOILUTSequence=[lookup(0, CURVE)])), atol=1)
 
 
 def test_an_inverse_presentation_is_a_negative():

@@ -216,7 +216,7 @@ def cases() -> dict[str, tuple[bytes, str | None]]:
     }
     for share in (0.02, 0.2, 0.5, 0.9, 0.999):
         found[f"truncated {share}.jpg"] = (jpeg[: int(share * (len(jpeg) - 10))], f"{DAMAGED}|the JPEG file is damaged")
-        found[f"truncated {share}.png"] = (png[: int(share * len(png))], f"{DAMAGED}|{KIND}")
+        found[f"truncated {share}.png"] = (png[: int(share * (len(png) - 12))], f"{DAMAGED}|{KIND}")
         found[f"truncated {share}.dcm"] = (dicom()[: int(share * len(dicom()))], f"pydicom cannot|no pixels|{KIND}")
     # Contents that are equal would be duplicates of each other: a byte behind the end makes each its own.
     return {name: (content + f"#{number}".encode() if expected is READ else content, expected)
