@@ -13,15 +13,21 @@ from covid19.data.projections import standard_projection
 # PadChest, RSNA's and COVIDx's. Where a table has several of a meaning, the first that says something in a row counts.
 MEANINGS: dict[str, tuple[str, ...]] = {
     "file": ("filename", "imagename", "imageindex", "path", "imagepath", "filepath", "image", "imageid", "imagefile",
-             "imagefilename", "imgname", "img", "file", "dicomid", "dicom", "sopinstanceuid", "name", "id"),
-    "patient": ("patientid", "patient", "subjectid", "subject", "patientidentifier", "patientnumber", "patno", "pid", "caseid"),
-    "projection": ("view", "viewposition", "projection", "appa", "frontallateral", "viewpoint", "orientation"),
+             "imagefilename", "imgname", "img", "file", "dicomid", "dicom", "sopinstanceuid", "dateiname", "datei", "bild",
+             "bilddatei", "fichier", "nomfichier", "archivo", "imagen", "immagine", "name", "id"),
+    "patient": ("patientid", "patient", "subjectid", "subject", "patientidentifier", "patientnumber", "patno", "pid", "caseid",
+                "participant", "participantid", "patientenid", "patientennummer", "patnr", "idpatient", "numeropatient",
+                "idpaciente", "paciente", "paziente"),
+    "projection": ("view", "viewposition", "projection", "appa", "frontallateral", "viewpoint", "orientation",
+                   "projektion", "strahlengang", "incidence", "proyeccion", "proiezione"),
     "modality": ("modality",),
-    "finding": ("finding", "findings", "findinglabels", "labels", "label", "class", "diagnosis", "category", "target"),
+    "finding": ("finding", "findings", "findinglabels", "findinglabel", "labels", "label", "class", "diagnosis", "category",
+                "target", "befund", "diagnose", "klasse", "diagnostic", "classe", "diagnostico", "hallazgo", "diagnosi",
+                "classname"),
     "source": ("source", "datasource", "doi", "url"),
     "collection": ("collection",),
     "license": ("license", "licence"),
-    "age": ("age", "patientage", "ageyears", "ageinyears"),
+    "age": ("age", "patientage", "ageyears", "ageinyears", "alter", "edad", "eta"),
     "part": ("split", "subset", "partition", "setname"),
 }  # fmt: skip
 AGE = re.compile(r"0*(\d+(?:\.\d+)?)\s*(y|m|w|d|years?|months?|weeks?|days?)?", re.IGNORECASE)  # also DICOM's, such as 058Y
@@ -77,6 +83,7 @@ class Columns:
                 self._at[meaning] = [plain.index(plain_name(given))]
         # A column is one thing: an `id` that names the patient is no file's name.
         self._at["file"] = self._at["file"][:1]
+        self.other_labels = () if "label" in self._at else tuple(header[at] for at in self._at["finding"][1:])
         self._at.setdefault("label", self._at["finding"][:1])
         label = self._at["label"]
         self.label = header[label[0]] if label else ""

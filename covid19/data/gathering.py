@@ -16,9 +16,10 @@ from covid19.core.errors import InputError
 from covid19.core.settings import DataSettings, PredictSettings
 from covid19.data.columns import Columns
 from covid19.data.dataset import Listed
+from covid19.data.findings import is_absence, is_covid
 from covid19.data.labels import label_images
 from covid19.data.layout import Layout, Place, find_layout, is_class_name, part_of
-from covid19.data.metadata import Metadata, merged, read_metadata
+from covid19.data.metadata import Metadata, columns_of, merged, read_metadata, shown_columns
 from covid19.data.tables import TABLE_EXTENSIONS, open_table
 from covid19.data.walk import Skipped, Tree, count_others, walk
 
@@ -110,14 +111,16 @@ def gather(root: Path, labels: LabelTable | None = None, positive: str | None = 
         )
     tree = walk(root)
     layout = find_layout(list(tree.images), tree.folders, root.absolute().name)
-    table = read_labels(labels) if labels else None
+    table = read_labels(labels, layout.places) if labels else None
     if table:
+        _check_rows(table, layout)
         places, unlabelled = label_images(layout.places, table, positive)
     else:
         _check_folders(root, tree, layout, fewest_classes)
         places = {name: place for name, place in layout.places.items() if place.label}
         unlabelled = [Skipped(name, "not in a class folder", "stray") for name in layout.places.keys() - places.keys()]
     classes = tuple(sorted({place.label for place in places.values()}))
+    folder_of = _images_folder(layout) if table else _class_of(set(classes))
     if len(classes) < fewest_classes and table:
         found = f"one class, '{classes[0]}'" if classes else "no class"
         raise InputError(
@@ -125,7 +128,7 @@ def gather(root: Path, labels: LabelTable | None = None, positive: str | None = 
             f"'{table.label_column}'; {len(places)} images have a row with a label); expected {OR_MORE[fewest_classes]}: name "
             "the column of the labels with --label-column, and that of the images' paths with --path-column"
         )
-    skipped = [*layout.skipped, *unlabelled, *tree.skipped, *count_others(tree.others, _class_of(set(classes)))]
+    skipped = [*layout.skipped, *unlabelled, *tree.skipped, *count_others(tree.others, folder_of)]
     return Gathered(
         root, classes,
         tuple(Listed(tree.images[name], name, place.label, place.part) for name, place in sorted(places.items())),
@@ -151,13 +154,16 @@ def _is_collection(root: Path) -> bool:
     table = root / "metadata.csv"
     if not (table.is_file() and (root / "images").is_dir()):
         return False
-    with open_table(table) as (header, _):
-        columns = Columns(header)
+    columns = columns_of(table)
     return columns.has("patient") and columns.has("finding") and columns.has("file")
 
 
-def read_labels(labels: LabelTable) -> Metadata:
+def read_labels(labels: LabelTable, places: Mapping[str, Place]) -> Metadata:
     """Read the tables that hold the classes, as one.
+
+    Args:
+        labels: the tables.
+        places: of the images by their path, of which the parts count: a table of one part is first of the images there.
 
     Raises:
         InputError: one cannot be read, or has no column of labels.
@@ -167,11 +173,26 @@ def read_labels(labels: LabelTable) -> Metadata:
         table = read_metadata(path, labels.label_column, labels.path_column, "--labels")
         if not table.label_column:
             raise InputError(
-                f"--labels '{path}' has no column that is known to hold labels; expected one such as finding, label or class: "
-                "name it with --label-column"
+                f"--labels '{path}' has no column that is known to hold labels (it has: {shown_columns(table.header)}); "
+                "expected one such as finding, label or class: name it with --label-column"
             )
-        tables.append(table.of_part(part_of(path.stem)))
+        part = part_of(path.stem)
+        tables.append(table.of_part(part, [name for name, place in places.items() if part and place.part == part]))
     return merged(tables)
+
+
+def _check_rows(table: Metadata, layout: Layout) -> None:
+    """Refuse a table of labels of which no row names an image.
+
+    Raises:
+        InputError: it is such a table.
+    """
+    if layout.places and not table.match(layout.places):
+        raise InputError(
+            f"no row of --labels '{table.path}' names an image (a row is '{next(iter(table.entries), '')}', a file is "
+            f"'{min(layout.places)}'); expected the names or paths of the images: name their column with --path-column (it "
+            f"has: {shown_columns(table.header)}), or give the table of these images"
+        )
 
 
 def _check_folders(root: Path, tree: Tree, layout: Layout, fewest_classes: int) -> None:
@@ -184,6 +205,14 @@ def _check_folders(root: Path, tree: Tree, layout: Layout, fewest_classes: int) 
         raise InputError(
             f"--dataset '{root}' holds parts of a split ({', '.join(layout.parts)}) beside other folders of images "
             f"({', '.join(layout.mixed[:NAMED_AT_MOST])}); expected one or the other: move the others away"
+        )
+    inner = _shared_folders(layout.places)
+    if len(layout.classes) > 1 and any(is_absence(name) or is_covid(name) for name in inner):
+        one = root / layout.top / layout.classes[0]
+        raise InputError(
+            f"the class folders of --dataset '{root}' ({', '.join(layout.classes[:NAMED_AT_MOST])}) all hold the folders "
+            f"{', '.join(inner[:NAMED_AT_MOST])}, which look like the classes; expected each class in one folder, or in "
+            f"folders such as train and test: give one of them, such as --dataset '{one}', or rename them"
         )
     loose = [name for name, place in layout.places.items() if not place.label]
     classes = layout.classes
@@ -210,19 +239,24 @@ def _remedy(root: Path, tree: Tree, layout: Layout) -> str:
             outer = root / next(iter(below)).partition("/")[0]
             return f"give the folder of the classes: --dataset '{outer}' holds {', '.join(sorted(inner)[:NAMED_AT_MOST])}"
     for name in sorted(tree.others, key=lambda name: name.count("/")):
-        if name.lower().endswith(TABLE_EXTENSIONS) and name.count("/") < 2 and (column := _label_column(root / name)):
-            return f"give the table of the labels with --labels '{root / name}' --label-column '{column}'"
-    return "put each class's images in a folder of its own, or give the table of their labels with --labels FILE"
+        if name.lower().endswith(TABLE_EXTENSIONS) and name.count("/") < 2 and (flags := _table_flags(root / name)):
+            return f"give the table of the labels with --labels '{root / name}' {flags}"
+    masks = [item.path for item in layout.skipped if item.kind == "mask"]
+    taken = f" (taken for masks: {', '.join(masks[:NAMED_AT_MOST])})" if masks else ""
+    return f"put each class's images in a folder of its own{taken}, or give the table of their labels with --labels FILE"
 
 
-def _label_column(path: Path) -> str:
-    """The column of labels of a file that may be a table of images; '' if it is none."""
+def _table_flags(path: Path) -> str:
+    """The flags for a file that may be a table of images; '' if it is none."""
     try:
         with open_table(path) as (header, _):
             columns = Columns(header)
     except InputError:
         return ""
-    return columns.label if columns.has("file") or columns.has("patient") else ""
+    if not columns.has("file") and not columns.has("patient"):
+        return ""
+    label = f"'{columns.label}'" if columns.label else f"NAME (it has: {shown_columns(header)})"
+    return f"--label-column {label}" + ("" if columns.has("file") else " --path-column NAME")
 
 
 def _class_of(classes: set[str]) -> Callable[[str], str]:
@@ -236,14 +270,27 @@ def _class_of(classes: set[str]) -> Callable[[str], str]:
     return folder
 
 
+def _images_folder(layout: Layout) -> Callable[[str], str]:
+    """A function that gives the folder of a file if images lie in it, '' for other folders and the root."""
+    folders = {name.rpartition("/")[0] for name in layout.places}
+
+    def folder(name: str) -> str:
+        own = name.rpartition("/")[0]
+        return own if own in folders else ""
+
+    return folder
+
+
 def _with_label(item: Skipped, classes: set[str]) -> Skipped:
     """What was left out, with the class in whose folder it lies."""
     return item._replace(label=next((part for part in item.path.split("/") if part in classes), ""))
 
 
 def _notes(layout: Layout, places: dict[str, Place], table: Metadata | None) -> list[str]:
-    notes = [f"the classes are folders of '{layout.top}', the only one with images"] if layout.top and not table else []
-    if not table and (shared := _shared_folders(places)):
+    if table:
+        return _notes_of_labels(layout, places, table)
+    notes = [f"the classes are folders of '{layout.top}', the only one with images"] if layout.top else []
+    if shared := _shared_folders(places):
         notes.append(
             f"all class folders hold the same folders ({', '.join(shared[:NAMED_AT_MOST])}): if those are the classes, the "
             "folders around them are sources or parts, and one of them is to be given with --dataset"
@@ -251,12 +298,36 @@ def _notes(layout: Layout, places: dict[str, Place], table: Metadata | None) -> 
     return notes
 
 
+def _notes_of_labels(layout: Layout, places: dict[str, Place], table: Metadata) -> list[str]:
+    """What is odd about a table of labels, where its images lie or what it says of a split."""
+    notes = []
+    if table.other_labels:
+        notes.append(
+            f"the classes are those of the column '{table.label_column}'; '{table.path}' also has "
+            f"{', '.join(table.other_labels)}, which --label-column can name"
+        )
+    classes = {place.label.casefold() for place in places.values()}
+    elsewhere = [name for name, place in places.items() if (folder := layout.places[name].label.casefold()) in classes and
+                 folder != place.label.casefold()]  # fmt: skip
+    if elsewhere:
+        notes.append(
+            f"{len(elsewhere)} of {len(places)} images lie in the folder of another class than the table says, such as "
+            f"'{elsewhere[0]}' ({places[elsewhere[0]].label}): the table counts"
+        )
+    if odd := sorted({entry.part for entry in table.entries.values() if entry.part and not part_of(entry.part)}):
+        notes.append(
+            f"'{table.path}' names parts of a split that are none of train, val and test ({', '.join(odd[:NAMED_AT_MOST])}): "
+            "they are not used"
+        )
+    return notes
+
+
 def _shared_folders(places: dict[str, Place]) -> list[str]:
-    """The folders that might be classes and lie in each class folder, if there are two or more."""
+    """The folders that might be classes and lie in each class folder, at any depth, if there are two or more."""
     below: dict[str, set[str]] = {}
     for name, place in places.items():
         parts = name.split("/")[:-1]
         inner = parts[parts.index(place.label) + 1 :] if place.label in parts else []
-        below.setdefault(place.label, set()).update(part for part in inner[:1] if is_class_name(part))
+        below.setdefault(place.label, set()).update(part for part in inner if is_class_name(part))
     shared = set.intersection(*below.values()) if below else set()
     return sorted(shared) if len(shared) > 1 else []

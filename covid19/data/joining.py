@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from covid19.core.errors import InputError
 from covid19.data.columns import MEANINGS, Entry
 from covid19.data.gathering import Gathered
-from covid19.data.metadata import Metadata, read_metadata
+from covid19.data.metadata import Metadata, columns_of, read_metadata
 
 
 class JoinedTable(NamedTuple):
@@ -35,9 +35,13 @@ def join_table(gathered: Gathered, given: Path | None) -> JoinedTable:
     beside = gathered.root / "metadata.csv"
     if given:
         table = read_metadata(given)
-    elif gathered.table:
+    elif gathered.table and (gathered.table.has_patients or not beside.is_file()):
         table = gathered.table
     elif beside.is_file():
+        if not columns_of(beside).has("file"):
+            return JoinedTable(
+                {}, None, [f"'{beside}' has no column that names the images and is not used: --metadata names another"]
+            )
         table = read_metadata(beside)
     else:
         return JoinedTable({}, None, [])
@@ -66,19 +70,19 @@ def _compare(gathered: Gathered, table: Metadata, found: set[str], without_file:
     fits_a_class = any(2 * matched[label] >= count for label, count in total.items())
     fits_rows = 2 * without_file <= len(table.entries)
     count = f"{len(found)} of {total.total()} images have a row in '{table.path}'"
+    row = f"a row is '{next(iter(table.entries))}'" if table.entries else "it has no rows"
     misfit, notes = "", []
     if not found or not (fits_a_class or fits_rows):
         misfit = (
             f"only {count}, and {len(table.entries) - without_file} of its {len(table.entries)} images are here; expected "
-            "most; without it patients and projections are unknown, and those of one patient are not kept together (a row is "
-            f"'{next(iter(table.entries), '')}', a file is '{next((image.name for image in gathered.images), '')}'): give the "
-            "table of these images"
+            "most; without it patients and projections are unknown, and those of one patient are not kept together "
+            f"({row}, a file is '{next((image.name for image in gathered.images), '')}'): give the table of these images"
         )
     elif 2 * len(found) < total.total():
         notes.append(f"only {count}: of the others nothing is known but what their names and headers say")
     if not table.has_patients:
         notes.append(
-            f"'{table.path}' has no column that is known to name the patient, such as {', '.join(MEANINGS['patient'][:3])}: it "
-            "does not keep images of one patient together"
+            f"'{table.path}' has no column that is known to name the patient, such as {', '.join(MEANINGS['patient'][:3])}: "
+            "patients are known only where headers or names of files tell"
         )
     return misfit, notes

@@ -7,15 +7,18 @@ from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from covid19.data.columns import MEANINGS, Entry, plain_name
+from covid19.data.findings import is_absence
 from covid19.data.layout import Place, part_of, with_one_spelling
 from covid19.data.metadata import Metadata
+from covid19.data.patients import is_nobody
 from covid19.data.walk import Skipped
 
 SEVERAL = re.compile(r"\s*[|;]\s*")  # between the labels of one image, as in NIH's `Effusion|Infiltration`
 LISTED = re.compile(r"['\"]([^'\"]+)['\"]")  # in PadChest's `['pneumonia', 'effusion']`
-YES = {"1", "1.0", "true", "yes", "y"}
-NO = {"0", "0.0", "false", "no", "n"}
-UNCERTAIN = {"-1", "-1.0", "u"}  # as in CheXpert
+YES = {"1", "true", "yes", "y", "ja", "j", "oui", "si", "s\u00ed"}
+NO = {"0", "false", "no", "n", "nein", "non"}
+UNCERTAIN = {"-1", "u"}  # as in CheXpert
+WHOLE = re.compile(r"(-?\d+)[.,]0*")  # a whole number as spreadsheets write it, `1.0` or `1,0`
 
 
 class Labelled(NamedTuple):
@@ -37,7 +40,7 @@ def label_images(places: Mapping[str, Place], table: Metadata, positive: str | N
         positive: the positive class, if it was given.
     """
     keys = table.match(places)
-    is_yes_or_no = _is_yes_or_no(table.entries[key].label for key in keys.values())
+    is_yes_or_no = _is_yes_or_no(table.entries[key] for key in keys.values())
     labelled, skipped = {}, []
     for name, place in places.items():
         entry = table.entries[keys[name]] if name in keys else None
@@ -52,27 +55,43 @@ def label_images(places: Mapping[str, Place], table: Metadata, positive: str | N
 def _label(entry: Entry | None, yes_or_no_column: str, positive: str | None) -> tuple[str, str]:
     """The class of an image, or why it has none."""
     if entry is None:
-        return "", "has no row in the table of labels"
-    text = " ".join(entry.label.split())
-    if not text:
-        return "", "has no label in its row, or its rows contradict each other"
+        return "", "has no row of its own in the table of labels"
+    stated = _stated(entry)
+    if not stated:
+        return "", f"has no label in its row ('{entry.label[:60]}')" if entry.label else "has no label in its row"
     if yes_or_no_column:
-        return _yes_or_no(text.lower(), yes_or_no_column)
-    several = LISTED.findall(text) if text.startswith("[") else [label for label in SEVERAL.split(text) if label]
-    if len(several) == 1:
-        return several[0], ""
-    wanted = next((label for label in several if positive and label.casefold() == positive.casefold()), "")
-    return wanted, "" if wanted else f"has several labels ({text[:60]}): --positive LABEL takes those that have it"
+        return _yes_or_no({label.lower() for label in stated}, yes_or_no_column)
+    if len(stated) == 1:
+        return stated[0], ""
+    if any(map(is_absence, stated)):
+        return "", f"has labels that contradict each other ({', '.join(stated)[:60]})"
+    wanted = next((label for label in stated if positive and label.casefold() == positive.casefold()), "")
+    return wanted, "" if wanted else f"has several labels ({', '.join(stated)[:60]}): --positive LABEL takes those that have it"
 
 
-def _yes_or_no(text: str, column: str) -> tuple[str, str]:
-    if text in UNCERTAIN:
+def _stated(entry: Entry) -> list[str]:
+    """The labels of an image, each once; a whole number is written as one, and words such as `nan` are none."""
+    text = " ".join(entry.label.split())
+    several = LISTED.findall(text) if text.startswith("[") else SEVERAL.split(text)
+    plain = (match[1] if (match := WHOLE.fullmatch(label)) else label for label in map(str.strip, several))
+    first: dict[str, str] = {}
+    for label in plain:
+        if label in UNCERTAIN or not is_nobody(label):
+            first.setdefault(label.casefold(), label)
+    return list(first.values())
+
+
+def _yes_or_no(stated: set[str], column: str) -> tuple[str, str]:
+    if stated & UNCERTAIN:
         return "", f"is uncertain in the column '{column}'"
+    if len(stated) > 1:
+        return "", f"has rows that contradict each other in the column '{column}'"
+    is_yes = stated <= YES
     if plain_name(column) in MEANINGS["finding"]:  # a name such as `Target`, which names no finding
-        return f"{column} {int(text in YES)}", ""
-    return column if text in YES else f"no {column}", ""
+        return f"{column} {int(is_yes)}", ""
+    return column if is_yes else f"no {column}", ""
 
 
-def _is_yes_or_no(labels: Iterable[str]) -> bool:
-    stated = {label.strip().lower() for label in labels} - {""}
+def _is_yes_or_no(entries: Iterable[Entry]) -> bool:
+    stated = {label.lower() for entry in entries for label in _stated(entry)}
     return bool(stated & (YES | NO)) and stated <= YES | NO | UNCERTAIN

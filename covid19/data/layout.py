@@ -16,23 +16,32 @@ from covid19.data.walk import Skipped
 
 # Words in names of folders. A part's name may hold these and words that say nothing, such as `stage_2_train_images`.
 WORDS_OF_PARTS = {
-    "train": ("train", "training", "trn"),
-    "validation": ("val", "valid", "vali", "validation", "validate", "dev"),
-    "test": ("test", "testing", "tst", "holdout", "eval"),
+    "train": ("train", "training", "trn", "entrenamiento", "entrainement", "addestramento"),
+    "validation": ("val", "valid", "vali", "validation", "validate", "dev", "validierung", "validacion", "validazione"),
+    "test": ("test", "testing", "tst", "holdout", "eval", "prueba"),
 }
 PARTS = {word: part for part, words in WORDS_OF_PARTS.items() for word in words}
-MASK_WORDS = {"mask", "masks", "segmentation", "segmentations", "contour", "contours", "groundtruth", "silhouettes"}
+MASK_WORDS = {
+    "mask", "masks", "lungmask", "lungmasks", "segmentation", "segmentations", "contour", "contours", "groundtruth",
+    "silhouettes", "maske", "masken", "masque", "masques", "mascara", "mascaras", "maschera", "maschere",
+}  # fmt: skip
 NEUTRAL_WORDS = {
     "images", "image", "img", "imgs", "data", "dataset", "datasets", "files", "pictures", "xray", "xrays", "cxr", "cxrs",
     "chest", "png", "pngs", "jpg", "jpgs", "jpeg", "dicom", "dicoms", "dcm", "stage", "set", "split", "raw", "original", "x",
-    "ray", "rays", "radiographs", "scans",
+    "ray", "rays", "radiographs", "scans", "bild", "bilder", "daten", "imagen", "imagenes", "immagini",
 }  # fmt: skip
 # A number after one of these counts parts, patients or studies: such a folder is no class.
 COUNTED_WORDS = NEUTRAL_WORDS | {
     "part", "batch", "shard", "chunk", "folder", "archive", "volume", "vol", "fold", "patient", "patients", "pat", "subject",
     "subj", "sub", "case", "person", "p", "s", "study", "series", "session", "visit", "view", "exam",
 }  # fmt: skip
-MASK_ENDING = re.compile(r"[_\- ](?:mask|seg|segmentation)$", re.IGNORECASE)
+# What the name of a mask has beside that of its image: an ending such as `_mask`, `-lungmask`, or a beginning such as `mask_`.
+MASK_ENDING = re.compile(
+    r"[_\-. ](?:(?:left|right|lungs?|infection)[_\-. ]?)*(?:masks?|seg|segmentation|label|contour|gt)$"
+    r"|^(?:lung)?masks?[_\-. ]",
+    re.IGNORECASE,
+)
+IMAGE_FOLDERS = {"images", "image", "imgs", "img", "cxr", "bilder", "bild", "imagenes", "immagini", "xrays", "radiographs"}
 MIN_SHARED = 0.9  # of the names of a folder's files that are those of another, from which on it is a copy, or holds masks
 
 
@@ -94,12 +103,13 @@ def find_layout(names: Sequence[str], folders: Iterable[str], root_name: str) ->
     length = len(top.split("/")) if top else 0
     places = {name: _place(name.split("/")[length:-1]) for name in names}
     used = {str(folder) for name in names for folder in PurePosixPath(name).parents}
-    known = {skip.path for skip in skipped}
+    known = {str(folder) for skip in skipped for folder in (PurePosixPath(skip.path), *PurePosixPath(skip.path).parents)}
     for folder in folders:  # at the level of the classes
         outer = {str(parent) for parent in PurePosixPath(folder).parents}
         in_class = _place(folder.split("/")[length:-1]).label
-        if folder not in used and not in_class and not known & {folder, *outer} and (outer - {"."}) <= used:
+        if folder not in used and not in_class and not known & {folder, *(outer - {"."})} and (outer - {"."}) <= used:
             skipped.append(Skipped(folder, "holds no image and is ignored", "folder"))
+    places = _with_parts_in_names(places)
     return Layout(with_one_spelling(places) if any(place.part for place in places.values()) else places, top, skipped)
 
 
@@ -109,6 +119,26 @@ def part_of(name: str) -> str:
     parts = {PARTS[word] for word in words if word in PARTS}
     rest = [word for word in words if word not in PARTS]
     return parts.pop() if len(parts) == 1 and all(word in NEUTRAL_WORDS or word.isdigit() for word in rest) else ""
+
+
+def _with_parts_in_names(places: dict[str, Place]) -> dict[str, Place]:
+    """The places where the folders of all classes name a part beside the class, as `train_covid` and `test_covid` do."""
+    told = {label: _part_and_rest(label) for label in {place.label for place in places.values()} - {""}}
+    rests = Counter(rest for part, rest in told.values() if part and rest)
+    if len({part for part, _ in told.values()}) < 2 or rests.total() < len(told) or max(rests.values()) < 2:
+        return places
+    return {
+        name: place if not place.label else Place(told[place.label][1], told[place.label][0]) for name, place in places.items()
+    }
+
+
+def _part_and_rest(name: str) -> tuple[str, str]:
+    """The part that a folder's name begins or ends with, and the name without it; ('', name) where it names none."""
+    for pattern in (r"(?P<part>[^\W_]+?)(?:[\W_]+|(?<=[a-z])(?=[A-Z]))(?P<rest>.+)", r"(?P<rest>.+)[\W_]+(?P<part>[^\W_]+)"):
+        match = re.fullmatch(pattern, name)
+        if match and (part := PARTS.get(match["part"].lower())):
+            return part, match["rest"]
+    return "", name
 
 
 def with_one_spelling(places: dict[str, Place]) -> dict[str, Place]:
@@ -159,7 +189,7 @@ def _without_masks(names: Sequence[str], skipped: list[Skipped]) -> list[str]:
     stems: dict[str, set[str]] = defaultdict(set)  # of the images of each folder
     for name in names:
         stems[str(PurePosixPath(name).parent)].add(stem_of(name).lower())
-    by_name = {folder for folder in stems if any(map(is_mask_folder, folder.split("/")))}
+    by_name = {folder for folder in stems if _is_for_masks(folder, stems)}
     masks = by_name | {folder for folder in stems.keys() - by_name if _has_same_names(folder, stems)}
     plain = {stem for folder, own in stems.items() if folder not in masks for stem in own}
     counts: Counter[str] = Counter()
@@ -177,11 +207,29 @@ def _without_masks(names: Sequence[str], skipped: list[Skipped]) -> list[str]:
     return kept
 
 
+def _is_for_masks(folder: str, stems: Iterable[str]) -> bool:
+    """Whether a folder holds masks by its name or by that of one around it, but not all pictures, nor a folder of images."""
+    parts = folder.split("/")
+    for depth, part in enumerate(parts, 1):
+        if is_mask_folder(part):
+            around = f"{'/'.join(parts[:depth])}/"
+            inside = [other for other in stems if f"{other}/".startswith(around)]
+            holds_images = any(word in IMAGE_FOLDERS for other in inside for word in other[len(around) :].lower().split("/"))
+            if len(inside) < len(list(stems)) and not holds_images:
+                return True
+    return False
+
+
 def _has_same_names(folder: str, stems: dict[str, set[str]]) -> bool:
     """Whether a folder beside one of images holds a picture for each: whatever these are, they are made of the X-rays."""
     parent, _, own = folder.rpartition("/")
-    beside = [f"{parent}/{name}" if parent else name for name in ("images", "image", "Images", "imgs", "img", "CXR", "cxr")]
-    others = next((stems[other] for other in beside if other in stems and other != folder), set())
+    others: set[str] = next(
+        (
+            stems[other] for other in stems
+            if other != folder and other.rpartition("/")[0] == parent and other.rpartition("/")[2].lower() in IMAGE_FOLDERS
+        ),
+        set(),
+    )  # fmt: skip
     if not others or own.lower() in NEUTRAL_WORDS:
         return False
     bare = {MASK_ENDING.sub("", stem) for stem in stems[folder]}

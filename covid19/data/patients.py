@@ -18,17 +18,23 @@ from covid19.data.layout import is_neutral
 PNEUMONIA = re.compile(r"person(?P<number>\d+)_(?P<kind>bacteria|virus)_\d+", re.IGNORECASE)
 NORMAL = re.compile(r"(?:NORMAL2-)?(?P<patient>IM-\d+)-\d+(?:-\d+)?", re.IGNORECASE)
 NIH = re.compile(r"(?P<number>\d{8})_\d{3}")  # of NIH's ChestX-ray14: patient and follow-up
-# Folders and files named for a patient, as in CheXpert (`patient00001`), MIMIC-CXR (`p10000032`) and BIDS (`sub-01`).
-NAMED = re.compile(r"(?:(?:patient|pat|subject|subj|sub)[-_ ]?(?P<number>\d+)|p(?P<mimic>\d{8}))(?=$|[-_ ])", re.IGNORECASE)
+# Folders and files named for a patient, as in CheXpert (`patient00001`), MIMIC-CXR (`p10000032`) and BIDS (`sub-S03044`).
+NAMED = re.compile(
+    r"(?:(?:patient|pat|subject|subj|sub)[-_ ]?(?P<number>\d+)|sub-(?P<bids>[a-z]+\d+)|p(?P<mimic>\d{8}))(?=$|[-_ ])",
+    re.IGNORECASE,
+)
 WORLDWIDE_DIGITS = 4  # of a patient's number, from which on it is not counted anew in each class
 # What headers and tables say for nobody, beside signs that only fill the place.
 NOBODY = {
     "", "none", "unknown", "unk", "anonymous", "anonymized", "anonymised", "anon", "patient", "nan", "n/a", "na", "null", "nil",
     "removed", "redacted", "deleted", "deidentified", "deidentification", "missing", "notavailable", "notapplicable", "hidden",
     "confidential", "noid", "noname", "undefined", "masked", "withheld",
+    "-1", "unbekannt", "anonym", "keineangabe", "ka", "fehlt", "inconnu", "anonyme", "desconocido", "anonimo", "sconosciuto",
 }  # fmt: skip
-FILLED = re.compile(r"x+|[*#_.?=-]+")
-NUMBER = re.compile(r"0*(\d+)(?:\.0*)?")
+FILLED = re.compile(
+    r"x+|[*#_.?=-]+|#(?:n/a|ref!|name\?|value!|null!|num!|div/0!)"
+)  # of which the last are a spreadsheet's errors
+NUMBER = re.compile(r"0*(\d+)(?:[.,]0*)?")
 KAGGLE = "kaggle chest-xray-pneumonia"
 MIN_CONSTANT_IMAGES = 3  # of a class that all have one ID, from which on that is no patient
 
@@ -73,7 +79,13 @@ def unknown(file: str) -> Patient:
 def is_nobody(name: str) -> bool:
     """Whether a patient's ID is a word or a sign for nobody."""
     plain = name.strip().lower()
-    return plain in NOBODY or re.sub(r"[\W_]", "", plain) in NOBODY or bool(FILLED.fullmatch(plain))
+    words = re.findall(r"[^\W_]+", plain)
+    return (
+        plain in NOBODY
+        or "".join(words) in NOBODY
+        or bool(words and NOBODY.issuperset(words))  # `Anonymous^Patient`
+        or bool(FILLED.fullmatch(plain))
+    )
 
 
 def as_number(name: str) -> str:
@@ -110,10 +122,10 @@ def constant_ids(patients: Sequence[tuple[str, Patient]]) -> dict[str, str]:
 
 def _in_name(stem: str, folders: Sequence[str], label: str, is_dicom: bool) -> str:
     """The patient by the names of the file and its folders; '' if they do not tell."""
-    for name in (*reversed(folders), stem):
-        if match := NAMED.match(name):
-            number = match["number"] or match["mimic"]
-            return f"patient {as_number(number)}" if len(number) >= WORLDWIDE_DIGITS else f"{label} patient {as_number(number)}"
+    if match := next(filter(None, map(NAMED.match, (*reversed(folders), stem))), None):
+        number = match["number"] or match["mimic"] or match["bids"]
+        counts_anew = len(number) < WORLDWIDE_DIGITS and not match["bids"]
+        return f"{label} patient {as_number(number)}" if counts_anew else f"patient {as_number(number.upper())}"
     if match := PNEUMONIA.fullmatch(stem):
         return f"{match['kind'].lower()} person {as_number(match['number'])}"
     if match := NORMAL.fullmatch(stem):
@@ -121,9 +133,8 @@ def _in_name(stem: str, folders: Sequence[str], label: str, is_dicom: bool) -> s
             return str(match["patient"].upper())
         # OsiriX and Horos count `IM-0001-0001` anew in each folder that they write, one for each patient.
         return "/".join((label, *folders)) if folders else ""
-    if match := NIH.fullmatch(stem):
-        return f"NIH {match['number']}"
-    return ""
+    match = NIH.fullmatch(stem)
+    return f"NIH {match['number']}" if match else ""
 
 
 def _folders(file: str, label: str) -> list[str]:

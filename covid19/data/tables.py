@@ -13,13 +13,15 @@ from typing import TextIO
 
 from covid19.core.addresses import MAX_FILE_BYTES, check_reachable, on_disk
 from covid19.core.errors import InputError
-from covid19.data.file_kinds import READ_EXTENSIONS
+from covid19.data.file_kinds import READ_EXTENSIONS, START_BYTES, describe_kind, kind_of
 
 MAX_FIELD = 1_000_000  # characters; a longer field or line is no table
 UTF_16 = (b"\xff\xfe", b"\xfe\xff")  # how such a file begins, as spreadsheets write it
+WINDOWS = "cp1252"  # encoding
 DELIMITERS = ",;\t|"
 DECLARED = re.compile(r"^\s*\"?sep=(.)\"?\s*$", re.IGNORECASE)  # Excel's own line for the delimiter
 WORKBOOK, OLD_WORKBOOK = b"PK\x03\x04", b"\xd0\xcf\x11\xe0"  # how .xlsx and .xls begin
+NO_TABLES = ("web page", "Git LFS pointer", "git-annex pointer")  # that lie in a table's place after a download
 TABLE_EXTENSIONS = (".csv", ".tsv", ".txt", ".xlsx", ".xls")
 # The columns of COVIDx's lists, which have no header: patient, file, class and, in later ones, the source.
 LIST_COLUMNS = ("patientid", "filename", "class", "source")
@@ -29,8 +31,8 @@ LIST_COLUMNS = ("patientid", "filename", "class", "source")
 def open_table(path: Path) -> Iterator[tuple[list[str], Iterator[list[str]]]]:
     """The names of a table's columns, and its other rows one by one.
 
-    A list without a header, one of whose first cells names a picture, has the columns of COVIDx if it has three or four, and
-    else `1`, `2`, ...
+    A list without a header, one of whose first cells names a picture, has the columns of COVIDx if it has three or four and the
+    second names it; else `filename`, beside it `class` if there are two, and `1`, `2`, ... for the others.
 
     Raises:
         InputError: it cannot be read as a table.
@@ -41,10 +43,12 @@ def open_table(path: Path) -> Iterator[tuple[list[str], Iterator[list[str]]]]:
         if path.exists() and not path.is_file():
             raise OSError("it is no regular file")
         with on_disk(path) as local, local.open("rb") as start:
-            beginning = start.read(4)
-            if beginning == OLD_WORKBOOK:
+            beginning = start.read(START_BYTES)
+            if (kind := kind_of(beginning)) in NO_TABLES:
+                raise ValueError(f"it is no table{describe_kind(kind)}")
+            if beginning.startswith(OLD_WORKBOOK):
                 raise ValueError("it is an old Excel workbook (.xls); save it as .xlsx or CSV")
-            if beginning == WORKBOOK:
+            if beginning.startswith(WORKBOOK):
                 with _workbook_rows(local) as rows:
                     yield _with_header(rows)
             else:
@@ -57,22 +61,43 @@ def open_table(path: Path) -> Iterator[tuple[list[str], Iterator[list[str]]]]:
 
 
 def _with_header(rows: Iterator[list[str]]) -> tuple[list[str], Iterator[list[str]]]:
-    first = next(rows, [])
-    if not any(cell.strip().lower().endswith(READ_EXTENSIONS) for cell in first):
+    first = next((row for row in rows if any(cell.strip() for cell in row)), [])  # spreadsheets leave lines of delimiters
+    pictures = [at for at, cell in enumerate(first) if cell.strip().lower().endswith(READ_EXTENSIONS)]
+    if not pictures:
         return [cell.strip() for cell in first], rows
-    names = LIST_COLUMNS[: len(first)] if len(first) in (3, 4) else tuple(str(number) for number in range(1, len(first) + 1))
-    return list(names), chain([first], rows)
+    names = [str(number) for number in range(1, len(first) + 1)]
+    if len(first) in (3, 4) and pictures == [1]:
+        names = list(LIST_COLUMNS[: len(first)])
+    elif len(pictures) == 1:
+        names[pictures[0]] = "filename"
+        if len(first) == 2:
+            names[1 - pictures[0]] = "class"
+    return names, chain([first], rows)
 
 
 def _open_text(table: Path, beginning: bytes) -> TextIO:
-    """The table as text; bytes that are no UTF-8 are kept as Python keeps those of a file's name, so that both still match."""
+    """The table as text: UTF-8, or UTF-16 if it begins so; of other bytes `readable` makes text, cell by cell."""
     if beginning.startswith(UTF_16):
         return table.open(encoding="utf-16", errors="replace", newline="")
     return table.open(encoding="utf-8-sig", errors="surrogateescape", newline="")
 
 
+def readable(text: str) -> str:
+    """Text of a cell or of a file's name; bytes that are no UTF-8 are read as spreadsheets of Western Europe write them."""
+    raw = text.encode("utf-8", "surrogateescape")
+    try:
+        return raw.decode("utf-8")
+    except UnicodeDecodeError:
+        return raw.decode(WINDOWS, "replace")
+
+
 def _text_rows(file: TextIO) -> Iterator[list[str]]:
     """The rows of a CSV file, or of a list whose cells are parted by spaces; `sep=` in the first line names the delimiter."""
+    for row in _raw_rows(file):
+        yield row if all(map(str.isascii, row)) else list(map(readable, row))
+
+
+def _raw_rows(file: TextIO) -> Iterator[list[str]]:
     lines = _lines(file)
     first = next((line for line in lines if line.strip()), "")
     if declared := DECLARED.match(first):

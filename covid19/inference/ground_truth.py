@@ -13,7 +13,7 @@ from covid19.core.settings import CLASS_FOLDERS, PredictSettings
 from covid19.data.findings import is_absence, is_covid
 from covid19.data.gathering import label_table, read_labels
 from covid19.data.labels import label_images
-from covid19.data.layout import Place, is_mask_folder
+from covid19.data.layout import Place, is_mask_folder, part_of
 from covid19.data.metadata import Metadata
 from covid19.model.info import ModelInfo
 
@@ -67,7 +67,7 @@ def read_ground_truth(settings: PredictSettings, info: ModelInfo, files: Sequenc
         given = label_table(settings)
         if given is None:
             return None
-        table = read_labels(given)
+        table = read_labels(given, _places(files))
         source = ", ".join(f"'{path}'" for path in given.files)
         labels, patients = _labels_of_table(table, files, info.positive)
     return _in_terms_of_the_model(source, labels, patients, info)
@@ -90,6 +90,12 @@ def _labels_of_folders(inputs: Sequence[Path], files: Sequence[str], classes: Se
         if label and not any(map(is_mask_folder, below)):
             labels[file] = label
     return labels
+
+
+def _places(files: Sequence[str]) -> dict[str, Place]:
+    """For each file, by its whole path, the part of a split that the nearest of its folders says."""
+    wholes = [absolute_text(as_path(file)) for file in files]
+    return {whole: Place("", next(filter(None, map(part_of, reversed(PurePath(whole).parts[:-1]))), "")) for whole in wholes}
 
 
 def _labels_of_table(table: Metadata, files: Sequence[str], positive: str) -> tuple[dict[str, str], dict[str, str]]:

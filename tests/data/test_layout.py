@@ -12,6 +12,7 @@ from helpers.images import write_image
 
 from covid19.core.errors import InputError
 from covid19.data.gathering import LabelTable, gather
+from covid19.data.joining import join_table
 from covid19.data.layout import find_layout
 
 
@@ -54,6 +55,27 @@ LAYOUTS = {
     ),
     "an archive in a folder": (
         [f"chest_xray/{name}" for name in KAGGLE], ("NORMAL", "PNEUMONIA"), {"train": 6, "validation": 6, "test": 6}, [],
+    ),
+    "parts in the names of the classes' folders": (
+        each("<p>_<c>/<n>.png", p=("train", "test"), c=CLASSES, n=range(2)), CLASSES, {"train": 4, "test": 4}, [],
+    ),
+    "parts of another language, and before a capital": (
+        each("<p>/<n>.png", p=("trainCovid", "trainNormal", "Normal-validierung", "Covid-validierung"), n=range(2)),
+        ("Covid", "Normal"), {"train": 4, "validation": 4}, [],
+    ),
+    "folders of images in a folder that is named for segmentation": (
+        each("Lung Segmentation Data/<p>/<c>/<k>/1.png", p=("Train", "Test"), c=CLASSES, k=("images", "lung masks")),
+        CLASSES, {"train": 2, "test": 2}, each("Lung Segmentation Data/<p>/<c>/lung masks", p=("Test", "Train"), c=CLASSES),
+    ),
+    "all pictures in a folder that is named for segmentation": (
+        each("covid-segmentation/patient0000<p> x/<n>.png", p=(1, 2), n=range(2)), ("covid-segmentation",), {}, [],
+    ),
+    "masks in other languages": (
+        each("<c>/<k>/<n>.png", c=CLASSES, k=("Bilder", "Masken"), n=range(2)), CLASSES, {}, each("<c>/Masken", c=CLASSES),
+    ),
+    "masks by their beginning and by other endings": (
+        [*each("COVID/<n>.png", n=("a", "mask_a", "a-lungmask", "a.mask")), *each("Normal/<n>.png", n=("b", "b_left_mask"))],
+        CLASSES, {}, ["COVID", "Normal"],
     ),
     "numbers as classes": (each("<c>/<n>.png", c=(0, 1), n=range(2)), ("0", "1"), {}, []),
     "grades": (each("<c>/<n>.png", c=("grade1", "grade2"), n=range(2)), ("grade1", "grade2"), {}, []),
@@ -185,6 +207,20 @@ REFUSED = {
         {"metadata.csv": "patientid,finding,view,filename\n1,COVID-19,PA,0.png\n"},
         r"checkout of the ieee8023 collection.*covid19 prepare NEW_FOLDER --collection",
     ),
+    "sources around the classes": (
+        each("<s>/<c>/<c><s><n>.png", s=("Site A", "Site B"), c=CLASSES, n=range(2)), {},
+        r"class folders .*\(Site A, Site B\) all hold the folders COVID, Normal, which look like the classes.*Site A'",
+    ),
+    "sources around parts around the classes": (
+        each("<s>/<p>/<c>/<c><s><p>.png", s=("Site A", "Site B"), p=("train", "test"), c=CLASSES), {}, "all hold the folders",
+    ),
+    "CheXpert with its table": (
+        LAYOUTS["CheXpert"][0], {"train.csv": CHEXPERT}, r"--labels '.*train.csv' --label-column NAME \(it has: Path, Sex",
+    ),
+    "RSNA with its table": (
+        LAYOUTS["RSNA"][0], {"labels.csv": "patientId,x,Target\n"}, r"--label-column 'Target' --path-column NAME",
+    ),
+    "nothing but masks": (each("<c>/<n>.png", c=("mask", "no_mask"), n=range(2)), {}, r"taken for masks: mask, no_mask"),
     "most images in no class": (
         [*each("images/<n>.png", n=range(5)), "docs/a.png", "figures/b.png"], {}, "5 of 7 images in no class folder",
     ),
@@ -225,13 +261,32 @@ LABELS = {
         {f"{part}/patient00003/study1/view1_frontal.jpg": "uncertain" for part in ("train", "valid")},
     ),
     "COVIDx's list": (
-        each("<p>/<n>.png", p=("train", "test"), n=("x y", "b")),
-        "1 x y.png positive ricord\n2 b.png negative rsna\n", {}, {"negative": 2, "positive": 2}, {},
+        ["train/x y.png", "test/b.png", "test/c.png", "train/c.png"],
+        "1 x y.png positive ricord\n2 b.png negative rsna\n3 c.png negative rsna\n", {}, {"negative": 1, "positive": 1},
+        {f"{part}/c.png": "no row of its own" for part in ("train", "test")},
     ),
     "RSNA": (
         each("stage_2_train_images/id-<n>.dcm", n=range(4)),
         "patientId,x,Target\nid-0,5,1\nid-0,9,1\nid-1,,0\nid-2,3,1\nid-3,,0\n",
         {"path_column": "patientId"}, {"Target 0": 2, "Target 1": 2}, {},
+    ),
+    "a row for each finding, as in VinDr": (
+        each("<n>.png", n="abcd"),
+        "image_id,class_name\na,Mass\na,Effusion\nb,No finding\nb,No finding\nc,Effusion\nd,No finding\nd,Mass\n",
+        {"positive": "Mass"}, {"Effusion": 1, "Mass": 1, "No finding": 1}, {"d.png": "contradict each other (Mass, No"},
+    ),
+    "yes and no in other words, and words for nothing": (
+        each("<n>.png", n="abcdef"), "Datei;COVID\na;ja\nb;nein\nc;1,0\nd;0.00\ne;n/a\nf;\n", {"label_column": "COVID"},
+        {"COVID": 2, "no COVID": 2}, {"e.png": "no label in its row ('n/a')", "f.png": "no label in its row"},
+    ),
+    "raters who disagree": (
+        each("<n>.png", n="abc"), "image,Pneumonia\na,1\na,0\nb,1\nb,1\nc,0\n", {"label_column": "Pneumonia"},
+        {"Pneumonia": 1, "no Pneumonia": 1}, {"a.png": "rows that contradict each other"},
+    ),
+    "a list of two columns": (["a.png", "b.png"], "a.png COVID\nb.png Normal\n", {}, {"COVID": 1, "Normal": 1}, {}),
+    "letters of Windows in labels and names": (
+        ["\u00e4.png", "b.png"], b"Datei;Befund\n\xe4.png;best\xe4tigt\nb.png;gesund\n".decode("utf-8", "surrogateescape"), {},
+        {"best\u00e4tigt": 1, "gesund": 1}, {},
     ),
     "columns of any name, Windows's paths and another spelling": (
         each("xr/<n>.png", n=range(4)),
@@ -245,7 +300,7 @@ LABELS = {
 def test_labels_come_from_a_table(tmp_path, name):
     names, text, options, counts, left_out = LABELS[name]
     root, table = noise(tmp_path / "data", names), tmp_path / "labels.csv"
-    table.write_text(text)
+    table.write_text(text, encoding="utf-8", errors="surrogateescape")
     positive = options.pop("positive", None) if "positive" in (options := dict(options)) else None
     gathered = gather(root, LabelTable((table,), **options), positive)
     assert gathered.counts() == counts
@@ -280,6 +335,41 @@ def test_classes_that_become_one_keep_their_patients_apart_and_may_share_an_imag
     assert dataset.conflicts == ()
 
 
+def test_images_of_one_name_in_two_parts_have_the_labels_of_their_own_part(tmp_path):
+    root = noise(tmp_path / "data", each("<p>/<n>.png", p=("train", "val"), n=(1, 2)))
+    (tmp_path / "train.txt").write_text("p1 1.png sick x\np2 2.png well x\n")
+    (tmp_path / "val.txt").write_text("p3 1.png well x\np4 2.png sick x\n")
+    gathered = gather(root, LabelTable((tmp_path / "train.txt", tmp_path / "val.txt")))
+    assert {image.name: (image.label, image.part) for image in gathered.images} == {
+        "train/1.png": ("sick", "train"), "train/2.png": ("well", "train"),
+        "val/1.png": ("well", "validation"), "val/2.png": ("sick", "validation"),
+    }  # fmt: skip
+    entries = join_table(gathered, None).entries
+    assert [entries[name].patient for name in sorted(entries)] == ["p1", "p2", "p3", "p4"]
+
+
+def test_what_is_odd_about_a_table_of_labels_is_said(tmp_path):
+    root = noise(tmp_path / "data", each("<c>/<c><n>.png", c=CLASSES, n=range(2)))
+    (root / "COVID" / "unknown.xyz").write_bytes(bytes(range(256)))
+    (tmp_path / "labels.csv").write_text(
+        "filename,finding,label,split\nCOVID0.png,COVID,1,a\nCOVID1.png,Normal,1,a\nNormal0.png,Normal,1,b\nNormal1.png,COVID,1,b\n"
+    )
+    gathered = gather(root, LabelTable((tmp_path / "labels.csv",)))
+    assert [item.path for item in gathered.skipped] == ["COVID"]
+    for words in ("column 'finding'.*also has label", "2 of 4 images lie in the folder of another class.*COVID1.png", "a, b"):
+        assert any(re.search(words, note) for note in gathered.notes), words
+
+
+def test_the_patients_of_a_table_beside_the_images_count_where_that_of_the_labels_has_none(tmp_path):
+    root = noise(tmp_path / "data", each("<n>.png", n=range(4)))
+    (tmp_path / "labels.csv").write_text("image,label\n" + "".join(f"{n}.png,{'ab'[n % 2]}\n" for n in range(4)))
+    (root / "metadata.csv").write_text("image,patient\n" + "".join(f"{n}.png,{n // 2}\n" for n in range(4)))
+    gathered = gather(root, LabelTable((tmp_path / "labels.csv",)))
+    assert [entry.patient for entry in join_table(gathered, None).entries.values()] == ["0", "0", "1", "1"]
+    (root / "metadata.csv").write_text("a,b\n1,2\n")
+    assert "no column that names the images" in join_table(gathered, None).notes[0]
+
+
 def test_tables_and_columns_say_the_split(tmp_path):
     root = noise(tmp_path / "data", each("<n>.png", n=range(8)))
     for part, numbers in (("train", range(4)), ("test", range(4, 8))):
@@ -297,9 +387,11 @@ def test_tables_and_columns_say_the_split(tmp_path):
     [
         ("image,view\n0.png,PA\n", {}, "has no column that is known to hold labels"),
         ("image,label\n0.png,a\n", {"label_column": "nope"}, r"has no column 'nope' \(it has: image, label\)"),
-        ("bild,label\n0.png,a\n", {}, "no column that names the image .*--path-column"),
-        ("image,label\nx.png,a\ny.png,b\n", {}, r"gives no class to the 3 images.*--path-column"),
+        ("wo,label\n0.png,a\n", {}, "no column that names the image .*--path-column"),
+        ("image,label\nx.png,a\ny.png,b\n", {}, r"no row of --labels .* names an image .*'x.png'.*--path-column"),
         ("image,label\n0.png,a\n1.png,a\n", {}, "gives one class, 'a'"),
+        ("image,x,x\n0.png,a,b\n", {"label_column": "x"}, "has the column 'x' more than once"),
+        ("<!DOCTYPE html><html>", {}, "no table but a web page: download the file again"),
     ],
 )
 def test_a_table_that_gives_no_classes_is_refused(tmp_path, text, options, message):

@@ -73,8 +73,8 @@ def test_other_encodings_ragged_rows_and_quotes_do_no_harm(tmp_path, encoding):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("patient,view\n1,PA\n", r"has no column that names the image \(it has: patient, view\)"),
-        ("", r"has no column .* \(it has: nothing\)"),
+        ("patient,view\n1,PA\n", r"has no column that names the image \(its first line has: patient, view\)"),
+        ("", r"has no column .* \(its first line has: nothing\)"),
         ('filename,x\n"' + "a\n" * 600_000 + '",1\n', r"cannot be read .*field larger than field limit"),
         ("filename,x\n" + "a" * 2_000_000 + ",1\n", r"cannot be read .*a line has more than 1000000 characters"),
     ],

@@ -14,7 +14,7 @@ from covid19.data.columns import age_in_years
 from covid19.data.dataset import choose_positive, describe_odd_positive
 from covid19.data.findings import is_absence, is_covid
 from covid19.data.metadata import read_metadata
-from covid19.data.patients import find_patient
+from covid19.data.patients import as_number, find_patient
 from covid19.data.projections import is_other, standard_projection
 
 
@@ -32,6 +32,8 @@ DIALECTS = {
     "pipes": "image|subject|view|age\na.png|7|PA view|58\n",
     "Excel's delimiter": "sep=;\nfilename;patientid;view;age\na.png;7;PA;58\n",
     "commas in quotes": 'filename;patientid;view;age;"note, a, b"\na.png;7;PA;58;"x, y, z"\n',
+    "German": "Dateiname;Patienten-ID;Projektion;Alter\na.png;7,0;PA;58\n",
+    "lines of delimiters above the header": ";;;\n;;;\nfilename;patient;view;age\na.png;7;PA;58\n",
     "CheXpert": "Path,Age,Frontal/Lateral,AP/PA,patient\nset\\train\\a.png,58,Frontal,PA,7\n",
 }
 
@@ -39,7 +41,7 @@ DIALECTS = {
 @pytest.mark.parametrize("name", DIALECTS)
 def test_a_table_of_any_dialect_says_the_same(tmp_path, name):
     entry = read_metadata(table(tmp_path, DIALECTS[name])).of("covid/a.png")
-    assert (entry.patient, entry.projection, entry.age) == ("7", "PA", "58")
+    assert (as_number(entry.patient), entry.projection, entry.age) == ("7", "PA", "58")
 
 
 def test_an_excel_workbook_is_read_and_without_its_package_refused_by_name(tmp_path, monkeypatch):
@@ -85,7 +87,8 @@ MATCHES = {
     "a name that two rows have": (["x/a.png", "y/a.png"], {"covid/a.png": None}),
     "another extension": (["a.dcm"], {"covid/a.png": 0}),
     "no extension, and a UID": (["1.2.826.0.1", "b"], {"covid/1.2.826.0.1.dcm": 0, "covid/b.jpeg": 1}),
-    "one row for two classes": (["a.png"], {"covid/a.png": 0, "normal/a.png": 0}),
+    "one row for two files": (["a.png", "x/b.png"], {"covid/a.png": None, "normal/a.png": None, "b.png": None, "x/b.png": 1}),
+    "accented letters in two forms": (["\u00c4rm.png"], {"covid/A\u0308rm.png": 0}),
     "letters and separators": (["Images\\A.PNG"], {"covid/a.png": 0}),
 }  # fmt: skip
 
@@ -131,13 +134,31 @@ def test_a_table_without_a_known_column_of_patients_is_said(tmp_path):
     assert "no column that is known to name the patient" in read(root).notes[0]
 
 
-@pytest.mark.parametrize("word", ["nan", "N/A", "none", "REMOVED", "XXXXXXXX", "-", "null", "De-identified", "****", " "])
+@pytest.mark.parametrize(
+    "word",
+    [
+        "nan",
+        "N/A",
+        "none",
+        "REMOVED",
+        "XXXXXXXX",
+        "-",
+        "null",
+        "De-identified",
+        "****",
+        " ",
+        "#N/A",
+        "k.A.",
+        "-1",
+        "Anonymous^Patient",
+    ],
+)
 def test_words_for_nobody_are_no_patient(word):
     assert find_patient("covid/a.png", word, "", "covid").rule == "none"
     assert find_patient("covid/a.dcm", "", word, "covid", is_dicom=True).rule == "none"
 
 
-@pytest.mark.parametrize(("one", "other"), [("100", "100.0"), ("007", "7"), ("0", "000"), (" 5 ", "5")])
+@pytest.mark.parametrize(("one", "other"), [("100", "100.0"), ("007", "7"), ("0", "000"), ("7", "7,0"), (" 5 ", "5")])
 def test_ids_that_are_equal_as_numbers_are_one_patient(one, other):
     assert find_patient("a", one, "") == find_patient("b", other, "")
 
@@ -169,6 +190,7 @@ def test_one_id_for_a_whole_class_is_no_patient(tmp_path):
         ("files/p10/p10000032/s50414267/x.jpg", "Pneumonia", False, "name:patient 10000032"),
         ("covid/patient1/a.png", "covid", False, "name:covid patient 1"),
         ("covid/sub-02_view.png", "covid", False, "name:covid patient 2"),
+        ("sub-S03044/ses-E1/x.png", "covid", False, "name:patient S03044"),
     ],
 )
 def test_names_tell_patients_where_folders_do_not_contradict_them(file, label, is_dicom, name):
