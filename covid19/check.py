@@ -25,7 +25,9 @@ from covid19.lungs.measured import measurements_of
 from covid19.lungs.scan import Lungs, find_lungs
 
 
-def check(gathered: Gathered, wanted: Filter, caches: Caches, file_timeout_s: float = FILE_TIMEOUT_S) -> Findings:
+def check(
+    gathered: Gathered, wanted: Filter, caches: Caches, file_timeout_s: float = FILE_TIMEOUT_S, positive: str | None = None
+) -> Findings:
     """Look over a data set's files, metadata and classes, and ask whether the classes can be told apart without the lungs.
 
     Args:
@@ -33,16 +35,18 @@ def check(gathered: Gathered, wanted: Filter, caches: Caches, file_timeout_s: fl
         wanted: as for a training run; images under two classes are reported, not refused.
         caches: know the images that were decoded before, and their lungs.
         file_timeout_s: seconds that reading one file may take.
+        positive: the positive class; None takes that of a run without it.
 
     Raises:
-        InputError: the table cannot be read, or was given and does not fit.
+        InputError: the table cannot be read, or was given and does not fit, or the positive class is none of the classes.
     """
+    positive = choose_positive(gathered.classes, positive)
     with DecodingPool(file_timeout_s) as decoder:
         executor, read = LocalExecutor(decoder.run), partial(read_picture, run=decoder.run)
         dataset = survey(gathered, wanted, caches.scans, executor, read)
         lungs = find_lungs(dataset.records, LungSettings(), caches.lungs, executor, read, plain_progress=False)
         measured = measurements_of(dataset.records, lungs, caches.scans, executor, read)
-    return look_over(dataset, _without_lungs(dataset, lungs), probe_classes(dataset, measured))
+    return look_over(dataset, _without_lungs(dataset, lungs), probe_classes(dataset, measured, positive), positive)
 
 
 def _without_lungs(dataset: Dataset, lungs: Mapping[str, Lungs]) -> dict[str, str]:
@@ -50,12 +54,13 @@ def _without_lungs(dataset: Dataset, lungs: Mapping[str, Lungs]) -> dict[str, st
     return {record.name: lungs[record.digest].reason for record in dataset.records if lungs[record.digest].origin == "box"}
 
 
-def probe_classes(dataset: Dataset, measured: Sequence[ProbeMeasurements]) -> list[ProbeFinding]:
+def probe_classes(dataset: Dataset, measured: Sequence[ProbeMeasurements], positive: str) -> list[ProbeFinding]:
     """How well each lung-blind measurement tells the positive class from the others, by the folds of a default run.
 
     Args:
         dataset: the images.
         measured: of each image, see `measurements_of`.
+        positive: the positive class.
 
     Returns:
         A finding for each probe; none where a class has too few patients to be divided.
@@ -63,7 +68,6 @@ def probe_classes(dataset: Dataset, measured: Sequence[ProbeMeasurements]) -> li
     patients = [len({record.group for record in dataset.records if record.label == label}) for label in dataset.classes]
     if min(patients) < 2:
         return []
-    positive = choose_positive(dataset.classes, None)
     labels = [dataset.classes.index(record.label) for record in dataset.records]
     groups = [record.group for record in dataset.records]
     seed = TrainingSettings.seed

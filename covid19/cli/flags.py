@@ -10,6 +10,15 @@ from covid19.cli.values import address, box, degrees, folds, fraction, rate, thr
 from covid19.core.settings import DataSettings, EvaluationSettings, LungSettings, TrainingSettings
 
 
+def add_positive_flag(parser: argparse.ArgumentParser) -> None:
+    """The flag for the positive class."""
+    parser.add_argument(
+        "--positive",
+        metavar="CLASS",
+        help="positive class, whose recall is the sensitivity (default: the one whose name contains 'covid', else the first)",
+    )
+
+
 def add_dataset_flag(parser: argparse.ArgumentParser) -> None:
     """The flag that says what to train on."""
     parser.add_argument(
@@ -130,11 +139,7 @@ def add_run_flags(parser: argparse.ArgumentParser) -> None:
         "imagenet = that or fail; random = untrained; or a file in the official VGG16 layout without top "
         "(default %(default)s)",
     )
-    add(
-        "--positive",
-        metavar="CLASS",
-        help="positive class, whose recall is the sensitivity (default: the one whose name contains 'covid', else the first)",
-    )
+    add_positive_flag(parser)
     add(
         "--from",
         dest="start_from",

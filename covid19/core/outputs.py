@@ -65,7 +65,7 @@ def check_outputs(outputs: Iterable[Path], inputs: Iterable[Path] = ()) -> None:
                 pass
         except OSError as error:
             raise InputError(
-                f"cannot write '{path}': {error.strerror} in folder '{path.parent}'; "
+                f"cannot write '{path}': {error.strerror} in folder '{followed(path).parent}'; "
                 "expected a folder that exists and can be written: create it or give another path"
             ) from error
     _check_inputs_stay(outputs, [path for path in inputs if not is_address(path)])

@@ -33,13 +33,16 @@ DETAILS = {
 }
 
 
-def look_over(dataset: Dataset, without_lungs: Mapping[str, str], probes: Sequence[ProbeFinding]) -> Findings:
+def look_over(
+    dataset: Dataset, without_lungs: Mapping[str, str], probes: Sequence[ProbeFinding], positive: str | None = None
+) -> Findings:
     """Look over a data set's files, metadata and classes.
 
     Args:
         dataset: from `survey`; images under two classes are reported, not refused.
         without_lungs: why no lungs were found in an image, by its name.
         probes: how well the classes are told apart without the lungs.
+        positive: the positive class; None takes that of a run without it.
     """
     files = [FileNote(skipped.path, skipped.reason) for skipped in dataset.skipped]
     files += [FileNote(record.name, DETAILS[kind]) for record in dataset.records for kind in _oddities(record)]
@@ -53,7 +56,7 @@ def look_over(dataset: Dataset, without_lungs: Mapping[str, str], probes: Sequen
         root=str(dataset.root),
         sound=not problems,
         problems=problems,
-        warnings=_warnings(dataset, counts, sources.guess, probes),
+        warnings=_warnings(dataset, counts, sources.guess, probes, choose_positive(dataset.classes, positive)),
         classes=counts,
         projections=described["projections"],
         patients_by_rule=described["patients_by_rule"],
@@ -199,7 +202,11 @@ def _describe(probe: ProbeFinding) -> str:
 
 
 def _warnings(
-    dataset: Dataset, classes: dict[str, dict[str, int]], guess: SourceGuess | None, probes: Sequence[ProbeFinding]
+    dataset: Dataset,
+    classes: dict[str, dict[str, int]],
+    guess: SourceGuess | None,
+    probes: Sequence[ProbeFinding],
+    positive: str,
 ) -> list[str]:
     """What to know before a score on this data set is believed."""
 
@@ -224,7 +231,7 @@ def _warnings(
         "image(s) have rows that contradict each other in the metadata": len((dataset.metadata or {}).get("conflicts", ())),
     }
     found = [*dataset.notes, *(f"{count} {text}" for text, count in texts.items() if count)]
-    if odd := describe_odd_positive(choose_positive(dataset.classes, None)):
+    if odd := describe_odd_positive(positive):
         found.append(odd)
     parts = Counter(record.part for record in dataset.records if record.part)
     if parts:

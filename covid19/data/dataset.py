@@ -171,16 +171,17 @@ def inputs_in(root: Path) -> list[Path]:
 
 
 def choose_positive(classes: tuple[str, ...], wanted: str | None) -> str:
-    """The positive class: the one wanted, else the first whose name is that of COVID-19, not denied, else the first.
+    """The positive class: the one wanted, in any case, else the first whose name is that of COVID-19, not denied, else the first.
 
     Raises:
         InputError: the wanted class is none of the classes.
     """
     if wanted is None:
         return next((name for name in classes if is_covid(name)), classes[0])
-    if wanted not in classes:
+    same = [name for name in classes if name.casefold() == wanted.casefold()]
+    if wanted not in same and len(same) != 1:
         raise InputError(f"--positive '{wanted}' is no class; expected one of: {', '.join(classes)}")
-    return wanted
+    return wanted if wanted in same else same[0]
 
 
 def describe_odd_positive(positive: str) -> str:

@@ -16,7 +16,8 @@ DOCUMENT_EXTENSIONS = (
 # Endings of pictures that are not read, for files whose beginning does not tell.
 UNREAD_EXTENSIONS = {
     ".webp": "WebP picture", ".gif": "GIF picture", ".heic": "HEIC picture", ".heif": "HEIC picture", ".avif": "AVIF picture",
-    ".jp2": "JPEG 2000 picture", ".j2k": "JPEG 2000 picture", ".jxl": "JPEG XL picture", ".svg": "SVG drawing",
+    ".jp2": "JPEG 2000 picture", ".j2k": "JPEG 2000 picture", ".jxl": "JPEG XL picture",
+    ".jxr": "JPEG XR picture", ".svg": "SVG drawing",
     ".nii": "NIfTI volume", ".mha": "MetaImage volume", ".mhd": "MetaImage volume", ".nrrd": "NRRD volume",
     ".npy": "NumPy array", ".npz": "NumPy archive", ".mat": "MATLAB file", ".psd": "Photoshop picture",
     ".pgm": "Netpbm picture", ".ppm": "Netpbm picture", ".raw": "file of raw pixels",
@@ -37,13 +38,16 @@ STARTS: tuple[tuple[int, bytes, str], ...] = (
     (0, b"MM\0+", "TIFF"),
     (8, b"WEBP", "WebP picture"),
     (0, b"GIF8", "GIF picture"),
+    *((at, b"avif", "AVIF picture") for at in (16, 20)),  # among the kinds that it is compatible with
+    *((4, b"ftypavi" + end, "AVIF picture") for end in (b"f", b"s")),
     *((4, b"ftyp" + brand, "HEIC picture") for brand in (b"heic", b"heix", b"hevc", b"mif1", b"msf1", b"heim")),
-    (4, b"ftypavif", "AVIF picture"),
     (4, b"ftyp", "video"),
     (0, b"\x00\x00\x00\x0cjP  ", "JPEG 2000 picture"),
     (0, b"\xff\x4f\xff\x51", "JPEG 2000 picture"),
     (0, b"\x00\x00\x00\x0cJXL ", "JPEG XL picture"),
     (0, b"\xff\x0a", "JPEG XL picture"),
+    (0, b"II\xbc\x01", "JPEG XR picture"),
+    *((0, b"P%d%c" % (number, space), "Netpbm picture") for number in range(1, 8) for space in b"\n\r\t "),
     (0, b"8BPS", "Photoshop picture"),
     (344, b"n+1\0", "NIfTI volume"),
     (0, b"NRRD", "NRRD volume"),
@@ -56,6 +60,10 @@ STARTS: tuple[tuple[int, bytes, str], ...] = (
     (0, b"\x1f\x8b", "gzip archive"),
     (0, b"Rar!", "RAR archive"),
     (0, b"7z\xbc\xaf", "7-Zip archive"),
+    (0, b"BZh", "bzip2 archive"),
+    (0, b"\xfd7zXZ\0", "xz archive"),
+    (0, b"\x28\xb5\x2f\xfd", "Zstandard archive"),
+    (257, b"ustar", "tar archive"),
     (0, b"version https://git-lfs", "Git LFS pointer"),
 )
 # What to do about a kind that is no X-ray yet.
@@ -64,10 +72,7 @@ REMEDIES = {
     "git-annex pointer": "fetch the file itself with git annex get",
     "text file": "give the image itself",
     "web page": "download the file again: a page was saved in its place",
-    "ZIP archive": "unpack it",
-    "gzip archive": "unpack it",
-    "RAR archive": "unpack it",
-    "7-Zip archive": "unpack it",
+    **{f"{name} archive": "unpack it" for name in ("ZIP", "gzip", "RAR", "7-Zip", "bzip2", "xz", "Zstandard", "tar")},
 }
 CONVERT = "convert it to PNG"
 

@@ -9,13 +9,14 @@ import shlex
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from covid19.core.addresses import check_reachable
 from covid19.core.errors import InputError
 from covid19.core.settings import DataSettings, PredictSettings
 from covid19.data.columns import Columns
 from covid19.data.dataset import Listed
+from covid19.data.file_kinds import DOCUMENT_EXTENSIONS
 from covid19.data.findings import is_absence, is_covid
 from covid19.data.labels import label_images
 from covid19.data.layout import Layout, Place, find_layout, is_class_name, part_of
@@ -120,7 +121,6 @@ def gather(root: Path, labels: LabelTable | None = None, positive: str | None = 
         places = {name: place for name, place in layout.places.items() if place.label}
         unlabelled = [Skipped(name, "not in a class folder", "stray") for name in layout.places.keys() - places.keys()]
     classes = tuple(sorted({place.label for place in places.values()}))
-    folder_of = _images_folder(layout) if table else _class_of(set(classes))
     if len(classes) < fewest_classes and table:
         found = f"one class, '{classes[0]}'" if classes else "no class"
         raise InputError(
@@ -128,7 +128,7 @@ def gather(root: Path, labels: LabelTable | None = None, positive: str | None = 
             f"'{table.label_column}'; {len(places)} images have a row with a label); expected {OR_MORE[fewest_classes]}: name "
             "the column of the labels with --label-column, and that of the images' paths with --path-column"
         )
-    skipped = [*layout.skipped, *unlabelled, *tree.skipped, *count_others(tree.others, folder_of)]
+    skipped = [*layout.skipped, *unlabelled, *tree.skipped, *count_others(tree.others, _folder_of(set(classes), layout))]
     return Gathered(
         root, classes,
         tuple(Listed(tree.images[name], name, place.label, place.part) for name, place in sorted(places.items())),
@@ -259,24 +259,19 @@ def _table_flags(path: Path) -> str:
     return f"--label-column {label}" + ("" if columns.has("file") else " --path-column NAME")
 
 
-def _class_of(classes: set[str]) -> Callable[[str], str]:
-    """A function that gives the class folder in which a file lies, '' outside of them."""
+def _folder_of(classes: set[str], layout: Layout) -> Callable[[str], str]:
+    """A function that gives the folder by which a file that is no picture is counted; '' for one that is none's business.
+
+    That is its class's; outside of the classes its own if images lie in or below it, but for documents, such as tables.
+    """
+    used = {str(folder) for name in layout.places for folder in PurePosixPath(name).parents}
 
     def folder(name: str) -> str:
         parts = name.split("/")[:-1]
-        at = next((number for number, part in enumerate(parts) if part in classes), -1)
-        return "/".join(parts[: at + 1])
-
-    return folder
-
-
-def _images_folder(layout: Layout) -> Callable[[str], str]:
-    """A function that gives the folder of a file if images lie in it, '' for other folders and the root."""
-    folders = {name.rpartition("/")[0] for name in layout.places}
-
-    def folder(name: str) -> str:
-        own = name.rpartition("/")[0]
-        return own if own in folders else ""
+        if (at := next((number for number, part in enumerate(parts) if part in classes), None)) is not None:
+            return "/".join(parts[: at + 1])
+        own = "/".join(parts) or "."
+        return own if own in used and not name.lower().endswith(DOCUMENT_EXTENSIONS) else ""
 
     return folder
 

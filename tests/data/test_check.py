@@ -240,3 +240,19 @@ def test_images_without_lungs_are_counted_and_named(tmp_path):
     (note,) = findings.files
     assert note.path == "covid/noise.png"
     assert note.why.startswith("not like a frontal chest X-ray: ")
+
+
+def test_the_positive_class_may_be_named_as_for_a_run(tmp_path, capsys):
+    root, table = data_of(tmp_path / "data"), tmp_path / "labels.csv"
+    rows = [f"covid{number}.png,Mass|Effusion" for number in range(3)] + [f"normal{number}.png,Normal" for number in range(3)]
+    table.write_text("\n".join(["image,label", *rows]))
+
+    def said(positive):
+        main(["check", str(root), "--labels", str(table), "--no-cache", "--positive", positive])
+        printed = capsys.readouterr()
+        return printed.out + printed.err
+
+    assert "Mass  Normal" in said("mass")
+    assert "gives one class, 'Normal'" in said("Nodule")
+    assert main(["check", str(root), "--no-cache", "--positive", "normal"]) == 0
+    assert "the positive class is 'normal'" in capsys.readouterr().out

@@ -92,6 +92,8 @@ def test_the_positive_class_is_the_one_named_covid_else_the_first_else_the_one_w
     assert choose_positive(("covid", "normal"), "normal") == "normal"
     with pytest.raises(InputError, match="--positive 'x' is no class; expected one of: covid, normal"):
         choose_positive(("covid", "normal"), "x")
+    assert choose_positive(("COVID", "Normal"), "normal") == "Normal"
+    assert choose_positive(("a", "A"), "a") == "a"
 
 
 def test_an_image_that_was_decoded_before_is_not_decoded_again(tmp_path):

@@ -157,6 +157,8 @@ def test_nothing_is_passed_over_in_silence(tmp_path, monkeypatch):
     (root / "normal" / "elsewhere").symlink_to(tmp_path, target_is_directory=True)
     (root / "normal" / "gone").symlink_to(tmp_path / "not there")
     (root / "results").mkdir()
+    (root / "odd.bin").write_bytes(bytes(range(9)))
+    (root / "README.md").write_text("hello")
     scandir = os.scandir
 
     def refusing(path):
@@ -174,6 +176,7 @@ def test_nothing_is_passed_over_in_silence(tmp_path, monkeypatch):
         "covid/w.webp": "a WebP picture: convert it", "covid/g.gif": "a GIF picture", "covid/h.heic": "a HEIC picture",
         "covid": "1 file that is no picture", "covid/locked": "Permission denied", "normal/elsewhere": "a link to a folder",
         "normal/gone": "a link that leads nowhere", "results": "holds no image",
+        ".": "1 file that is no picture (.bin 1)",
     }  # fmt: skip
     found = reasons(dataset)
     assert found.keys() == expected.keys()

@@ -6,6 +6,7 @@ import argparse
 from typing import Any
 
 from covid19.cli.exit_codes import ExitCode
+from covid19.cli.flags import add_positive_flag
 from covid19.cli.flags_data import add_data_flags
 from covid19.cli.values import address
 from covid19.core.settings import DataSettings, take
@@ -18,10 +19,11 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("dataset", type=address, metavar="DATASET", help="folder with one folder of images for each class")
     add("--json", dest="as_json", action="store_true", help="print the findings as JSON")
+    add_positive_flag(parser)
     add_data_flags(parser)
 
 
-def run(as_json: bool, **given: Any) -> ExitCode:
+def run(as_json: bool, positive: str | None, **given: Any) -> ExitCode:
     """Check the data set and print the findings."""
     import msgspec
 
@@ -34,8 +36,8 @@ def run(as_json: bool, **given: Any) -> ExitCode:
     from covid19.features.cache import open_caches
 
     data = take(DataSettings, given)
-    gathered = gather(data.dataset, label_table(data))
+    gathered = gather(data.dataset, label_table(data), positive)
     with open_caches(**given) as caches:
-        findings = check(gathered, Filter(data.metadata, data.projection), caches, data.file_timeout)
+        findings = check(gathered, Filter(data.metadata, data.projection), caches, data.file_timeout, positive)
     say(json_text({"status": findings.status, **msgspec.to_builtins(findings)}, indent=2) if as_json else describe(findings))
     return ExitCode.DONE if findings.sound else ExitCode.FAILED
