@@ -171,7 +171,7 @@ def inputs_in(root: Path) -> list[Path]:
 
 
 def choose_positive(classes: tuple[str, ...], wanted: str | None) -> str:
-    """The positive class: the one wanted, in any case, else the first whose name is that of COVID-19, not denied, else the first.
+    """The positive class: the one wanted, else the first whose name is that of COVID-19, not denied, else the first.
 
     Raises:
         InputError: the wanted class is none of the classes.

@@ -36,7 +36,10 @@ PREAMBLE_BYTES = 132  # with the letters DICM
 # How a file without a preamble begins: an element of a low number, of one of these types or of a short value.
 FIRST_TYPES = {b"UL", b"OB", b"UI", b"CS", b"SH", b"DA", b"TM", b"LO", b"DT", b"US"}
 MAX_FIRST_ELEMENT, MAX_FIRST_LENGTH = 0x20, 128
-HEADER_TAGS = {"patient": "PatientID", "view": "ViewPosition", "modality": "Modality", "body": "BodyPartExamined"}
+HEADER_TAGS = {
+    "patient": "PatientID", "view": "ViewPosition", "coded view": "ViewCodeSequence", "modality": "Modality",
+    "class": "SOPClassUID", "body": "BodyPartExamined",
+}  # fmt: skip
 CheckSize = Callable[[int, int], None]
 
 
@@ -295,6 +298,15 @@ def _tags(source: Path | bytes, tags: dict[str, str]) -> dict[str, str]:
         raw = io.BytesIO(source) if isinstance(source, bytes) else source.open("rb", buffering=0)
         with HeaderReader(raw) as reader:
             dataset = open_dataset(reader, stop_before_pixels=True, specific_tags=list(tags.values()))
-            return {name: str(dataset.get(tag) or "").strip() for name, tag in tags.items()}
+            return {name: _text(dataset.get(tag)) for name, tag in tags.items()}
     except DAMAGED:
         return dict.fromkeys(tags, "")
+
+
+def _text(value: Any) -> str:
+    """The value of an element as written; of coded ones the meaning of the first."""
+    from pydicom.sequence import Sequence
+
+    if isinstance(value, Sequence):
+        value = value[0].get("CodeMeaning") if len(value) else None
+    return str(value or "").strip()

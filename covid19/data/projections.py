@@ -6,7 +6,9 @@ import re
 
 PA = re.compile(r"\bp\W?\s?a\b|postero\W*anterior", re.IGNORECASE)
 AP = re.compile(r"\ba\W?\s?p\b|antero\W*posterior", re.IGNORECASE)
-LATERAL = re.compile(r"\b(l|ll|rl|lat|llat|rlat|ll?o|rl?o|left|right|profile)\b|lateral|oblique|decubitus", re.IGNORECASE)
+LATERAL = re.compile(
+    r"\b(l|ll|rl|lat|llat|rlat|ll?o|rl?o|left|right|profile?|seitlich|seitl)\b|lateral|oblique|decubitus", re.IGNORECASE
+)
 POSITIONS = ("semi erect", "supine", "erect", "portable", "sitting", "lordotic")  # kept behind PA and AP
 UNKNOWN = {"", "unknown", "unk", "nan", "n/a", "na", "none", "null", "other", "-", "?"}
 FRONTAL = re.compile(r"\bfrontal\b", re.IGNORECASE)

@@ -5,6 +5,7 @@ import pytest
 from helpers.corpus import dicom, encoded
 from helpers.datasets import read, reasons
 from helpers.images import write_noise
+from pydicom.dataset import Dataset
 
 from covid19.data.dicom import header_in
 from covid19.data.dicom_header import not_a_chest_radiograph, refusal
@@ -19,6 +20,13 @@ def with_tags(**tags):
     return dicom(change)
 
 
+def coded(meaning):
+    """A sequence of one code."""
+    item = Dataset()
+    item.CodeMeaning = meaning
+    return [item]
+
+
 CHESTS = (
     {}, {"Modality": "DX", "BodyPartExamined": "CHEST", "ViewPosition": "PA"},
     {"Modality": "CR", "BodyPartExamined": "PORT CHEST"},
@@ -26,6 +34,7 @@ CHESTS = (
 )  # fmt: skip
 OTHERS = (
     ({"Modality": "MG"}, "a mammogram"), ({"Modality": "us"}, "ultrasound"), ({"BodyPartExamined": "HAND"}, "body part HAND"),
+    ({"SOPClassUID": "1.2.840.10008.5.1.4.1.1.1.2"}, "a mammogram"), ({"BodyPartExamined": "KNIE LI"}, "body part KNIE LI"),
     ({"BodyPartExamined": "LSPINE"}, "body part LSPINE"), ({"Modality": "DX", "BodyPartExamined": "Knee"}, "body part Knee"),
 )  # fmt: skip
 
@@ -46,7 +55,13 @@ def test_another_picture_is_refused_by_its_header(tags, reason):
     [
         ({"ViewPosition": "LL"}, "projection lateral", "projection lateral"),
         ({"ViewPosition": "AP"}, "projection AP", ""),
+        ({"ViewPosition": "PROFIL"}, "projection lateral", "projection lateral"),
+        ({"ViewCodeSequence": coded("left lateral")}, "projection lateral", "projection lateral"),
+        ({"ViewCodeSequence": coded("antero-posterior")}, "projection AP", ""),
+        ({"ViewCodeSequence": coded("postero-anterior")}, "", ""),
+        ({"ViewCodeSequence": []}, "", ""),
         ({"Modality": "CT"}, "projection CT", "projection CT"),
+        ({"SOPClassUID": "1.2.840.10008.5.1.4.1.1.2"}, "projection CT", "projection CT"),
         ({"ViewPosition": "PA"}, "", ""),
     ],
 )
