@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
-PA = re.compile(r"\bp\W?\s?a\b|postero\W*anterior", re.IGNORECASE)
-AP = re.compile(r"\ba\W?\s?p\b|antero\W*posterior", re.IGNORECASE)
+PA = re.compile(r"\bp\W?\s?a\b|poster(?:o|ior)\W*anterior", re.IGNORECASE)
+AP = re.compile(r"\ba\W?\s?p\b|anter(?:o|ior)\W*posterior", re.IGNORECASE)
 LATERAL = re.compile(
     r"\b(l|ll|rl|lat|llat|rlat|ll?o|rl?o|left|right|profile?|seitlich|seitl)\b|lateral|oblique|decubitus", re.IGNORECASE
 )

@@ -200,8 +200,8 @@ def test_names_tell_patients_where_folders_do_not_contradict_them(file, label, i
 @pytest.mark.parametrize(
     ("text", "standard", "other"),
     [
-        *((text, "PA", False) for text in ("PA", "pa", "POSTERO-ANTERIOR", "Posteroanterior", "PA view", "P-A", "XR PA chest")),
-        *((text, "AP", True) for text in ("AP", "ANTERO-POSTERIOR", "ap view")),
+        *((text, "PA", False) for text in ("PA", "pa", "POSTERO-ANTERIOR", "posterior_anterior", "PA view", "XR PA chest")),
+        *((text, "AP", True) for text in ("AP", "ANTERO-POSTERIOR", "Anterior posterior", "ap view")),
         ("AP Erect", "AP erect", True), ("AP_portable", "AP portable", True), ("AP semi-erect", "AP semi erect", True),
         *((text, "lateral", True) for text in ("L", "LL", "LATERAL", "RLAT", "Left lateral")),
         ("frontal", "frontal", False), ("PA/AP", "frontal", False), ("unknown", "", False), ("Axial", "Axial", True),
@@ -232,6 +232,7 @@ COVID = (
 NOT_COVID = (
     "NonCOVID", "non-covid", "noncovid19", "covid_negative", "COVID-19 negative", "negative for COVID-19", "No COVID",
     "COVID-free",     "covid19_neg", "COVID_0", "COVID-19 (-)", "COVID test negative", "Not Covid",
+    "SARS-CoV-2 not detected", "COVID-19 -ve", "COVID-19: false", "kein COVID", "sans covid", "other than COVID-19",
 )  # fmt: skip
 
 
@@ -243,7 +244,19 @@ def test_covid_that_is_denied_is_none():
 def test_the_positive_class_is_never_a_denied_one_and_an_absence_is_said():
     assert choose_positive(("COVID", "NonCOVID"), None) == choose_positive(("COVID", "covid_negative"), None) == "COVID"
     assert choose_positive(("NonCOVID", "covid"), None) == "covid"
-    for name in ("normal", "Negative", "No Finding", "NORMAL", "no_finding", "healthy", "NonCOVID", "Target 0"):
+    for name in (
+        "normal",
+        "Negative",
+        "No Finding",
+        "NORMAL",
+        "no_finding",
+        "healthy",
+        "NonCOVID",
+        "Target 0",
+        "0",
+        "NORMAL2",
+        "gesund",
+    ):
         assert "--positive" in describe_odd_positive(name)
     for name in ("pneumonia", "COVID", "Abnormal", "Effusion", "unhealthy"):
         assert not describe_odd_positive(name)
