@@ -128,7 +128,7 @@ def test_a_header_of_very_many_elements_is_refused(tmp_path):
         decode_bytes(nested_items(1_000_000))
     path = tmp_path / "a.dcm"
     path.write_bytes(nested_items(1_000_000))
-    assert header(path) == {"patient": "", "view": "", "modality": "", "body": ""}
+    assert set(header(path).values()) == {""}
 
 
 def png16(side, colours):
