@@ -189,8 +189,8 @@ def _without_masks(names: Sequence[str], skipped: list[Skipped]) -> list[str]:
     stems: dict[str, set[str]] = defaultdict(set)  # of the images of each folder
     for name in names:
         stems[str(PurePosixPath(name).parent)].add(stem_of(name).lower())
-    by_name = {folder for folder in stems if _is_for_masks(folder, stems)}
-    masks = by_name | {folder for folder in stems.keys() - by_name if _has_same_names(folder, stems)}
+    masks = _named_for_masks(list(stems))
+    masks |= _named_as_images({folder: own for folder, own in stems.items() if folder not in masks})
     plain = {stem for folder, own in stems.items() if folder not in masks for stem in own}
     counts: Counter[str] = Counter()
     kept = []
@@ -207,33 +207,37 @@ def _without_masks(names: Sequence[str], skipped: list[Skipped]) -> list[str]:
     return kept
 
 
-def _is_for_masks(folder: str, stems: Iterable[str]) -> bool:
-    """Whether a folder holds masks by its name or by that of one around it, but not all pictures, nor a folder of images."""
-    parts = folder.split("/")
-    for depth, part in enumerate(parts, 1):
-        if is_mask_folder(part):
-            around = f"{'/'.join(parts[:depth])}/"
-            inside = [other for other in stems if f"{other}/".startswith(around)]
-            holds_images = any(word in IMAGE_FOLDERS for other in inside for word in other[len(around) :].lower().split("/"))
-            if len(inside) < len(list(stems)) and not holds_images:
-                return True
-    return False
+def _named_for_masks(folders: Sequence[str]) -> set[str]:
+    """The folders in or below one that is named for masks, unless that holds all pictures or a folder of images."""
+    around: dict[str, list[str]] = defaultdict(list)
+    for folder in folders:
+        parts = folder.split("/")
+        for depth in range(1, len(parts) + 1):
+            if is_mask_folder(parts[depth - 1]):
+                around["/".join(parts[:depth])].append(folder)
+    found: set[str] = set()
+    for name, inside in around.items():
+        holds_images = any(IMAGE_FOLDERS.intersection(other[len(name) :].lower().split("/")) for other in inside)
+        if len(inside) < len(folders) and not holds_images:
+            found.update(inside)
+    return found
 
 
-def _has_same_names(folder: str, stems: dict[str, set[str]]) -> bool:
-    """Whether a folder beside one of images holds a picture for each: whatever these are, they are made of the X-rays."""
-    parent, _, own = folder.rpartition("/")
-    others: set[str] = next(
-        (
-            stems[other] for other in stems
-            if other != folder and other.rpartition("/")[0] == parent and other.rpartition("/")[2].lower() in IMAGE_FOLDERS
-        ),
-        set(),
-    )  # fmt: skip
-    if not others or own.lower() in NEUTRAL_WORDS:
-        return False
-    bare = {MASK_ENDING.sub("", stem) for stem in stems[folder]}
-    return len(bare & others) >= MIN_SHARED * len(bare)
+def _named_as_images(stems: dict[str, set[str]]) -> set[str]:
+    """The folders beside one of images that hold a picture for each: whatever these are, they are made of the X-rays."""
+    beside: dict[str, str] = {}
+    for folder in sorted(stems):
+        parent, _, own = folder.rpartition("/")
+        if own.lower() in IMAGE_FOLDERS:
+            beside.setdefault(parent, folder)
+    found = set()
+    for folder, own_stems in stems.items():
+        parent, _, own = folder.rpartition("/")
+        images = beside.get(parent, folder)
+        bare = {MASK_ENDING.sub("", stem) for stem in own_stems}
+        if images != folder and own.lower() not in NEUTRAL_WORDS and len(bare & stems[images]) >= MIN_SHARED * len(bare):
+            found.add(folder)
+    return found
 
 
 def _without_copies(names: Sequence[str], skipped: list[Skipped]) -> list[str]:

@@ -3,6 +3,7 @@
 import os
 import re
 import shutil
+import time
 
 import numpy as np
 import pytest
@@ -100,6 +101,14 @@ def test_a_layout_is_recognised(name):
     assert layout.classes == tuple(classes)
     assert layout.parts == parts
     assert sorted(item.path for item in layout.skipped) == sorted(left_out)
+
+
+def test_many_folders_take_a_time_that_grows_with_their_number():
+    names = each("<c>/p<n>/<k>/1.png", c=CLASSES, n=range(5000), k=("images", "masks"))
+    start = time.monotonic()
+    layout = find_layout(names, [], "data")
+    assert len(layout.places) == len(layout.skipped) == 10_000
+    assert time.monotonic() - start < 20  # to compare each folder with each other one takes minutes
 
 
 def noise(root, names):
