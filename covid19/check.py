@@ -1,4 +1,4 @@
-"""Look a data set over without training: folder in, findings out. It takes seconds, and needs Keras only to find lungs."""
+"""Look a data set over without training: folder in, findings out. It takes seconds, and no Keras."""
 
 from __future__ import annotations
 

@@ -177,7 +177,7 @@ def _report(model: Path, content: ModelFile, answered: Answered, renamed: dict[s
         in_training=answered.known,
         test=test,
         reliability=bins if answered.inputs else [],
-        predictions=list_predictions([record.name for record in dataset.records], classes, answered.probabilities),
+        predictions=list_predictions(dataset.records, classes, answered.probabilities),
         internal=internal,
         drop=_drop(internal, test) if internal else None,
         audit=_audit(dataset, answered.probabilities, answered.inputs, info) if answered.inputs else None,

@@ -12,14 +12,16 @@ import numpy as np
 
 from covid19.audit.probes import LabelledFolds, aucs_of, permuted, ridge_scores
 from covid19.audit.result import DetectionLimit
-from covid19.core.arrays import BoolArray, Float64Array
+from covid19.core.arrays import BoolArray, Float64Array, IndexArray
 from covid19.data.measurements.border_ring import BORDER_RING, GRID
 from covid19.data.measurements.measurement import JsonValue
 from covid19.evaluation.bootstrap import roc_auc
+from covid19.evaluation.folds import folds_within
 
 POWER = 0.8
 PLANTINGS = 20  # at each share
 PERMUTATIONS = 200
+MAX_IMAGES = 2000  # that are simulated: of more, the limit of so many is one that holds for all
 SHARES = tuple(percent / 100 for percent in range(55, 101, 5))  # of one class; the other has the rest
 # A letter of a fifteenth of the side, grey level 200, fills about a sixth of each of these two cells, see `border_ring`.
 MARKER_GREY_LEVEL = 200
@@ -37,8 +39,8 @@ def detection_limit(rings: Sequence[JsonValue], folds: LabelledFolds, level: flo
         folds: labels, patients and folds.
         level: at which the probe must be significant, after correction for the number of probes.
     """
-    table = BORDER_RING.as_numbers(rings)
-    once = folds._replace(divisions=folds.divisions[:1])
+    at, once = _sampled(folds._replace(divisions=folds.divisions[:1]))
+    table = BORDER_RING.as_numbers([rings[i] for i in at])
     labels = permuted(once)[:, :PERMUTATIONS]
     by_chance = aucs_of(ridge_scores(table, labels, once.divisions), labels)[1:]
     critical = float(np.quantile(by_chance, 1 - level))
@@ -49,6 +51,18 @@ def detection_limit(rings: Sequence[JsonValue], folds: LabelledFolds, level: flo
         found = [_finds(table, once, SHARES[middle], critical, generator) for _ in range(PLANTINGS)]
         low, high = (low, middle) if np.mean(found) >= POWER else (middle + 1, high)
     return DetectionLimit(SHARES[low] if low < len(SHARES) else None, POWER, PLANTINGS)
+
+
+def _sampled(folds: LabelledFolds) -> tuple[IndexArray, LabelledFolds]:
+    """The positions of the images to simulate, all or those of patients drawn by the seed, and the folds among them."""
+    groups = np.asarray(folds.groups)
+    if len(groups) <= MAX_IMAGES:
+        return np.arange(len(groups)), folds
+    patients, sizes = np.unique(groups, return_counts=True)
+    order = np.random.default_rng(folds.seed).permutation(len(patients))
+    at = np.flatnonzero(np.isin(groups, patients[order[sizes[order].cumsum() <= MAX_IMAGES]]))
+    divisions = folds_within(folds.divisions, at, len(groups))
+    return at, LabelledFolds(folds.positive[at], groups[at].tolist(), divisions, folds.seed)
 
 
 def _finds(table: Float64Array, folds: LabelledFolds, share: float, critical: float, generator: np.random.Generator) -> bool:

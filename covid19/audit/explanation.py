@@ -22,8 +22,9 @@ WHAT_TO_DO: dict[Verdict | None, str] = {
     "too-few": "there are too few patients to tell a shortcut from chance. Collect at least 20 of each class.",
     None: "whether the score needs the lungs was not tested. Run covid19 audit.",
 }
-NEW_CONTROLS = "take controls from the same source or train with --region lungs"
+NEW_CONTROLS = "take controls from the same source or {crop}"
 CROP = "train with --region lungs"
+CROP_ELSEWHERE = "train on pictures of the lungs alone"  # of a model that is not this program's
 
 
 def status(audit: AuditResult | None) -> str:
@@ -31,10 +32,15 @@ def status(audit: AuditResult | None) -> str:
     return STATUS[audit.verdict] if audit else NOT_TESTED
 
 
-def advise(audit: AuditResult | None) -> str:
-    """The status and what to do, in one sentence."""
+def advise(audit: AuditResult | None, crop: str = CROP) -> str:
+    """The status and what to do, in one sentence.
+
+    Args:
+        audit: the result, or None if there is none.
+        crop: how the model can be trained on the lungs alone.
+    """
     verdict = audit.verdict if audit else None
-    mend = CROP if audit and audit.same_sources else NEW_CONTROLS
+    mend = crop if audit and audit.same_sources else NEW_CONTROLS.format(crop=crop)
     return f"{status(audit)}: {WHAT_TO_DO[verdict].format(mend=mend)}"
 
 

@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-import keras
 import numpy as np
 
 from covid19.core.arrays import Float32Array, IndexArray
 from covid19.data.dataset import Record
 from covid19.data.measurements.registry import ProbeMeasurements
 from covid19.features.augmentation import View
-from covid19.features.backbone.weights import Weights
-from covid19.features.extraction import Extractor
 from covid19.lungs.occlusion import Hides
 from covid19.lungs.scan import Lungs, seen_part
+
+if TYPE_CHECKING:  # an audit of given scores needs no Keras
+    import keras
+
+    from covid19.features.backbone.weights import Weights
+    from covid19.features.extraction import Extractor
 
 MAX_AUDIT_IMAGES = 20_000  # of 10,000 a class an AUC has a standard error below 0.005, and all of it fits into memory
 LUNGS_HIDDEN, MEDIASTINUM_HIDDEN, LUNGS_ALONE = "lungs hidden", "lungs and mediastinum hidden", "lungs alone"
 OUTLINE = "outline of the lungs"
 PARTS = (LUNGS_HIDDEN, MEDIASTINUM_HIDDEN, LUNGS_ALONE, OUTLINE)
+UNTRAINED = "untrained base"
 
 
 class AuditInputs(NamedTuple):
@@ -28,7 +32,7 @@ class AuditInputs(NamedTuple):
 
     Attributes:
         at: their positions, sorted, (m,).
-        features: of the images as the model sees them, float32 (m, width).
+        features: of the images as the model sees them, float32 (m, width); None of a model of which only scores are known.
         untrained: the same of a backbone that was never trained; None but in the full audit, and if the run's backbone is that.
         occluded: of the images with a part hidden, (m, width) by the probe's name, see `hidden_parts`.
         without_lungs: how many of the images the box was used for, as no lungs were found.
@@ -37,7 +41,7 @@ class AuditInputs(NamedTuple):
     """
 
     at: IndexArray
-    features: Float32Array
+    features: Float32Array | None
     untrained: Float32Array | None
     occluded: dict[str, Float32Array]
     without_lungs: int

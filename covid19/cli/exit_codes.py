@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from covid19.report.external_result import ExternalReport
-    from covid19.report.result import Report
+    from covid19.report.result import AuditReport, Report
 
 
 class ExitCode(IntEnum):
@@ -20,11 +20,11 @@ class ExitCode(IntEnum):
     SIGNALLED = 128
 
 
-def verdict_exit_code(report: Report | ExternalReport, fail_on: str | None) -> ExitCode:
+def verdict_exit_code(report: Report | ExternalReport | AuditReport, fail_on: str | None) -> ExitCode:
     """The exit code for the verdict of a report's audit.
 
     Args:
-        report: of a training run or an external validation.
+        report: of a training run, an external validation or an audit of given scores.
         fail_on: the value of --fail-on.
     """
     verdict = report.audit and report.audit.verdict

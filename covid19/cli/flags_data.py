@@ -16,8 +16,9 @@ class Tables(argparse.Action):
     def __call__(
         self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any, option_string: str | None = None
     ) -> None:
-        """Add one."""
-        setattr(namespace, self.dest, (*getattr(namespace, self.dest), values))
+        """Add one; the first takes the place of the default, which a file of settings may have."""
+        own = getattr(namespace, self.dest)
+        setattr(namespace, self.dest, (*(() if own is parser.get_default(self.dest) else own), values))
 
 
 def add_fail_flag(parser: argparse.ArgumentParser) -> None:

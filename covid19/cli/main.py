@@ -14,12 +14,13 @@ import sys
 import tempfile
 import threading
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import NoReturn
 
 from covid19 import NOTICE, __version__
+from covid19.cli.config import add_config_flag, apply_config
 from covid19.cli.exit_codes import ExitCode
 from covid19.cli.registry import COMMANDS, load_command
 from covid19.core.console import printable
@@ -55,13 +56,16 @@ def main(argv: Sequence[str] | None = None, prog: str = "covid19") -> int:
     """
     parser = _parser(prog)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    parsers: dict[str, argparse.ArgumentParser] = {}
     for name in COMMANDS:
         command = load_command(name)
         description = f"{command.SUMMARY}. {NOTICE}"
         subparser = commands.add_parser(name, help=command.SUMMARY, description=description, allow_abbrev=False)
         command.add_flags(subparser)
+        add_config_flag(subparser)
         subparser.set_defaults(run=command.run)
-    return _run(parser.parse_args(argv), argv)
+        parsers[name] = subparser
+    return _parse_and_run(parser, parsers, sys.argv[1:] if argv is None else argv)
 
 
 def main_train(argv: Sequence[str] | None = None) -> int:
@@ -69,8 +73,28 @@ def main_train(argv: Sequence[str] | None = None) -> int:
     parser = _parser(None)
     command = load_command("train")
     command.add_flags(parser)
+    add_config_flag(parser)
     parser.set_defaults(run=command.run)
-    return _run(parser.parse_args(argv), argv)
+    return _parse_and_run(parser, {"train": parser}, sys.argv[1:] if argv is None else argv, "train")
+
+
+def _parse_and_run(
+    parser: argparse.ArgumentParser, parsers: Mapping[str, argparse.ArgumentParser], argv: Sequence[str], command: str = ""
+) -> int:  # fmt: skip
+    """Complete the line for a shell that asks so; else parse it, with the settings of a file that it names, and run it."""
+    if "_ARGCOMPLETE" in os.environ:
+        import argcomplete  # sets that variable, and is there only if it was installed
+
+        argcomplete.autocomplete(parser)
+    command = command or next((word for word in argv if word in parsers), "")
+    try:
+        if command:
+            apply_config(parsers, command, argv)
+    except InputError as error:
+        return _print_error(str(error), ExitCode.BAD_INPUT)
+    arguments = parser.parse_args(argv)
+    del arguments.config
+    return _run(arguments, argv)
 
 
 def _parser(prog: str | None) -> Parser:
@@ -80,13 +104,13 @@ def _parser(prog: str | None) -> Parser:
     return parser
 
 
-def _run(arguments: argparse.Namespace, argv: Sequence[str] | None) -> int:
+def _run(arguments: argparse.Namespace, argv: Sequence[str]) -> int:
     """Run the chosen command; every expected failure becomes one line on standard error and an exit code."""
     _prepare_process()
     flags = vars(arguments)
     run: Callable[..., int | None] = flags.pop("run")
     if "command" in flags:
-        flags["command"] = shlex.join([Path(sys.argv[0]).name, *(sys.argv[1:] if argv is None else argv)])
+        flags["command"] = shlex.join([Path(sys.argv[0]).name, *argv])
     try:
         return run(**flags) or ExitCode.DONE
     except InputError as error:

@@ -33,6 +33,7 @@ COMMANDS = (
     "serve",
     "export",
     "evaluate",
+    "compare",
     "lungs",
     "prepare",
     "check",

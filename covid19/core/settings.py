@@ -101,6 +101,19 @@ class AuditSettings:
 
 
 @dataclass(frozen=True)
+class GivenScores:
+    """Tables of the scores of a model that was not trained here.
+
+    Attributes:
+        predictions: out of fold, of the images.
+        hidden_predictions: of the images with their lungs hidden, or None.
+    """
+
+    predictions: Path
+    hidden_predictions: Path | None = None
+
+
+@dataclass(frozen=True)
 class LungSettings:
     """How the lungs are found, and whether the backbone is given nothing else.
 

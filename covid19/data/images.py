@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from covid19.core.addresses import MAX_FILE_BYTES, as_path, on_disk
+from covid19.core.addresses import MAX_FILE_BYTES, on_disk
 from covid19.core.executor.processes import RunTask, run_here
 from covid19.data.dicom import is_dicom, read_dicom
 from covid19.data.file_kinds import READ_KINDS, START_BYTES, describe_kind, kind_of
@@ -110,14 +110,6 @@ def read_picture(path: Path, run: RunTask = run_here) -> Picture:
     """
     with on_disk(path) as file:
         return run(decode_picture, file)
-
-
-def picture_or_reason(file: str, run: RunTask) -> Picture | str:
-    """The picture of a path or an address, as `read_picture` gives it, or in words why it cannot be read."""
-    try:
-        return read_picture(as_path(file), run)
-    except (OSError, ValueError) as error:
-        return why_unreadable(error)
 
 
 def decode_picture(file: Path) -> Picture:

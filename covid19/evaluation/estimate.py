@@ -115,7 +115,7 @@ def estimate(
             reliability(score, is_positive, groups),
         ),
         baselines=_baselines(untrained, labels, groups, divisions, index, training),
-        predictions=list_predictions([record.name for record in dataset.records], dataset.classes, probabilities),
+        predictions=list_predictions(dataset.records, dataset.classes, probabilities),
     )
     return Estimate(probabilities, temperature, threshold, numbers, divisions)
 

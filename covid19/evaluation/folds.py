@@ -50,3 +50,16 @@ def make_folds(labels: Sequence[int], groups: Sequence[int], folds: int, repeats
                 divisions.append(division)
                 break
     return divisions
+
+
+def folds_within(divisions: Sequence[Sequence[Fold]], at: IndexArray, count: int) -> list[list[Fold]]:
+    """The same folds among some of the images.
+
+    Args:
+        divisions: of all images.
+        at: positions of those to keep, sorted.
+        count: of all images.
+    """
+    place = np.full(count, -1)
+    place[at] = np.arange(len(at))
+    return [[Fold(*(own[own >= 0] for own in (place[fold.train], place[fold.held_out]))) for fold in one] for one in divisions]

@@ -8,6 +8,7 @@ from typing import Literal
 
 from covid19.core.arrays import Float32Array
 from covid19.core.measures import Count, Fraction, Metric, NotNegative
+from covid19.data.dataset import Record
 
 Grouping = list[Literal["patient", "duplicates"]]
 
@@ -188,10 +189,19 @@ class Calibration:
 
 @dataclass(frozen=True)
 class Prediction:
-    """Probability of each class for one image; the path is relative to the data set's root."""
+    """What was predicted for one image.
+
+    Attributes:
+        path: relative to the data set's root.
+        probabilities: of each class.
+        label: the true class; '' in reports of earlier versions.
+        group: the same for images of one patient and for duplicates; None in reports of earlier versions.
+    """
 
     path: str
     probabilities: dict[str, Fraction]
+    label: str = ""
+    group: Count | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -224,14 +234,15 @@ class CrossValidation(Evaluation):
     predictions: list[Prediction]
 
 
-def list_predictions(names: Sequence[str], classes: Sequence[str], probabilities: Float32Array) -> list[Prediction]:
-    """Name the probabilities of images.
+def list_predictions(records: Sequence[Record], classes: Sequence[str], probabilities: Float32Array) -> list[Prediction]:
+    """The probabilities of images as a report has them.
 
     Args:
-        names: of the n images.
+        records: the n images.
         classes: in the order of the columns.
         probabilities: (n, classes).
     """
     return [
-        Prediction(name, dict(zip(classes, row, strict=True))) for name, row in zip(names, probabilities.tolist(), strict=True)
+        Prediction(record.name, dict(zip(classes, row, strict=True)), record.label, record.group)
+        for record, row in zip(records, probabilities.tolist(), strict=True)
     ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -11,7 +12,8 @@ from numpy.typing import NDArray
 
 from covid19.data.images import PICTURE_SIDE_PX, Pixels
 from covid19.lungs.masks import Mask, bounding_box, largest_parts
-from covid19.lungs.network import load_network, prepare_pictures
+from covid19.lungs.network import prepare_pictures
+from covid19.lungs.opencv_network import OpenCvNetwork
 
 MIN_AREA, MAX_AREA = 0.06, 0.6  # of the picture, of both lungs together
 MIN_CONFIDENCE = 0.8
@@ -43,17 +45,20 @@ class FoundLungs(NamedTuple):
 
 
 class LungFinder:
-    """Finds lungs with the network that lies in this package."""
+    """Finds lungs with the network that lies in this package. Safe for use by several threads."""
 
     def __init__(self) -> None:
-        self._network = load_network()
+        self._network = OpenCvNetwork()
+        self._lock = threading.Lock()  # OpenCV's networks hold their input until they have been run
 
     def find(self, pictures: Sequence[Pixels]) -> list[FoundLungs]:
         """Find the lungs of some pictures, each uint8 RGB (224, 224, 3)."""
-        if not len(pictures):
-            return []
-        logits = np.asarray(self._network.predict_on_batch(prepare_pictures(pictures)), np.float32)[..., 0]
-        return [found_lungs(own) for own in logits]
+        found = []
+        for picture in prepare_pictures(pictures):
+            with self._lock:
+                logits = self._network.logits(picture)
+            found.append(found_lungs(logits))
+        return found
 
 
 def found_lungs(logits: NDArray[np.float32]) -> FoundLungs:

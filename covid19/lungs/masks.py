@@ -40,10 +40,11 @@ def grown(mask: Mask, margin: int = MARGIN_PX) -> Mask:
 
 def convex_hull(mask: Mask, *further: NDArray[np.float64]) -> Mask:
     """The smallest convex shape that holds the mask, and further points (x, y) if any."""
-    points = cv2.findNonZero(mask.astype(np.uint8))
+    outlines, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
     filled = np.zeros(mask.shape, np.uint8)
-    if points is not None:
-        corners = np.concatenate([points.reshape(-1, 2), *(point[None] for point in further)]).astype(np.int32)
+    if outlines:
+        points = (outline.reshape(-1, 2) for outline in outlines)
+        corners = np.concatenate([*points, *(point[None] for point in further)]).astype(np.int32)
         cv2.fillConvexPoly(filled, cv2.convexHull(corners), 1)
     return filled.astype(bool)
 

@@ -1,25 +1,31 @@
 """The lung finder's network: a small U-Net (Ronneberger, Fischer, Brox, 2015) that gives each pixel its probability of lung.
 
-Its weights were trained by `scripts/train_lung_finder.py` and lie beside this file as one array of float16, in the order of
+It is a Keras model where it is trained; `opencv_network` runs it, so that nothing else needs Keras to find lungs. Its weights
+were trained by `scripts/train_lung_finder.py` and lie beside this file as one array of float16, in the order of
 `Model.get_weights`: a file that can hold nothing but numbers.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import cv2
-import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from covid19.core.arrays import Float32Array
 from covid19.lungs.weights import WEIGHTS_FILE
+
+if TYPE_CHECKING:
+    import keras
 
 INPUT_SIDE_PX = 128
 CHANNELS = (16, 24, 32, 48, 64)  # of each level of the encoder, each half as large as the one above
 BOTTLENECK_CHANNELS = 56
+MAX_DECODER_CHANNELS = 48
 PERCENTILES = (1.0, 99.0)  # of the grey values that become 0 and 1
 
 
@@ -32,27 +38,28 @@ def build_network(batch_normalisation: bool = False) -> keras.Model:
     Returns:
         Model from float32 (n, 128, 128, 1), as `prepare_pictures` gives them, to logits of lung, float32 (n, 128, 128, 1).
     """
+    from keras import Input, Model, layers
 
     def convolution(tensor: Any, channels: int, name: str) -> Any:
-        tensor = keras.layers.Conv2D(channels, 3, padding="same", name=name)(tensor)
+        tensor = layers.Conv2D(channels, 3, padding="same", name=name)(tensor)
         if batch_normalisation:
-            tensor = keras.layers.BatchNormalization(momentum=0.98, name=f"{name}_normalisation")(tensor)
-        return keras.layers.ReLU(name=f"{name}_relu")(tensor)
+            tensor = layers.BatchNormalization(momentum=0.98, name=f"{name}_normalisation")(tensor)
+        return layers.ReLU(name=f"{name}_relu")(tensor)
 
-    picture = tensor = keras.Input((INPUT_SIDE_PX, INPUT_SIDE_PX, 1), name="picture")
+    picture = tensor = Input((INPUT_SIDE_PX, INPUT_SIDE_PX, 1), name="picture")
     skipped = []
     for level, channels in enumerate(CHANNELS):
         tensor = convolution(tensor, channels, f"encoder{level}_first")
         tensor = convolution(tensor, channels, f"encoder{level}_second")
         skipped.append(tensor)
-        tensor = keras.layers.MaxPooling2D(name=f"encoder{level}_pooling")(tensor)
+        tensor = layers.MaxPooling2D(name=f"encoder{level}_pooling")(tensor)
     tensor = convolution(tensor, BOTTLENECK_CHANNELS, "bottleneck")
     for level, channels in reversed(list(enumerate(CHANNELS))):
-        tensor = keras.layers.UpSampling2D(interpolation="bilinear", name=f"decoder{level}_upsampling")(tensor)
-        tensor = keras.layers.Concatenate(name=f"decoder{level}_skip")([tensor, skipped[level]])
-        tensor = convolution(tensor, min(channels, 48), f"decoder{level}")
-    logits = keras.layers.Conv2D(1, 1, name="logits")(tensor)
-    return keras.Model(picture, logits, name="lung_finder")
+        tensor = layers.UpSampling2D(interpolation="bilinear", name=f"decoder{level}_upsampling")(tensor)
+        tensor = layers.Concatenate(name=f"decoder{level}_skip")([tensor, skipped[level]])
+        tensor = convolution(tensor, decoder_channels(channels), f"decoder{level}")
+    logits = layers.Conv2D(1, 1, name="logits")(tensor)
+    return Model(picture, logits, name="lung_finder")
 
 
 def fold_batch_normalisation(trained: keras.Model) -> keras.Model:
@@ -71,19 +78,52 @@ def fold_batch_normalisation(trained: keras.Model) -> keras.Model:
     return folded
 
 
-def load_network(weights: Path = WEIGHTS_FILE) -> keras.Model:
-    """The trained network.
+def decoder_channels(channels: int) -> int:
+    """Channels of the decoder at the level at which the encoder has so many."""
+    return min(channels, MAX_DECODER_CHANNELS)
+
+
+def weight_shapes() -> list[tuple[int, ...]]:
+    """The shapes of the network's arrays, in the order of `Model.get_weights`: of each convolution kernel and bias."""
+    shapes: list[tuple[int, ...]] = []
+
+    def convolution(channels_in: int, channels_out: int, side: int = 3) -> int:
+        shapes.extend([(side, side, channels_in, channels_out), (channels_out,)])
+        return channels_out
+
+    tensor = 1
+    for channels in CHANNELS:
+        tensor = convolution(convolution(tensor, channels), channels)
+    tensor = convolution(tensor, BOTTLENECK_CHANNELS)
+    for channels in reversed(CHANNELS):
+        tensor = convolution(tensor + channels, decoder_channels(channels))
+    convolution(tensor, 1, side=1)
+    return shapes
+
+
+def read_weights(file: Path = WEIGHTS_FILE) -> list[Float32Array]:
+    """The trained network's arrays, see `weight_shapes`.
 
     Raises:
         ValueError: the file does not hold as many numbers as the network has.
     """
-    network = build_network()
-    numbers = np.load(weights, allow_pickle=False).astype(np.float32)
-    shapes = [tuple(weight.shape) for weight in network.weights]
-    ends = np.cumsum([int(np.prod(shape)) for shape in shapes])
+    numbers = np.load(file, allow_pickle=False).astype(np.float32)
+    shapes = weight_shapes()
+    ends = np.cumsum([0, *(int(np.prod(shape)) for shape in shapes)])
     if numbers.shape != (ends[-1],):
-        raise ValueError(f"'{weights}' has shape {numbers.shape}; expected ({ends[-1]},): install the package again")
-    network.set_weights([part.reshape(shape) for part, shape in zip(np.split(numbers, ends[:-1]), shapes, strict=True)])
+        raise ValueError(f"'{file}' has shape {numbers.shape}; expected ({ends[-1]},): install the package again")
+    return [numbers[start:end].reshape(shape) for (start, end), shape in zip(pairwise(ends), shapes, strict=True)]
+
+
+def load_network(weights: Path = WEIGHTS_FILE) -> keras.Model:
+    """The trained network as a Keras model.
+
+    Raises:
+        ValueError: the file does not hold as many numbers as the network has.
+    """
+    arrays = read_weights(weights)
+    network = build_network()
+    network.set_weights(arrays)
     return network
 
 

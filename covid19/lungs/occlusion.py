@@ -112,7 +112,9 @@ def fill(pixels: Pixels, hidden: Mask) -> Pixels:
     if not hidden.any():
         return pixels
     known = (~hidden).astype(np.float32)[..., None]
-    filled = _pull_push(np.asarray(pixels * known, np.float32), known)
+    is_grey = np.array_equal(pixels[..., 0], pixels[..., 1]) and np.array_equal(pixels[..., 0], pixels[..., 2])
+    colours = pixels[..., :1] if is_grey else pixels  # one channel takes a third of the time
+    filled = _pull_push(np.asarray(colours * known, np.float32), known)
     return np.where(hidden[..., None], np.rint(filled.clip(0, 255)), pixels).astype(np.uint8)
 
 
@@ -120,7 +122,7 @@ def _pull_push(weighted: NDArray[np.float32], weight: NDArray[np.float32]) -> ND
     """Colours of all pixels: where the weight is 1 the pixel's own, elsewhere those of the same picture at half the size.
 
     Args:
-        weighted: float32 (height, width, 3), the colours times their weights.
+        weighted: float32 (height, width, channels), the colours times their weights.
         weight: float32 (height, width, 1) in [0, 1].
     """
     height, width = weighted.shape[:2]
@@ -131,8 +133,8 @@ def _pull_push(weighted: NDArray[np.float32], weight: NDArray[np.float32]) -> ND
         return np.asarray(weight * colours + (1 - weight) * mean, np.float32)
     half = ((width + 1) // 2, (height + 1) // 2)
     small = cv2.resize(np.concatenate([weighted, weight], axis=2), half, interpolation=cv2.INTER_AREA)
-    small_weight = np.minimum(small[..., 3:] * 4, 1)  # a quarter of known pixels is enough to trust their mean
-    small_colours = np.asarray(small[..., :3] / np.maximum(small[..., 3:], 1e-6) * small_weight, np.float32)
+    small_weight = np.minimum(small[..., -1:] * 4, 1)  # a quarter of known pixels is enough to trust their mean
+    small_colours = np.asarray(small[..., :-1] / np.maximum(small[..., -1:], 1e-6) * small_weight, np.float32)
     coarse = _pull_push(small_colours, np.asarray(small_weight, np.float32))
-    enlarged = cv2.resize(coarse, (width, height), interpolation=cv2.INTER_LINEAR)
+    enlarged = cv2.resize(coarse, (width, height), interpolation=cv2.INTER_LINEAR).reshape(weighted.shape)
     return np.asarray(weight * colours + (1 - weight) * enlarged, np.float32)

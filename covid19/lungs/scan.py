@@ -10,34 +10,33 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
-from typing import TYPE_CHECKING, NamedTuple
+from functools import cache
+from pathlib import Path
+from typing import NamedTuple
 
+import cv2
 import numpy as np
 
-from covid19.core.addresses import absolute_text, as_path
+from covid19.core.addresses import absolute_text, as_path, on_disk
 from covid19.core.console import Progress
 from covid19.core.executor.background import in_background
 from covid19.core.executor.executor import Executor, LazySequence, Resources, Task
-from covid19.core.keras_startup import import_keras
 from covid19.core.settings import LungSettings
 from covid19.core.sqlite_cache import SqliteCache
 from covid19.data.dataset import Record
 from covid19.data.decoding import MODULES
-from covid19.data.images import PREPROCESSING_VERSION, Picture, Read, picture_or_reason
+from covid19.data.images import PREPROCESSING_VERSION, Read, decode_picture, why_unreadable
 from covid19.data.lungs import Box, box_mask
 from covid19.data.measurements.measurement import cells_from_text, cells_to_text
 from covid19.data.measurements.registry import ProbeMeasurements, take_measurements, valid_measurements
 from covid19.data.shared_files import SharedFiles, UnreadableError
 from covid19.lungs.drawn import read_masks
+from covid19.lungs.finder import FoundLungs, LungFinder
 from covid19.lungs.masks import Mask, packed, unpacked
 from covid19.lungs.occlusion import OCCLUSION_VERSION, Hides, Occlusion
 from covid19.lungs.weights import finder_digest
 
-if TYPE_CHECKING:
-    from covid19.lungs.finder import FoundLungs
-
-BATCH_SIZE = 32  # pictures in one forward pass
-PREFETCHED_BATCHES = 2
+FILES_AHEAD = 64  # files whose lungs are found before they are asked for
 KEPT_AT_ONCE = 320  # found lungs written to the cache in one go, so that a stopped run need not begin anew
 MAX_ENTRY_BYTES = 100_000
 ORIGINS = ("found", "drawn", "box")
@@ -95,6 +94,7 @@ class FindLungsTask(Task[tuple[str, bytes | None], LungsOfFile | str]):
         measured: whether the picture without its lungs is measured as well, which only probes need.
     """
 
+    needs_one_core = True
     preload = MODULES
 
     def __init__(self, box: Box, measured: bool = True) -> None:
@@ -102,33 +102,48 @@ class FindLungsTask(Task[tuple[str, bytes | None], LungsOfFile | str]):
         self._measures = measured
 
     def set_up(self, resources: Resources) -> None:
-        """Load the finder."""
-        import_keras()
-        from covid19.lungs.finder import LungFinder  # imports Keras
-
-        self._finder = LungFinder()
+        """Take what decodes files."""
         self._run = resources.run
 
     def run(self, items: Sequence[tuple[str, bytes | None]]) -> Iterator[tuple[int, LungsOfFile | str]]:
-        """Decode batch by batch in the background, and find the lungs."""
+        """Find the lungs of each file's image, several files at once."""
+        yield from enumerate(in_background(self._find, items, FILES_AHEAD))
 
-        def load(start: int) -> dict[int, Picture | str]:
-            return {
-                start + offset: picture_or_reason(path, self._run)
-                for offset, (path, _) in enumerate(items[start : start + BATCH_SIZE])
-            }
+    def _find(self, item: tuple[str, bytes | None]) -> LungsOfFile | str:
+        path, drawn = item
+        try:
+            with on_disk(as_path(path)) as file:
+                return self._run(lungs_of_file, file, drawn, self._box, self._measures)
+        except (OSError, ValueError) as error:
+            return why_unreadable(error)
 
-        for batch in in_background(load, range(0, len(items), BATCH_SIZE), PREFETCHED_BATCHES):
-            yield from ((position, picture) for position, picture in batch.items() if isinstance(picture, str))
-            pictures = {position: picture for position, picture in batch.items() if not isinstance(picture, str)}
-            wanted = [position for position in pictures if items[position][1] is None]
-            found = self._finder.find([pictures[position].pixels for position in wanted])
-            masks = {position: lungs_or_box(own, self._box) for position, own in zip(wanted, found, strict=True)}
-            for position, picture in pictures.items():
-                path, drawn = items[position]
-                lungs = masks[position] if drawn is None else _drawn(drawn)
-                lungs = _measured(lungs, path, picture) if self._measures else lungs
-                yield position, LungsOfFile(lungs, picture.width, picture.height)
+
+def lungs_of_file(file: Path, drawn: bytes | None, box: bytes, measured: bool) -> LungsOfFile:
+    """Decode a file on this machine, find the lungs of its image, and measure it without them if that is wanted.
+
+    Args:
+        file: of the image.
+        drawn: packed mask of the lungs that somebody drew, or None to have them found.
+        box: packed mask that is taken for the lungs where none are found.
+        measured: whether to measure the picture without its lungs.
+
+    Raises:
+        OSError: the file cannot be opened.
+        ValueError: it cannot be decoded, see `images.decode`.
+    """
+    picture = decode_picture(file)
+    lungs = lungs_or_box(_finder().find([picture.pixels])[0], box) if drawn is None else _drawn(drawn)
+    if measured:
+        hidden = picture._replace(pixels=lungs.hiding(Hides.HULL).apply(picture.pixels))
+        lungs = lungs._replace(measurements=take_measurements(file, hidden, lungs_hidden=True))
+    return LungsOfFile(lungs, picture.width, picture.height)
+
+
+@cache
+def _finder() -> LungFinder:
+    """The finder of this process, which has one core for itself: as many files as there are cores are read at once."""
+    cv2.setNumThreads(1)
+    return LungFinder()
 
 
 def lungs_or_box(found: FoundLungs, box: bytes) -> Lungs:
@@ -139,12 +154,6 @@ def lungs_or_box(found: FoundLungs, box: bytes) -> Lungs:
 
 def _drawn(mask: bytes) -> Lungs:
     return Lungs(mask, "drawn", "", float(unpacked(mask).mean()), 1.0, {})
-
-
-def _measured(lungs: Lungs, path: str, picture: Picture) -> Lungs:
-    """Lungs with what is measured of their picture when they are hidden with all that lies between them."""
-    hidden = picture._replace(pixels=lungs.hiding(Hides.HULL).apply(picture.pixels))
-    return lungs._replace(measurements=take_measurements(as_path(path), hidden, lungs_hidden=True))
 
 
 class LungCache(SqliteCache[Lungs]):

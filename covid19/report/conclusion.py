@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from covid19.audit.explanation import advise, difference, explain, status
-from covid19.audit.inputs import PARTS
+from covid19.audit.explanation import CROP_ELSEWHERE, advise, difference, explain, status
+from covid19.audit.inputs import PARTS, UNTRAINED
 from covid19.audit.result import AuditResult, Margin
-from covid19.audit.run import UNTRAINED
 from covid19.core.measures import Metric
 from covid19.data.dataset import FEW_PATIENTS
 from covid19.data.measurements.thumbnail import THUMBNAIL, THUMBNAIL_SIDE_CELLS
 from covid19.evaluation.result import CrossValidation, Evaluation
-from covid19.report.result import Report
+from covid19.report.result import AuditReport, Report
 
 SIMPLER = {
     THUMBNAIL.name: f"a {THUMBNAIL_SIDE_CELLS}x{THUMBNAIL_SIDE_CELLS} thumbnail of the picture",
@@ -42,6 +41,18 @@ def conclude(report: Report) -> Conclusion:
     findings = [explain(report.audit), *_against_simpler(report.audit), *_sources(report.audit)]
     findings += [*_calibration(cross), *_patients(report)]
     return Conclusion(status(report.audit), advise(report.audit), _headline(report), [text for text in findings if text])
+
+
+def conclude_audit(report: AuditReport) -> Conclusion:
+    """What the audit of given scores allows to conclude."""
+    audit, given = report.audit, report.predictions
+    headline = "There are too few patients to compare the scores with anything."
+    if audit:
+        auc = Metric(audit.model_auc, audit.model.low, audit.model.high)
+        headline = f"{report.positive} against the rest, by the scores of {given.images} images: AUC {auc}."
+    untested = f"Not tested: {'; '.join(report.not_tested)}." if report.not_tested else ""
+    findings = [explain(audit), *_against_simpler(audit), untested, *report.notes]
+    return Conclusion(status(audit), advise(audit, CROP_ELSEWHERE), headline, [text for text in findings if text])
 
 
 def _headline(report: Report) -> str:

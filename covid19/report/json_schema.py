@@ -9,10 +9,14 @@ from pathlib import Path
 import msgspec
 
 from covid19.report.external_result import ExternalReport
-from covid19.report.result import Report
+from covid19.report.result import AuditReport, Report
 
 FOLDER = Path(__file__).parent / "schema"
-REPORTS: dict[str, type] = {"metrics.schema.json": Report, "evaluation.schema.json": ExternalReport}
+REPORTS: dict[str, type] = {
+    "metrics.schema.json": Report,
+    "evaluation.schema.json": ExternalReport,
+    "audit.schema.json": AuditReport,
+}
 
 
 def schema_text(report: type) -> str:

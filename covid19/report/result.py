@@ -5,8 +5,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
 
 from msgspec import Struct, to_builtins
 
@@ -183,6 +183,7 @@ class Report:
         timing: seconds by step.
         environment: versions.
         notice: what the numbers must not be used for.
+        settings: in effect, by the flags' names; empty in reports of earlier versions.
     """
 
     schema_version: SchemaVersion
@@ -200,9 +201,87 @@ class Report:
     timing: dict[str, NotNegative]
     environment: Environment
     notice: str
+    settings: dict[str, Any] = field(default_factory=dict)
 
 
-def report_text(report: Report | ExternalReport) -> str:
+@dataclass(frozen=True)
+class PredictionsSummary:
+    """The scores of a model that was not trained here.
+
+    Attributes:
+        path: of the table.
+        columns: that the scores come from.
+        rows: in the table.
+        rows_without_image: of them, whose image is not among those of the data set that are used.
+        images: that have a score.
+        images_without_score: left out.
+        repeats: scores of one image at most, of which the mean is taken.
+        folds: parts of the cross-validation by which the probes are compared with the scores.
+        folds_given: whether these are the table's own folds.
+        images_shared: that were held out, in the table's folds, while others of their patient, or duplicates, were trained on;
+            None where the table names no folds.
+        hidden: path of the table of scores with hidden lungs, or None.
+    """
+
+    path: str
+    columns: list[str]
+    rows: Count
+    rows_without_image: Count
+    images: Count
+    images_without_score: Count
+    repeats: Count
+    folds: Count
+    folds_given: bool
+    images_shared: Count | None
+    hidden: str | None
+
+
+@dataclass(frozen=True)
+class ScoredImage:
+    """The score of one image, the mean over the repeats.
+
+    Attributes:
+        path: relative to the data set's root.
+        score: higher for the positive class.
+        label: the true class.
+        group: the same for images of one patient and for duplicates.
+    """
+
+    path: str
+    score: float
+    label: str
+    group: Count
+
+
+@dataclass(frozen=True, kw_only=True)
+class AuditReport:
+    """What `covid19 audit --predictions` writes.
+
+    Attributes:
+        schema_version, command, version, created, dataset, audit, timing, notice: as in `Report`.
+        positive: the positive class.
+        predictions: the scores that were audited, as a whole.
+        scores: of each image.
+        not_tested: what the audit of a model that was trained here tests as well, and this one could not.
+        notes: what else to know before the verdict is believed.
+    """
+
+    schema_version: SchemaVersion
+    command: str
+    version: str
+    created: str
+    positive: str
+    predictions: PredictionsSummary
+    scores: list[ScoredImage]
+    dataset: DatasetSummary
+    audit: AuditResult | None
+    not_tested: list[str]
+    notes: list[str]
+    timing: dict[str, NotNegative]
+    notice: str
+
+
+def report_text(report: Report | ExternalReport | AuditReport) -> str:
     """The report as JSON.
 
     Raises:

@@ -6,9 +6,8 @@ import platform
 import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-import keras
 import msgspec
 from sklearn.metrics import classification_report
 
@@ -21,12 +20,8 @@ from covid19.core.measures import Metric
 from covid19.core.settings import OutputSettings, Settings
 from covid19.data.dataset import Dataset
 from covid19.data.split import Split
-from covid19.evaluation.estimate import Estimate
 from covid19.evaluation.result import Evaluation
 from covid19.evaluation.words import confusion_lines, metric_line
-from covid19.features.backbone.weights import Weights
-from covid19.features.extraction import Extracted
-from covid19.model.head import History
 from covid19.report.conclusion import conclude, three_numbers
 from covid19.report.result import (
     SCHEMA_VERSION,
@@ -40,6 +35,12 @@ from covid19.report.result import (
     TrainingSummary,
 )
 
+if TYPE_CHECKING:  # an audit of given scores needs no Keras
+    from covid19.evaluation.estimate import Estimate
+    from covid19.features.backbone.weights import Weights
+    from covid19.features.extraction import Extracted
+    from covid19.model.head import History
+
 METRICS_SHOWN = {
     "roc_auc": "AUC",
     "balanced_accuracy": "balanced accuracy",
@@ -51,6 +52,8 @@ METRICS_SHOWN = {
 
 def environment() -> Environment:
     """Versions of what the run stands on."""
+    import keras
+
     backend = keras.backend.backend()
     return Environment(
         platform.python_version(), keras.__version__, backend, sys.modules[backend].__version__, platform.platform()
@@ -112,6 +115,7 @@ def make_report(settings: Settings, outcome: Outcome, timing: dict[str, float]) 
         timing=timing,
         environment=environment(),
         notice=NOTICE,
+        settings=settings.as_json(),
     )
 
 

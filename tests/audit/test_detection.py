@@ -5,6 +5,7 @@ import base64
 import numpy as np
 import pytest
 
+from covid19.audit import detection
 from covid19.audit.detection import SHARES, _marked, detection_limit
 from covid19.audit.probes import LabelledFolds
 from covid19.data.measurements.border_ring import RING_VALUES
@@ -47,3 +48,16 @@ def test_all_images_of_a_patient_are_marked_or_none():
     marked = _marked(folds, 0.75, np.random.default_rng(0)).reshape(40, 3)
     assert (marked.all(axis=1) == marked.any(axis=1)).all()
     assert (marked[:20].any(axis=1).sum(), marked[20:].any(axis=1).sum()) == (15, 5)
+
+
+def test_of_many_images_those_of_some_patients_are_simulated(monkeypatch):
+    rings, folds = clean(20, images_each=3)
+    monkeypatch.setattr(detection, "MAX_IMAGES", 70)
+    at, sampled = detection._sampled(folds)
+    assert len(at) == 69
+    assert set(np.unique(sampled.groups, return_counts=True)[1]) == {3}
+    for fold in sampled.divisions[0]:
+        groups = [set(np.array(sampled.groups)[own]) for own in fold]
+        assert groups[0].isdisjoint(groups[1])
+        assert sorted([*fold.train, *fold.held_out]) == list(range(69))
+    assert detection_limit(rings, folds, level=0.0125).plantings == 20

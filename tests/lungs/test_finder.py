@@ -9,7 +9,8 @@ from helpers.paths import SHARED
 from covid19.data.build.phantoms import draw_phantom, draw_phantom_with_lungs
 from covid19.data.images import as_picture, read_picture
 from covid19.lungs.finder import LungFinder
-from covid19.lungs.network import build_network, load_network, prepare_pictures, save_weights
+from covid19.lungs.network import build_network, load_network, prepare_pictures, save_weights, weight_shapes
+from covid19.lungs.opencv_network import OpenCvNetwork
 from covid19.lungs.weights import WEIGHTS_FILE
 
 MAX_WEIGHTS_BYTES = 600_000
@@ -42,6 +43,14 @@ def test_a_batch_gives_what_one_at_a_time_gives(finder):
         assert (one.mask != other.mask).mean() < 0.001
         assert one.confidence == pytest.approx(other.confidence, abs=1e-3)
     assert finder.find(pictures[:0]) == []
+
+
+def test_opencv_computes_what_keras_computes():
+    prepared = prepare_pictures([*(phantom(number, sick=False)[0] for number in (1000, 1001)), noise(np.random.default_rng(4))])
+    expected = np.asarray(load_network().predict_on_batch(prepared))[..., 0]
+    network = OpenCvNetwork()
+    np.testing.assert_allclose([network.logits(one) for one in prepared], expected, atol=1e-3)
+    assert weight_shapes() == [tuple(weight.shape) for weight in build_network().weights]
 
 
 def noise(generator):

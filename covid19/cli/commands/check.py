@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import argparse
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from covid19.cli.exit_codes import ExitCode
 from covid19.cli.flags import add_positive_flag
 from covid19.cli.flags_data import add_data_flags
 from covid19.cli.values import address
 from covid19.core.settings import DataSettings, take
+
+if TYPE_CHECKING:
+    from covid19.data.check_findings import Findings
 
 SUMMARY = "look a data set over without training; exit code 1 if a run would be unsound"
 
@@ -23,14 +26,22 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     add_data_flags(parser)
 
 
-def run(as_json: bool, positive: str | None, **given: Any) -> ExitCode:
+def run(as_json: bool, **given: Any) -> ExitCode:
     """Check the data set and print the findings."""
     import msgspec
 
-    from covid19.check import check
     from covid19.core.console import say
     from covid19.core.outputs import json_text
     from covid19.data.check_findings import describe
+
+    findings = find(**given)
+    say(json_text({"status": findings.status, **msgspec.to_builtins(findings)}, indent=2) if as_json else describe(findings))
+    return ExitCode.DONE if findings.sound else ExitCode.FAILED
+
+
+def find(positive: str | None = None, **given: Any) -> Findings:
+    """Check the data set."""
+    from covid19.check import check
     from covid19.data.gathering import gather, label_table
     from covid19.data.reader import Filter
     from covid19.features.cache import open_caches
@@ -38,6 +49,4 @@ def run(as_json: bool, positive: str | None, **given: Any) -> ExitCode:
     data = take(DataSettings, given)
     gathered = gather(data.dataset, label_table(data), positive)
     with open_caches(**given) as caches:
-        findings = check(gathered, Filter(data.metadata, data.projection), caches, data.file_timeout, positive)
-    say(json_text({"status": findings.status, **msgspec.to_builtins(findings)}, indent=2) if as_json else describe(findings))
-    return ExitCode.DONE if findings.sound else ExitCode.FAILED
+        return check(gathered, Filter(data.metadata, data.projection), caches, data.file_timeout, positive)

@@ -17,7 +17,7 @@ from concurrent.futures import TimeoutError as TimedOutError
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from pathlib import Path
-from types import TracebackType
+from types import ModuleType, TracebackType
 from typing import Any, Protocol, Self, TypeVar
 
 from pebble import ProcessExpired, ProcessPool
@@ -33,6 +33,8 @@ PACKAGE = Path(covid19.__file__).parent
 EXPECTED = "expected memory and room for them: free some, and run again"
 CHECK_INTERVAL_S = 1.0  # between two looks at whether the processes are still there
 GRACE_S = 5.0  # after which a process ends by itself whose limit nobody enforced
+HAS_FORK_SERVER = "forkserver" in multiprocessing.get_all_start_methods()
+_START: Any = multiprocessing.get_context("forkserver" if HAS_FORK_SERVER else "spawn")
 MAX_PROCESSES = 8  # enough to feed a GPU; each may take the memory above
 
 
@@ -112,11 +114,11 @@ def start_context(preload: Sequence[str]) -> Any:
     The server looks for modules where a new interpreter would, so it is told where this package is: another version of it may
     be installed.
     """
-    if "forkserver" not in multiprocessing.get_all_start_methods():
-        return multiprocessing.get_context("spawn")
+    context: Any = _Context()
+    if not HAS_FORK_SERVER:
+        return context
     from multiprocessing import forkserver  # does not exist on every platform
 
-    context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(list(preload))
     before = os.environ.get("PYTHONPATH")
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (str(PACKAGE.parent), before)))
@@ -129,6 +131,25 @@ def start_context(preload: Sequence[str]) -> Any:
         else:
             os.environ["PYTHONPATH"] = before
     return context
+
+
+class _Process(_START.Process):  # type: ignore[misc]  # which class it is depends on the platform
+    """A process that does not run the caller's script: it needs none of it, and a script without a guard would never end."""
+
+    @staticmethod
+    def _Popen(process_obj: Any) -> Any:  # noqa: N802  # the name that multiprocessing calls
+        script = sys.modules["__main__"]
+        sys.modules["__main__"] = ModuleType("__main__")  # has no file, so that none is sent
+        try:
+            return _START.Process._Popen(process_obj)
+        finally:
+            sys.modules["__main__"] = script
+
+
+class _Context(type(_START)):  # type: ignore[misc]  # as above
+    """Starts such processes."""
+
+    Process = _Process
 
 
 @contextmanager
