@@ -35,7 +35,7 @@ def flag_value(action: argparse.Action, name: str, value: Any) -> Any:
         return value if name == action.dest else action.const if value else action.default
     if value is None:
         return None
-    several, is_list = isinstance(value, list | tuple), isinstance(action.default, tuple)
+    several, is_list = isinstance(value, list | tuple), isinstance(action.default, list | tuple)
     if several and (not is_list or name == "lung_box"):
         value = ",".join(map(str, value))  # numbers, as the command line has them; anything else is refused below
     parse: Callable[[str], Any] = action.type if callable(action.type) else str

@@ -93,6 +93,7 @@ def test_the_settings_in_effect_are_in_the_report(run):
 
 def test_a_list_is_no_value_of_a_flag_that_takes_one():
     assert parsed_flags("train", {"lung_box": (0.1, 0.2, 0.9, 0.8)}, defaults=False) == {"lung_box": (0.1, 0.2, 0.9, 0.8)}
+    assert list(parsed_flags("evaluate", {"map": ["other=normal"]}, defaults=False)["class_pairs"]) == ["other=normal"]
     with pytest.raises(InputError, match="region is 'image,lungs'"):
         parsed_flags("train", {"region": ["image", "lungs"]})
 
