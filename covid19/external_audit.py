@@ -8,12 +8,14 @@ from functools import partial
 from typing import NamedTuple
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from covid19 import NOTICE, __version__
 from covid19.audit.explanation import CROP_ELSEWHERE, advise
 from covid19.audit.external import Divided, Prepared, audit_prepared, divide
 from covid19.audit.hidden import FOLDERS, match_hidden
 from covid19.audit.inputs import audit_sample, count_boxes
+from covid19.audit.probes import LARGE_SET_IMAGES
 from covid19.audit.result import AuditResult
 from covid19.core.arrays import Float64Array
 from covid19.core.console import Stopwatch, say, say_status, warn
@@ -80,7 +82,9 @@ def audit_scores(settings: Settings, given: GivenScores) -> AuditReport:
             warn_of_skipped(dataset)
         with watch("lungs"):
             prepared = _prepare(dataset, tables, settings, caches, executor, decoder)
-    with watch("audit"):
+    # Hundreds of small regressions: more threads would take longer to meet than to compute.
+    threads = 1 if len(prepared.values) <= LARGE_SET_IMAGES else None
+    with watch("audit"), threadpool_limits(threads):
         divided = divide(prepared, positive, settings)
         found = audit_prepared(prepared, positive, divided, settings)
     report = _report(settings, given, tables, prepared, divided, found, positive, watch.total())
