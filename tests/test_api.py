@@ -79,6 +79,9 @@ def test_a_model_is_audited_by_the_scores_of_records_and_the_result_is_saved_and
     assert [path.name for path in paths] == ["audit.json", "audit.html"]
     assert json.loads(paths[0].read_text()) == json.loads(json.dumps(found.to_dict()))
     assert stat.S_IMODE(paths[1].stat().st_mode) == 0o600
+    for _ in range(2):  # the second time everything is known, and no progress comes before the results
+        cached = covid19.audit(data, predictions=scores_of(data["label"]), cache_dir=tmp_path / "cache")
+        assert cached.text == found.text.replace(str(found.files["report"].parent), str(cached.files["report"].parent))
     with pytest.raises(AttributeError):
         found.nothing_of_the_kind  # noqa: B018
 

@@ -226,7 +226,7 @@ def _quietly(run: Callable[[], Returned]) -> tuple[Returned, str]:
     """What a function returns, and what it printed after its progress; warnings go to standard error as always."""
     with contextlib.redirect_stdout(io.StringIO()) as printed:
         result = run()
-    return result, printed.getvalue().split("\n\n", 1)[-1].strip()
+    return result, f"\n{printed.getvalue()}".split("\n\n", 1)[-1].strip()  # an empty line comes before the results
 
 
 def _written(**paths: Path | None) -> dict[str, Path]:
