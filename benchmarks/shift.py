@@ -27,12 +27,13 @@ from covid19.data.images import Pixels, read_picture
 from covid19.data.reader import Filter, read_dataset
 from covid19.evaluation.cross_validation import cross_validate, make_folds
 from covid19.evaluation.metrics import one_hot, proportion
+from covid19.features.appearance import appearance
 from covid19.features.backbone.network import build_base, pooled
 from covid19.features.backbone.weights import get_weights
 from covid19.features.cache import open_caches
 from covid19.model.head import new_heads, probabilities_of, train_heads
 from covid19.model.info import PositiveCount
-from covid19.model.shift import FEATURES_LEVEL, compare_batch
+from covid19.model.shift import FEATURES_LEVEL, ImageSet, compare_batch
 
 FOLDS = 5
 SIZES = (20, 40)  # images of a batch
@@ -60,12 +61,20 @@ CHANGES: dict[str, Callable[[Pixels], Pixels]] = {
     "held out, as they are": lambda picture: picture,
     "contrast x 0.6": with_contrast(0.6),
     "contrast x 0.8": with_contrast(0.8),
+    "contrast x 1.25": with_contrast(1.25),
     "contrast x 1.5": with_contrast(1.5),
     "adaptive equalisation": equalised,
     "gamma 0.5": with_gamma(0.5),
+    "gamma 0.7": with_gamma(0.7),
+    "gamma 1.5": with_gamma(1.5),
     "gamma 2": with_gamma(2.0),
     "negative": lambda picture: 255 - picture,
 }
+
+
+def images_of(model: keras.Model, pictures: list[Pixels]) -> ImageSet:
+    """What a batch of pictures is compared by."""
+    return ImageSet(features_of(model, pictures), np.array([appearance(picture) for picture in pictures]))
 
 
 def both_ways(pictures: list[Pixels]) -> list[Pixels]:
@@ -77,26 +86,27 @@ class Alarms:
     """Asks about batches for one division into training and held-out patients.
 
     Args:
-        features: of all images of the data set, float32 (n, 512).
+        images: all images of the data set.
         labels: one-hot; column 0 is the positive class.
         groups: patients.
         train: positions of the training images.
     """
 
-    def __init__(self, features: Array, labels: Array, groups: NDArray[np.intp], train: NDArray[np.intp]) -> None:
-        own, self._groups = features[train][:, None], groups[train]
+    def __init__(self, images: ImageSet, labels: Array, groups: NDArray[np.intp], train: NDArray[np.intp]) -> None:
+        self._training, self._groups = images.part(train), groups[train]
+        own = self._training.features[:, None]
         training = TrainingSettings()
         divisions = make_folds(labels[train].argmax(axis=1).tolist(), self._groups.tolist(), FOLDS, 1, training.seed)
         logits = cross_validate(own, labels[train], divisions, training)
         self._expected = PositiveCount(int((logits[0].argmax(axis=1) == 0).sum()), len(train))
         everything = [np.arange(len(train))]
         self._heads, _ = train_heads(new_heads(own, everything, 2, training.seed), own, labels[train], everything, training)
-        self._training = own[:, 0]
 
-    def alarm(self, batch: Array) -> tuple[bool, bool]:
-        """Whether a batch raises an alarm, and whether it does by its features."""
-        probabilities = probabilities_of(self._heads, batch[:, None], np.arange(len(batch)))[:, 0]
-        predicted = PositiveCount(int((probabilities.argmax(axis=1) == 0).sum()), len(batch))
+    def alarm(self, batch: ImageSet) -> tuple[bool, bool]:
+        """Whether a batch raises an alarm, and whether it does by its features and appearance."""
+        features = batch.features
+        probabilities = probabilities_of(self._heads, features[:, None], np.arange(len(features)))[:, 0]
+        predicted = PositiveCount(int((probabilities.argmax(axis=1) == 0).sum()), len(features))
         result = compare_batch(self._training, self._groups, batch, predicted, self._expected, "covid")
         assert result is not None
         return result.shifted, result.p_value <= FEATURES_LEVEL
@@ -108,9 +118,9 @@ def measure(model: keras.Model, root: Path, others: list[Path], divisions: int) 
         gathered = gather(root)
         records = read_dataset(gathered, Filter(), caches.scans, LocalExecutor(), read_picture).records
     pictures = [read_picture(record.path).pixels for record in records]
-    changed = {name: features_of(model, [change(picture) for picture in pictures]) for name, change in CHANGES.items()}
+    changed = {name: images_of(model, [change(picture) for picture in pictures]) for name, change in CHANGES.items()}
     foreign = {
-        folder.name: features_of(model, both_ways([read_picture(Path(file)).pixels for file in list_inputs([folder])]))
+        folder.name: images_of(model, both_ways([read_picture(Path(file)).pixels for file in list_inputs([folder])]))
         for folder in others
     }
     labels = one_hot([record.label for record in records], gathered.classes)
@@ -122,10 +132,10 @@ def measure(model: keras.Model, root: Path, others: list[Path], divisions: int) 
         held_out = np.isin(groups, order[: len(order) // 3])
         asked = Alarms(changed["held out, as they are"], labels, groups, np.flatnonzero(~held_out))
         drawn = generator.permutation(np.flatnonzero(held_out))
-        for (name, features), size in itertools.product((changed | foreign).items(), SIZES):
-            chosen = drawn if name in changed else generator.permutation(len(features))
+        for (name, images), size in itertools.product((changed | foreign).items(), SIZES):
+            chosen = drawn if name in changed else generator.permutation(len(images.features))
             if len(chosen) >= size:
-                found.setdefault((name, size), []).append(asked.alarm(features[chosen[:size]]))
+                found.setdefault((name, size), []).append(asked.alarm(images.part(chosen[:size])))
     return [
         [name, size, len(alarms), *(_with_interval([alarm[which] for alarm in alarms]) for which in (0, 1))]
         for (name, size), alarms in found.items()
@@ -145,7 +155,7 @@ def main() -> None:
     parser.add_argument("--other", nargs="+", type=Path, default=[], help="folders of images of another kind or source")
     parser.add_argument("--divisions", type=int, default=100)
     arguments = parser.parse_args()
-    head = ["batch", "images", "batches", "alarms (95 % interval)", "of these by the features"]
+    head = ["batch", "images", "batches", "alarms (95 % interval)", "of these by features and appearance"]
     parts = ["# Batches that are not like the training images", provenance()]
     for name in arguments.weights:
         weights = get_weights(name)

@@ -2,14 +2,15 @@
 
 A model may refuse no single image of another hospital and still be wrong about all of them: each looks usual, and together they
 do not. The test pools the batch with the training images and asks whether the batch lies apart from a random part of the pool
-of the same size, by three statistics at once, see `_statistics`. If both are patients of one source, all parts are alike, so
-that the level holds whatever the features are (a permutation test; Good, 2005). The share of images predicted positive is
-compared with that of the cross-validation as well.
+of the same size, by several statistics at once, see `_statistics` and `_appearance_statistic`. If both are patients of one
+source, all parts are alike, so that the level holds whatever the features are (a permutation test; Good, 2005). The share of
+images predicted positive is compared with that of the cross-validation as well.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +28,22 @@ MAX_BATCH_IMAGES = 500  # a random part of a larger batch is tested
 FEATURES_LEVEL, POSITIVES_LEVEL = 0.04, 0.01  # of significance; together 5 % false alarms at most
 PERMUTATIONS = 999
 COMPONENTS = 20  # principal components of the pool in which distances are measured
+
+
+class ImageSet(NamedTuple):
+    """What images are compared by.
+
+    Attributes:
+        features: of the base, finite, float32 (n, width).
+        appearance: see `appearance.appearance`, finite, float32 (n, 12); None where it is not known.
+    """
+
+    features: Float32Array
+    appearance: Float32Array | None = None
+
+    def part(self, at: IndexArray) -> ImageSet:
+        """Those at some positions."""
+        return ImageSet(self.features[at], None if self.appearance is None else self.appearance[at])
 
 
 @dataclass(frozen=True)
@@ -60,9 +77,9 @@ def without_counts(result: ShiftResult | None) -> ShiftResult | None:
 
 
 def compare_batch(
-    training: Float32Array,
+    training: ImageSet,
     groups: NDArray[np.intp],
-    batch: Float32Array,
+    batch: ImageSet,
     predicted: PositiveCount,
     expected: PositiveCount | None,
     positive: str,
@@ -70,20 +87,20 @@ def compare_batch(
     """Compare a batch with the training images.
 
     Args:
-        training: features of the training images, float32 (m, width).
+        training: the training images.
         groups: of these, the same for one patient's, intp (m,).
-        batch: features of the images in question, finite, float32 (n, width).
+        batch: the images in question.
         predicted, expected: see `ShiftResult`.
         positive: name of the positive class.
 
     Returns:
         None for too few images to tell.
     """
-    if len(batch) < MIN_BATCH_IMAGES or len(training) < MIN_TRAINING_IMAGES or len(set(groups.tolist())) < COMPONENTS // 2:
+    images, known = len(batch.features), len(training.features)
+    if images < MIN_BATCH_IMAGES or known < MIN_TRAINING_IMAGES or len(set(groups.tolist())) < COMPONENTS // 2:
         return None
     generator = np.random.default_rng(0)
-    count = min(len(batch), MAX_BATCH_IMAGES, len(training) // 2)
-    taken = batch[generator.permutation(len(batch))[:count]]
+    taken = batch.part(generator.permutation(images)[: min(images, MAX_BATCH_IMAGES, known // 2)])
     p_value = _permutation_test(training, groups, taken, generator)
     positives_p_value = None
     if expected and expected.images and predicted.images:
@@ -93,7 +110,7 @@ def compare_batch(
     finding = (
         "These images differ from the training images as a whole: the probabilities should not be trusted"
         if shifted
-        else f"As a whole, these {len(batch)} images look like the training images"
+        else f"As a whole, these {images} images look like the training images"
     )
     share = (
         f"{positive} is predicted for {predicted.positives} of {predicted.images}" if predicted.images else "none gets a label"
@@ -101,22 +118,26 @@ def compare_batch(
     if predicted.images and expected and expected.images:
         share += f", expected {expected.positives / expected.images:.0%}"
     words = f"{finding} (by their features p = {p_value:.3f}; {share})."
-    return ShiftResult(len(batch), p_value, predicted, expected, positives_p_value, shifted, f"{finding}.", words)
+    return ShiftResult(images, p_value, predicted, expected, positives_p_value, shifted, f"{finding}.", words)
 
 
 def _permutation_test(
-    training: Float32Array, groups: NDArray[np.intp], batch: Float32Array, generator: np.random.Generator
+    training: ImageSet, groups: NDArray[np.intp], batch: ImageSet, generator: np.random.Generator
 ) -> float:
     """The p-value of the batch among random parts of the pool of the same size, patients kept together."""
-    pool = np.concatenate([training, batch]).astype(np.float64)
+    pool = np.concatenate([training.features, batch.features]).astype(np.float64)
     numbers = np.unique(groups, return_inverse=True)[1]
-    patients = np.concatenate([numbers, numbers.max() + _presumed_patients(batch, len(training) / (numbers.max() + 1))])
+    known, count = len(training.features), len(batch.features)
+    patients = np.concatenate([numbers, numbers.max() + _presumed_patients(batch.features, known / (numbers.max() + 1))])
     parts = np.zeros((1 + PERMUTATIONS, len(pool)))
-    parts[0, len(training) :] = 1
+    parts[0, known:] = 1
     for part in parts[1:]:
-        part[_draw(patients, len(batch), generator)] = 1
+        part[_draw(patients, count, generator)] = 1
+    statistics = _statistics(pool, parts)
+    if training.appearance is not None and batch.appearance is not None:
+        statistics.append(_appearance_statistic(np.concatenate([training.appearance, batch.appearance]), parts))
     # The rank of each part by its most unusual statistic: one test, however many statistics.
-    extremes = np.min([_share_at_least(values) for values in _statistics(pool, parts)], axis=0)
+    extremes = np.min([_share_at_least(values) for values in statistics], axis=0)
     return float((extremes <= extremes[0]).mean())
 
 
@@ -167,3 +188,25 @@ def _statistics(pool: Float64Array, parts: Float64Array) -> list[Float64Array]:
     radius = np.log(np.maximum(np.linalg.norm(scaled, axis=1), 1e-9))
     spreads = np.abs(parts @ radius / inside - (1 - parts) @ radius / outside)
     return [(means**2).sum(axis=1), energy, spreads]
+
+
+def _appearance_statistic(pool: Float32Array, parts: Float64Array) -> Float64Array:
+    """How far the appearance of each part is from that of the rest of the pool, (parts,).
+
+    Args:
+        pool: numbers of each image, (n, numbers).
+        parts: as in `_statistics`, all of one size.
+
+    Returns:
+        The largest distance, over the numbers, between the distribution functions of the part and of the rest (Kolmogorov and
+        Smirnov): it depends on the numbers' order alone, so that none needs a scale.
+    """
+    inside = parts[0].sum()
+    outside = len(pool) - inside
+    largest = np.zeros(len(parts))
+    for values in pool.T:
+        order = np.argsort(values)
+        last = np.flatnonzero(np.append(np.diff(values[order]) > 0, True))  # of equal values
+        below = parts[:, order].cumsum(axis=1)[:, last]
+        largest = np.maximum(largest, np.abs(below / inside - (last + 1 - below) / outside).max(axis=1))
+    return largest
