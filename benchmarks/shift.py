@@ -21,13 +21,15 @@ from benchmarks.novelty import features_of
 from benchmarks.record import provenance, table, write
 from covid19.core.executor.local import LocalExecutor
 from covid19.core.settings import TrainingSettings
+from covid19.data.appearance import appearance
 from covid19.data.dataset import list_inputs
 from covid19.data.gathering import gather
 from covid19.data.images import Pixels, read_picture
 from covid19.data.reader import Filter, read_dataset
-from covid19.evaluation.cross_validation import cross_validate, make_folds
-from covid19.evaluation.metrics import one_hot, proportion
-from covid19.features.appearance import appearance
+from covid19.evaluation.cross_validation import cross_validate
+from covid19.evaluation.folds import make_folds
+from covid19.evaluation.metrics import one_hot
+from covid19.evaluation.proportions import proportion
 from covid19.features.backbone.network import build_base, pooled
 from covid19.features.backbone.weights import get_weights
 from covid19.features.cache import open_caches

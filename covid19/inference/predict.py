@@ -111,7 +111,7 @@ class FileAnswer(NamedTuple):
     Attributes:
         answer: for a reader.
         heat_map: over its picture, as a PNG file's bytes; empty if none was wanted or the file gets no label.
-        features: of the base, float32 (512,); None where they are not known.
+        features: see `predictor.Prediction`; None where they are not known.
         patient: in its DICOM header, or ''.
         digest: SHA-256 of its bytes, in hexadecimal; '' where it cannot be read.
     """

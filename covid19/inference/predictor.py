@@ -9,9 +9,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from covid19.core.arrays import Float32Array
+from covid19.data.appearance import appearance
 from covid19.data.dicom_header import refusal
 from covid19.data.lungs import LUNG_BOX, NOT_FRONTAL, box_mask
 from covid19.evaluation.metrics import predict_labels
+from covid19.features.backbone.description import BACKBONE
 from covid19.features.backbone.network import build_base
 from covid19.inference.about import about_model
 from covid19.inference.answer import Answer, unanswered
@@ -25,7 +27,7 @@ from covid19.model.gradcam import gradcam
 from covid19.model.info import PositiveCount
 from covid19.model.load import heads_in
 from covid19.model.novelty import is_unlike
-from covid19.model.shift import ShiftResult, compare_batch
+from covid19.model.shift import ImageSet, ShiftResult, compare_batch
 from covid19.model.training_images import TrainingImages
 
 UNLIKE_TRAINING = "not like the training images"
@@ -39,7 +41,7 @@ class Prediction(NamedTuple):
     Attributes:
         answer: for a reader.
         heat: Grad-CAM of the predicted class on the picture, float32 (rows, columns); None where there is no label.
-        features: of the base, float32 (512,); None where they are not finite.
+        features: of the base, and then the appearance, float32 (524,); None where they are not finite.
     """
 
     answer: Answer
@@ -81,6 +83,7 @@ class Predictor:
         seen = np.stack([part.apply(own) if part else own for part, own in zip(hidden, pixels, strict=True)])
         maps = np.asarray(self._base.predict_on_batch(seen.astype(np.float32) / np.float32(255)), np.float32)
         features = maps.mean(axis=(1, 2))
+        described = np.concatenate([features, np.array([appearance(picture) for picture in seen])], axis=1)
         finite = np.isfinite(features).all(axis=1)
         usable = np.where(finite[:, None], features, np.float32(0))
         probabilities = self._heads.probabilities(usable)[:, 0]
@@ -99,20 +102,26 @@ class Predictor:
             if not_frontal or is_unlike(image.pixels, percentile):
                 problem = f"{NOT_FRONTAL}: {not_frontal}" if not_frontal else UNLIKE_TRAINING
                 refused = Answer(file, "", {}, percentile, problem, training_image=known)
-                predictions.append(Prediction(refused, None, features[row]))
+                predictions.append(Prediction(refused, None, described[row]))
                 continue
             by_class = dict(zip(self.classes, map(float, probabilities[row]), strict=True))
             heat = on_picture(gradcam(maps[row : row + 1], self._heads, int(predicted[row]))[0], hidden[row])
             on_lungs = fraction_inside(heat, lungs[row].mask) if lungs else None
             answer = Answer(file, self.classes[predicted[row]], by_class, percentile, "", on_lungs, known)
-            predictions.append(Prediction(answer, heat, features[row]))
+            predictions.append(Prediction(answer, heat, described[row]))
         return predictions
 
     def compare(self, features: Float32Array, predicted: PositiveCount) -> ShiftResult | None:
-        """Whether images, by their features, float32 (n, 512), look like the training images as a whole; None for too few."""
-        known = self._novelty_detector.arrays()
-        training, info = known["features"].astype(np.float32), self.info
-        return compare_batch(training, known["groups"], features, predicted, info.out_of_fold, info.positive)
+        """Whether images look like the training images as a whole; None for too few.
+
+        Args:
+            features: of their predictions, float32 (n, 524).
+            predicted: how many of them are predicted positive.
+        """
+        known, info = self._novelty_detector.arrays(), self.info
+        training = ImageSet(known["features"].astype(np.float32), known.get("appearance"))
+        batch = ImageSet(features[..., : BACKBONE.width], features[..., BACKBONE.width :])
+        return compare_batch(training, known["groups"], batch, predicted, info.out_of_fold, info.positive)
 
     def about(self) -> dict[str, Any]:
         """What every answer carries, see `about.about_model`."""

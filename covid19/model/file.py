@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 from covid19.core.arrays import Float32Array
 from covid19.core.errors import InputError
 from covid19.core.hdf5 import check_index, list_arrays
+from covid19.data.appearance import APPEARANCE_WIDTH
 from covid19.features.backbone.description import BACKBONE
 from covid19.features.backbone.magnitudes import bound_features, check_head
 from covid19.features.backbone.weights import (
@@ -44,21 +45,22 @@ from covid19.model.novelty import MAX_REFERENCE_IMAGES, NoveltyDetector
 INFO = "covid19.json"  # member of the archive, data set of an HDF5 file
 FAMILIAR = "familiar"  # folder of the archive, group of an HDF5 file
 WEIGHTS = "model.weights.h5"  # member of a Keras archive
-MEMBERS = ("metadata.json", "config.json", WEIGHTS, INFO, f"{FAMILIAR}/features.npy", f"{FAMILIAR}/groups.npy")
+FAMILIAR_ARRAYS = ("features", "groups", "appearance")  # of the training images; earlier versions wrote no appearance
+MEMBERS = ("metadata.json", "config.json", WEIGHTS, INFO, *(f"{FAMILIAR}/{name}.npy" for name in FAMILIAR_ARRAYS))
 HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
 ZIP_MAGIC = b"PK\x03\x04"
 ZIP_END, ZIP_END_SIZE = b"PK\x05\x06", 22  # the record that ends an archive; this program writes no comment after it
 ZIP64_LOCATOR, ZIP64_LOCATOR_SIZE = b"PK\x06\x07", 20  # stands before it in an archive of more than 4 GB or 65,535 members
 ENCRYPTED = 1  # flag of a member
-MAX_DIRECTORY_BYTES = 4096  # of an archive's list of its six members; it takes 390
+MAX_DIRECTORY_BYTES = 4096  # of an archive's list of its seven members; it takes 500
 MAX_RATIO = 100  # of a member's size to what it takes in the archive
 MAX_TEXT_BYTES = 1 << 28  # of information: a million training images take 140 MB
 MAX_CONFIG_BYTES = 1 << 20  # of what only Keras reads
-MAX_FAMILIAR_BYTES = MAX_REFERENCE_IMAGES * (2 * BACKBONE.width + 8) + 4096
+MAX_FAMILIAR_BYTES = MAX_REFERENCE_IMAGES * (2 * BACKBONE.width + 8 + 4 * APPEARANCE_WIDTH) + 4096
 MAX_ARRAY_BYTES = 4 * sum(map(math.prod, BACKBONE.array_shapes(True))) + (1 << 20) + MAX_FAMILIAR_BYTES
 MAX_FILE_BYTES = MAX_TEXT_BYTES + MAX_ARRAY_BYTES
 # The header of an array as NumPy writes it.
-NPY_HEADER = re.compile(rb"\{'descr': '(<f2|<i8)', 'fortran_order': False, 'shape': \((\d{1,9}),(?: (\d{1,9}))?\), \} *\n")
+NPY_HEADER = re.compile(rb"\{'descr': '(<f2|<i8|<f4)', 'fortran_order': False, 'shape': \((\d{1,9}),(?: (\d{1,9}))?\), \} *\n")
 TOO_LARGE = f"it is larger than the {MAX_FILE_BYTES / 1e6:.0f} MB that any model takes"
 EXPECTED = "expected a file that 'covid19 train' wrote"
 
@@ -99,19 +101,19 @@ def read_model(source: Path | bytes, name: str = "") -> ModelFile:
             with h5py.File(io.BytesIO(content), "r") as file:
                 arrays = list_arrays(file, MAX_FILE_BYTES)
                 info = parse_info(_take_text(arrays))
-                known = [arrays.pop(f"{FAMILIAR}/{key}")[()] for key in ("features", "groups")]
+                known = _familiar(lambda name: arrays.pop(f"{FAMILIAR}/{name}")[()])
                 weights, head = _take_weights(arrays, _hdf5_names, info)
         elif content.startswith(ZIP_MAGIC):
             members = _open_archive(content)
             info = parse_info(members[INFO]())
-            known = [_parse_array(members[f"{FAMILIAR}/{key}.npy"]()) for key in ("features", "groups")]
+            known = _familiar(lambda name: _parse_array(members[f"{FAMILIAR}/{name}.npy"]()))
             inner = members[WEIGHTS]()
             check_index(inner)
             with h5py.File(io.BytesIO(inner), "r") as file:
                 weights, head = _take_weights(list_arrays(file, MAX_ARRAY_BYTES), _archive_names, info)
         else:
             raise InputError(f"model '{name}' is neither a Keras archive nor HDF5; {EXPECTED}: check the path")
-        return ModelFile(weights, head, replace(info, base=BaseInfo(**weights.as_json())), _novelty_detector(*known))
+        return ModelFile(weights, head, replace(info, base=BaseInfo(**weights.as_json())), known)
 
 
 @contextmanager
@@ -208,15 +210,28 @@ def _parse_array(content: bytes) -> NDArray[Any]:
     return np.frombuffer(content, kind, offset=10 + length).reshape(shape)
 
 
-def _novelty_detector(features: NDArray[Any], groups: NDArray[Any]) -> NoveltyDetector:
+def _familiar(take: Callable[[str], NDArray[Any]]) -> NoveltyDetector:
+    """What a file keeps of the training images, given what takes one of `FAMILIAR_ARRAYS` out of it.
+
+    Raises:
+        KeyError: the file lacks an array that every version wrote.
+        ValueError: an array has another type or shape, or is not finite.
+    """
+    features, groups = take("features"), take("groups")
+    try:
+        appearance = take("appearance")
+    except KeyError:
+        appearance = None
     if features.dtype != np.float16 or groups.dtype != np.int64:
         raise ValueError("what its training images look like is of another type")
     count = len(groups) if groups.ndim == 1 else 0
     if features.shape != (count, BACKBONE.width) or not 2 <= count <= MAX_REFERENCE_IMAGES:
         raise ValueError("what its training images look like has another shape")
-    if not np.isfinite(features).all():
+    if appearance is not None and (appearance.dtype != np.float32 or appearance.shape != (count, APPEARANCE_WIDTH)):
+        raise ValueError("what its training images look like has another shape")
+    if not np.isfinite(features).all() or (appearance is not None and not np.isfinite(appearance).all()):
         raise ValueError("what its training images look like is not finite")
-    return NoveltyDetector(features.astype(np.float32), groups)
+    return NoveltyDetector(features.astype(np.float32), groups, appearance)
 
 
 def _take_text(arrays: dict[str, h5py.Dataset]) -> bytes:

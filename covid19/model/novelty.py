@@ -13,9 +13,8 @@ from numpy.typing import NDArray
 from scipy.spatial.distance import cdist
 from scipy.stats import t as student
 
-from covid19.core.arrays import Float32Array, Float64Array
+from covid19.core.arrays import Float32Array, Float64Array, IndexArray
 from covid19.data.images import COLOURFUL, MIN_CONTRAST_GREY_LEVELS, Pixels, colourfulness
-from covid19.features.array_file import Features
 
 MAX_REFERENCE_IMAGES = 2000  # training images whose features are kept, 1 KB each
 NEIGHBOURS = 3
@@ -28,10 +27,14 @@ class NoveltyDetector:
     Args:
         features: float32 (n, width), n at least 2.
         groups: of each image, the same for one patient's: nobody is measured by another image of himself.
+        appearance: of each image, see `appearance.appearance`, float32 (n, 12), kept for `shift`; None where it is not known, as
+            in files of an earlier version.
     """
 
-    def __init__(self, features: Float32Array, groups: NDArray[np.intp]) -> None:
+    def __init__(self, features: Float32Array, groups: NDArray[np.intp], appearance: Float32Array | None = None) -> None:
         self._arrays: dict[str, NDArray[Any]] = {"features": features.astype(np.float16), "groups": groups.astype(np.int64)}
+        if appearance is not None:
+            self._arrays["appearance"] = appearance.astype(np.float32)
         features = self._arrays["features"].astype(np.float32)  # the same after a way through a file
         self._mean, self._spread = features.mean(axis=0), features.std(axis=0)
         self._spread = np.maximum(self._spread, max(0.05 * float(self._spread.mean()), 1e-6))
@@ -45,7 +48,7 @@ class NoveltyDetector:
         self._deviation = max(usual.std(ddof=1), 1e-6) if self._count > 1 else 1e-6
 
     def arrays(self) -> dict[str, NDArray[Any]]:
-        """What a file must keep to make this again: float16 `features` and int64 `groups`."""
+        """What a file must keep to make this again: float16 `features`, int64 `groups` and, if known, float32 `appearance`."""
         return self._arrays
 
     def percentile(self, features: Float32Array) -> Float64Array:
@@ -74,17 +77,9 @@ class NoveltyDetector:
         return np.asarray((features - self._mean) / self._spread, float)
 
 
-def fit_novelty_detector(features: Features, groups: NDArray[np.intp], train: NDArray[np.intp], seed: int) -> NoveltyDetector:
-    """What is kept of the training images, at most `MAX_REFERENCE_IMAGES` of them, drawn by a seed.
-
-    Args:
-        features: float32 (images, views, width), view 0 of the image itself.
-        groups: of all images, see `NoveltyDetector`.
-        train: positions of the training images.
-        seed: of the draw.
-    """
-    kept = np.sort(np.random.default_rng(seed).permutation(train)[:MAX_REFERENCE_IMAGES])
-    return NoveltyDetector(features[kept, 0], groups[kept])
+def reference_images(train: IndexArray, seed: int) -> IndexArray:
+    """Which training images a model's file keeps something of: at most `MAX_REFERENCE_IMAGES`, drawn by a seed, in order."""
+    return np.sort(np.random.default_rng(seed).permutation(train)[:MAX_REFERENCE_IMAGES])
 
 
 def is_unlike(pixels: Pixels, percentile: float) -> bool:

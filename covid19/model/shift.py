@@ -121,9 +121,7 @@ def compare_batch(
     return ShiftResult(images, p_value, predicted, expected, positives_p_value, shifted, f"{finding}.", words)
 
 
-def _permutation_test(
-    training: ImageSet, groups: NDArray[np.intp], batch: ImageSet, generator: np.random.Generator
-) -> float:
+def _permutation_test(training: ImageSet, groups: NDArray[np.intp], batch: ImageSet, generator: np.random.Generator) -> float:
     """The p-value of the batch among random parts of the pool of the same size, patients kept together."""
     pool = np.concatenate([training.features, batch.features]).astype(np.float64)
     numbers = np.unique(groups, return_inverse=True)[1]
@@ -206,7 +204,8 @@ def _appearance_statistic(pool: Float32Array, parts: Float64Array) -> Float64Arr
     largest = np.zeros(len(parts))
     for values in pool.T:
         order = np.argsort(values)
-        last = np.flatnonzero(np.append(np.diff(values[order]) > 0, True))  # of equal values
+        ordered = values[order]
+        last = np.flatnonzero(np.append(ordered[1:] != ordered[:-1], True))  # of equal values
         below = parts[:, order].cumsum(axis=1)[:, last]
         largest = np.maximum(largest, np.abs(below / inside - (last + 1 - below) / outside).max(axis=1))
     return largest

@@ -41,7 +41,7 @@ class Reply(NamedTuple):
     Attributes:
         answer: for a file without a name.
         heat_map: PNG with transparency; empty where no label is given.
-        features: of the base, float32 (512,); None if the model gave no number.
+        features: see `predictor.Prediction`; None if the model gave no number.
     """
 
     answer: Answer
