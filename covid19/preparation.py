@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import keras
+import numpy as np
 
 from covid19.audit.inputs import AuditInputs, audit_sample, count_boxes, hidden_parts, occluded_features, seen_views
 from covid19.core.arrays import Float32Array, IndexArray
@@ -28,8 +29,10 @@ from covid19.features.backbone.weights import UNTRAINED, Weights, get_weights
 from covid19.features.extraction import Extracted, Extractor
 from covid19.lungs.measured import measurements_of
 from covid19.lungs.scan import Lungs
+from covid19.model.novelty import NoveltyDetector, reference_images
 
 FindLungs = Callable[[Sequence[Record]], dict[str, Lungs]]
+FindAppearances = Callable[[Sequence[View]], Float32Array]
 
 
 class SplitFeatures(NamedTuple):
@@ -45,6 +48,7 @@ class SplitFeatures(NamedTuple):
         audited: positions of the images to audit, (m,).
         lungs: of the images to audit, or of all where the backbone is given the lungs alone, by the image's digest; empty
             without either.
+        detector: what the model's file keeps of the training images.
         occluded: features of the images to audit with a part hidden, float32 (m, width) by the probe's name; empty without an
             audit.
     """
@@ -56,6 +60,7 @@ class SplitFeatures(NamedTuple):
     untrained: Features | None
     audited: IndexArray
     lungs: dict[str, Lungs]
+    detector: NoveltyDetector
     occluded: dict[str, Float32Array]
 
     @property
@@ -66,7 +71,13 @@ class SplitFeatures(NamedTuple):
 
 
 def split_and_extract(
-    dataset: Dataset, base: keras.Model, weights: Weights, extractor: Extractor, find: FindLungs, settings: Settings
+    dataset: Dataset,
+    base: keras.Model,
+    weights: Weights,
+    extractor: Extractor,
+    find: FindLungs,
+    look: FindAppearances,
+    settings: Settings,
 ) -> SplitFeatures:
     """Split the data set, augment the training images and run the backbone over all of them.
 
@@ -82,6 +93,9 @@ def split_and_extract(
         views = seen_views(records, lungs, region)
         augmented = augmented_views(views, split.train, training)
         extracted = extractor.extract(augmented, base, weights.digest, 1 + training.augmentations)
+        kept = reference_images(np.array(split.train), training.seed)
+        groups = np.array([records[i].group for i in kept])
+        detector = NoveltyDetector(extracted.features[kept, 0], groups, look([views[i] for i in kept]))
         with_untrained = level == "full" and settings.evaluation.folds
         untrained = _untrained_features(views, weights, extractor) if with_untrained else None
         parts = hidden_parts(region, level) if own else {}
@@ -89,8 +103,8 @@ def split_and_extract(
     except UnreadableError as error:
         for line in shortened([f"skipped '{name}': {why}" for name, why in error.lost.items()]):
             warn(line)
-        return split_and_extract(dataset.without(error.lost), base, weights, extractor, find, settings)
-    return SplitFeatures(dataset, split, views, extracted, untrained, audited, lungs, occluded)
+        return split_and_extract(dataset.without(error.lost), base, weights, extractor, find, look, settings)
+    return SplitFeatures(dataset, split, views, extracted, untrained, audited, lungs, detector, occluded)
 
 
 def audit_inputs(

@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from covid19.audit.result import LungAttention
     from covid19.features.extraction import Extracted
     from covid19.model.head import Heads
+    from covid19.model.novelty import NoveltyDetector
     from covid19.preparation import SplitFeatures
     from covid19.report.summary import Outcome
 
@@ -85,6 +86,7 @@ def _train(settings: Settings, decoder: DecodingPool) -> Report:
             dataset = _read_while_keras_imports(data, gathered, caches.scans, executor, read)
         from covid19.audit.run import audit
         from covid19.evaluation.estimate import estimate
+        from covid19.features.appearances import find_appearances
         from covid19.features.backbone.network import build_base
         from covid19.features.extraction import Extractor
         from covid19.model.head import head_model, new_heads, train_heads
@@ -97,7 +99,8 @@ def _train(settings: Settings, decoder: DecodingPool) -> Report:
         with watch("extract"):  # 4. split, 5. augment, 6. run the base
             extractor = Extractor(caches.features, executor, read)
             find = partial(find_lungs, settings=settings.lungs, cache=caches.lungs, executor=executor, read=read)
-            prepared = split_and_extract(dataset, base, weights, extractor, find, settings)
+            look = partial(find_appearances, cache=caches.appearances, read=read)
+            prepared = split_and_extract(dataset, base, weights, extractor, find, look, settings)
             inputs = audit_inputs(prepared, settings, caches.scans, executor, read)
     dataset, split, extracted, classes = prepared.dataset, prepared.split, prepared.extracted, gathered.classes
     records, x = dataset.records, extracted.features  # float32 (images, views, 512)
@@ -126,7 +129,7 @@ def _train(settings: Settings, decoder: DecodingPool) -> Report:
         y[test_at], predict_labels(probabilities, classes.index(positive), estimated.threshold), classes, test
     )
     outcome = Outcome(dataset, split, weights, extracted, history, test, estimated, shortcuts, prepared.lungs_found)
-    return _write(settings, outcome, model, held_out, read, watch)  # 12. save
+    return _write(settings, outcome, model, prepared.detector, held_out, read, watch)  # 12. save
 
 
 def _attention(
@@ -160,9 +163,16 @@ def _predict(
     return probabilities
 
 
-def _write(settings: Settings, outcome: Outcome, model: Any, held_out: str, read: Read, watch: Stopwatch) -> Report:
+def _write(
+    settings: Settings,
+    outcome: Outcome,
+    model: Any,
+    detector: NoveltyDetector,
+    held_out: str,
+    read: Read,
+    watch: Stopwatch,
+) -> Report:
     """Write plot, page, model and report, all or none, and print the results; return the report."""
-    from covid19.model.novelty import fit_novelty_detector
     from covid19.model.save import save_model
     from covid19.report.conclusion import conclude
     from covid19.report.html import write_page
@@ -178,9 +188,6 @@ def _write(settings: Settings, outcome: Outcome, model: Any, held_out: str, read
             if output.page:
                 write_page(outputs.draft(output.page), make_report(settings, outcome, watch.total()), outcome, read)
             if output.model:
-                groups = np.array([record.group for record in outcome.dataset.records])
-                members, seed = np.array(outcome.split.train), settings.training.seed
-                detector = fit_novelty_detector(outcome.extracted.features, groups, members, seed)
                 save_model(outputs.draft(output.model), model, model_info(settings, outcome), detector)
         report = make_report(settings, outcome, watch.total())
         outputs.draft(output.report).write_text(report_text(report), encoding="utf-8")

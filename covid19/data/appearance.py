@@ -14,7 +14,7 @@ from covid19.data.images import Pixels
 GREY_PERCENTILES = (1, 5, 10, 25, 50, 75, 90, 95, 99)
 BLUR_SIGMAS_PX = (1.0, 4.0, 16.0)  # details smaller than these are what the picture differs by from itself when blurred
 APPEARANCE_WIDTH = len(GREY_PERCENTILES) + len(BLUR_SIGMAS_PX)
-APPEARANCE_VERSION = 1  # counts up with every change of what the numbers are, for the cache and the model file
+APPEARANCE_VERSION = 1  # counts up with every change of what the numbers are, for the cache
 
 
 def appearance(pixels: Pixels) -> Float32Array:

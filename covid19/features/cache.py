@@ -9,12 +9,13 @@ import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 
 from covid19.core.arrays import Float32Array
 from covid19.core.sqlite_cache import SqliteCache, default_folder
+from covid19.data.appearance import APPEARANCE_WIDTH
 from covid19.data.images import PREPROCESSING_VERSION
 from covid19.data.scan_cache import ScanCache
 from covid19.features.backbone.description import BACKBONE
@@ -43,17 +44,28 @@ class FeatureCache(SqliteCache[Float32Array]):
     TABLE = "features_3"
     TITLE = "feature cache"
     CONTENT = "features"
+    WIDTH: ClassVar[int] = BACKBONE.width  # numbers of an image
 
     def encode(self, value: Float32Array) -> bytes:
         """See `SqliteCache`."""
         return np.asarray(value, "<f4").tobytes()
 
     def decode(self, content: bytes) -> Float32Array | None:
-        """See `SqliteCache`: as many finite numbers as the backbone gives, of a size that the base can give."""
-        if len(content) != 4 * BACKBONE.width:
+        """See `SqliteCache`: as many finite numbers as an image has, of a size that the base can give."""
+        if len(content) != 4 * self.WIDTH:
             return None
         feature = np.frombuffer(content, "<f4")
         return feature if (np.abs(feature) <= LARGEST_FEATURE).all() else None
+
+
+class AppearanceCache(FeatureCache):
+    """The appearance of images, float32 (12,), see `appearance.appearance`."""
+
+    FILE_NAME = "appearances.sqlite"
+    TABLE = "appearances_1"
+    TITLE = "appearance cache"
+    CONTENT = "appearances"
+    WIDTH = APPEARANCE_WIDTH
 
 
 class Caches(NamedTuple):
@@ -61,6 +73,7 @@ class Caches(NamedTuple):
 
     scans: ScanCache
     lungs: LungCache
+    appearances: AppearanceCache
     features: FeatureCache
 
 
@@ -68,8 +81,8 @@ class Caches(NamedTuple):
 def open_caches(cache: bool, cache_dir: Path | None, cache_size: int) -> Iterator[Caches]:
     """Open the caches that a command's flags ask for.
 
-    The features give way first when all together are larger than `cache_size`, then the lungs: the scans of a data set are far
-    smaller.
+    The features give way first when all together are larger than `cache_size`, then the appearances and the lungs: the scans of
+    a data set are far smaller.
 
     Args:
         cache: whether to keep anything between runs.
@@ -80,11 +93,12 @@ def open_caches(cache: bool, cache_dir: Path | None, cache_size: int) -> Iterato
     with (
         ScanCache(folder, cache_size) as scans,
         LungCache(folder, cache_size, (scans,)) as lungs,
-        FeatureCache(folder, cache_size, (scans, lungs)) as features,
+        AppearanceCache(folder, cache_size, (scans, lungs)) as appearances,
+        FeatureCache(folder, cache_size, (scans, lungs, appearances)) as features,
     ):
-        yield Caches(scans, lungs, features)
+        yield Caches(scans, lungs, appearances, features)
 
 
 def cache_files(folder: Path) -> list[Path]:
     """The files that the caches have in a folder."""
-    return [folder / cache.FILE_NAME for cache in (ScanCache, LungCache, FeatureCache)]
+    return [folder / cache.FILE_NAME for cache in (ScanCache, LungCache, AppearanceCache, FeatureCache)]

@@ -27,8 +27,8 @@ class NoveltyDetector:
     Args:
         features: float32 (n, width), n at least 2.
         groups: of each image, the same for one patient's: nobody is measured by another image of himself.
-        appearance: of each image, see `appearance.appearance`, float32 (n, 12), kept for `shift`; None where it is not known, as
-            in files of an earlier version.
+        appearance: of each image, see `appearance.appearance`, float32 (n, 12), kept for `shift`; None in files of an earlier
+            version.
     """
 
     def __init__(self, features: Float32Array, groups: NDArray[np.intp], appearance: Float32Array | None = None) -> None:
