@@ -11,12 +11,14 @@ from helpers.images import write_image
 from helpers.runs import settings_in, train
 
 from covid19.cli.main import main
+from covid19.data.appearance import appearance
 from covid19.data.images import read_picture
 from covid19.inference.predictor import Predictor
 from covid19.inference.reading import input_image
 from covid19.lungs.finder import LungFinder
 from covid19.lungs.masks import bounding_box, grown
 from covid19.lungs.occlusion import Hides, hidden_part
+from covid19.model.file import read_model
 
 
 @pytest.fixture(scope="module")
@@ -48,6 +50,19 @@ def test_what_lies_outside_the_lungs_does_not_change_the_answer(cropped, phantom
     plain, painted = (predictor.ask(["a"], [input_image(own, b"")])[0].answer for own in (pixels, white))
     assert plain.label
     assert plain.probabilities == pytest.approx(painted.probabilities, abs=1e-5)
+
+
+@pytest.mark.parametrize("region", ["lungs", "image"])
+def test_the_appearance_is_that_of_what_the_model_is_shown_in_training_as_in_prediction(cropped, run, phantoms, region):
+    model = cropped[0].output.model if region == "lungs" else run.model
+    predictor, kept = Predictor(model), read_model(model).novelty_detector.arrays()["appearance"]
+    trained = [record for record in read_records(phantoms) if record.digest in predictor.info.trained_on]
+    pictures = [read_picture(record.path).pixels for record in trained]
+    predictions = predictor.ask([""] * len(pictures), [input_image(own, b"") for own in pictures])
+    looks = np.array([one.features[512:] for one in predictions])
+    assert len(kept) == len(trained)
+    assert all(np.abs(kept - own).max(axis=1).min() < 1e-3 for own in looks)
+    assert np.allclose(looks, [appearance(own) for own in pictures], atol=1e-3) is (region == "image")
 
 
 def test_heat_maps_lie_where_the_lungs_are_and_say_how_much_on_them(cropped, phantoms):

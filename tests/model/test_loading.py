@@ -90,6 +90,13 @@ def claiming(shape):
     return stream.getvalue()
 
 
+def stored(array):
+    """An array as a NumPy file."""
+    stream = io.BytesIO()
+    np.lib.format.write_array(stream, array)
+    return stream.getvalue()
+
+
 KERNEL = "layers/dense/vars/0"
 BASE = "layers/functional/layers/conv2d/vars/0"
 MEAN, VARIANCE = "layers/normalization/vars/0", "layers/normalization/vars/1"
@@ -207,12 +214,27 @@ def test_a_models_origin_is_told_by_its_arrays_not_by_its_claim(trained_model, t
         ("groups", claiming((10**12,))),
         ("groups", b""),
         ("groups", b"\x93NUMPY\x01\x00\xff\xff" + b"(" * 65535),
+        ("appearance", pickled()),
+        ("appearance", stored(np.zeros((8, 11), np.float32))),
+        ("appearance", stored(np.zeros((3, 12), np.float32))),
+        ("appearance", stored(np.zeros((8, 12), np.float16))),
+        ("appearance", stored(np.full((8, 12), np.nan, np.float32))),
+        ("appearance", stored(np.full((8, 12), np.inf, np.float32))),
     ],
 )
 def test_what_the_training_images_look_like_is_checked_too(run, tmp_path, member, content):
     path = rewrite(run.model, tmp_path / "bad.model", {f"familiar/{member}.npy": content})
     with pytest.raises(InputError, match=r"bad\.model' is damaged or was tampered with"):
         read_model(path)
+
+
+def test_a_file_of_an_earlier_version_knows_no_appearance_and_answers(run, tmp_path):
+    earlier = rewrite(run.model, tmp_path / "earlier.model", {"familiar/appearance.npy": None})
+    image = read_image(read_records(run.dataset)[0].path)
+    assert set(read_model(run.model).novelty_detector.arrays()) == {"features", "groups", "appearance"}
+    assert set(read_model(earlier).novelty_detector.arrays()) == {"features", "groups"}
+    now, then = (Predictor(path).ask(["a"], [image])[0].answer for path in (run.model, earlier))
+    assert now == then
 
 
 SHARE = {"value": 0.5, "low": 0.4, "high": 0.6}

@@ -3,10 +3,12 @@
 import numpy as np
 import pytest
 
+from covid19.data.appearance import appearance
+from covid19.data.build.phantoms import draw_phantom
 from covid19.inference.answer import Answer
 from covid19.inference.batch import Batch
 from covid19.model.info import PositiveCount
-from covid19.model.shift import MAX_BATCH_IMAGES, compare_batch, without_counts
+from covid19.model.shift import MAX_BATCH_IMAGES, ImageSet, _appearance_statistic, compare_batch, without_counts
 
 NONE_PREDICTED = PositiveCount(0, 0)
 
@@ -28,7 +30,8 @@ def draw(count, seed, images_each=1):
 
 def compare(batch, predicted=NONE_PREDICTED, expected=None, training=None, groups=None):
     training = draw(100, 1) if training is None else training
-    return compare_batch(training, np.arange(len(training)) if groups is None else groups, batch, predicted, expected, "covid")
+    groups = np.arange(len(training)) if groups is None else groups
+    return compare_batch(ImageSet(training), groups, ImageSet(batch), predicted, expected, "covid")
 
 
 def test_new_images_of_the_same_source_raise_few_alarms():
@@ -100,3 +103,63 @@ def test_of_many_images_a_random_part_is_kept_and_those_of_the_training_do_not_c
     assert not (kept % 3 == 0).any()
     assert kept.mean() == pytest.approx(1.5 * MAX_BATCH_IMAGES, rel=0.1)
     assert batch.predicted() == PositiveCount(MAX_BATCH_IMAGES, MAX_BATCH_IMAGES)
+
+
+def test_the_statistic_of_appearance_is_the_largest_distance_between_distribution_functions():
+    parts = np.array([[0, 0, 1, 1], [1, 0, 0, 1], [1, 0, 1, 0]], float)
+    apart = np.array([[1.0], [2.0], [3.0], [4.0]], np.float32)
+    assert _appearance_statistic(apart, parts) == pytest.approx([1, 0.5, 0.5])
+    assert _appearance_statistic(np.exp(apart), parts) == pytest.approx([1, 0.5, 0.5])  # only their order counts
+    assert _appearance_statistic(np.ones((4, 1), np.float32), parts) == pytest.approx([0, 0, 0])
+    tied = np.array([[1.0], [1.0], [1.0], [4.0]], np.float32)
+    assert _appearance_statistic(tied, parts) == pytest.approx([0.5, 0.5, 0.5])
+    second = np.array([[1.0], [4.0], [2.0], [3.0]], np.float32)  # the third part is the lower half of it
+    assert _appearance_statistic(np.hstack([apart, second]), parts) == pytest.approx([1, 0.5, 1])
+
+
+def phantoms(count, seed, change=lambda picture: picture):
+    """Phantoms of different patients, half of them sick, by random features and their appearance."""
+    pictures = [
+        draw_phantom(np.random.default_rng((seed, 0, number)), np.random.default_rng((seed, 1, number)), 64, number % 2 == 0)
+        for number in range(count)
+    ]
+    looks = np.array([appearance(np.repeat(change(picture)[..., None], 3, axis=2)) for picture in pictures])
+    return ImageSet(draw(count, seed), looks)
+
+
+def changed(change):
+    """What a change makes of grey levels in [0, 1], as one of a picture."""
+    return lambda picture: np.asarray(255 * change(picture / 255).clip(0, 1), np.uint8)
+
+
+@pytest.fixture(scope="module")
+def known():
+    return phantoms(80, 1)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        changed(lambda x: 0.8 * (x - x.mean()) + x.mean()),
+        changed(lambda x: 1.25 * (x - x.mean()) + x.mean()),
+        changed(lambda x: x**0.7),
+        changed(lambda x: x**1.5),
+        changed(lambda x: 1 - x),
+    ],
+    ids=["paler", "more contrast", "brighter", "darker", "negative"],
+)
+def test_another_contrast_raises_an_alarm_although_the_features_look_alike(known, change):
+    batch = phantoms(20, 2, change)
+    result = compare_batch(known, np.arange(80), batch, NONE_PREDICTED, None, "covid")
+    assert result.shifted
+    assert not compare_batch(ImageSet(known.features), np.arange(80), batch, NONE_PREDICTED, None, "covid").shifted
+
+
+def test_new_images_of_the_same_appearance_raise_few_alarms():
+    everything = phantoms(120, 3)
+    alarms = []
+    for seed in range(30):
+        order = np.random.default_rng(seed).permutation(120)
+        training, batch = everything.part(order[:80]), everything.part(order[80:105])
+        alarms.append(compare_batch(training, np.arange(80), batch, NONE_PREDICTED, None, "covid").shifted)
+    assert sum(alarms) <= 5
