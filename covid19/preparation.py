@@ -1,11 +1,11 @@
-"""Steps 4 to 6 of a training run: split the data set, find lungs, augment, and run the backbone over everything.
+"""Steps 4 to 6 of a training run: split the data set, find lungs, augment, run the backbone over everything, measure appearances.
 
 Keras must have been imported before, see `keras_startup`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import keras
@@ -17,22 +17,21 @@ from covid19.core.console import shortened, warn
 from covid19.core.errors import InputError
 from covid19.core.executor.executor import Executor
 from covid19.core.settings import Settings
-from covid19.data.dataset import Dataset, Record
+from covid19.data.dataset import Dataset
 from covid19.data.images import Read
 from covid19.data.scan_cache import ScanCache
 from covid19.data.shared_files import UnreadableError
 from covid19.data.split import Split, given_split, stratified_split
+from covid19.features.appearances import find_appearances
 from covid19.features.array_file import Features
 from covid19.features.augmentation import View, augmented_views
 from covid19.features.backbone.network import build_base
 from covid19.features.backbone.weights import UNTRAINED, Weights, get_weights
+from covid19.features.cache import Caches
 from covid19.features.extraction import Extracted, Extractor
 from covid19.lungs.measured import measurements_of
-from covid19.lungs.scan import Lungs
+from covid19.lungs.scan import Lungs, find_lungs
 from covid19.model.novelty import NoveltyDetector, reference_images
-
-FindLungs = Callable[[Sequence[Record]], dict[str, Lungs]]
-FindAppearances = Callable[[Sequence[View]], Float32Array]
 
 
 class SplitFeatures(NamedTuple):
@@ -74,9 +73,9 @@ def split_and_extract(
     dataset: Dataset,
     base: keras.Model,
     weights: Weights,
-    extractor: Extractor,
-    find: FindLungs,
-    look: FindAppearances,
+    caches: Caches,
+    executor: Executor,
+    read: Read,
     settings: Settings,
 ) -> SplitFeatures:
     """Split the data set, augment the training images and run the backbone over all of them.
@@ -85,17 +84,18 @@ def split_and_extract(
     anew without it. What was extracted before is then in the cache.
     """
     training, records, level, region = settings.training, dataset.records, settings.audit.level, settings.lungs.region
-    split = _split(dataset, settings)
+    split, extractor = _split(dataset, settings), Extractor(caches.features, executor, read)
     audited = audit_sample([record.label for record in records], training.seed)
     try:
         own = [records[i] for i in audited] if level != "none" else []
-        lungs = find(records if region == "lungs" else own)
+        lungs = find_lungs(records if region == "lungs" else own, settings.lungs, caches.lungs, executor, read)
         views = seen_views(records, lungs, region)
         augmented = augmented_views(views, split.train, training)
         extracted = extractor.extract(augmented, base, weights.digest, 1 + training.augmentations)
         kept = reference_images(np.array(split.train), training.seed)
         groups = np.array([records[i].group for i in kept])
-        detector = NoveltyDetector(extracted.features[kept, 0], groups, look([views[i] for i in kept]))
+        looks = find_appearances([views[i] for i in kept], caches.appearances, read)
+        detector = NoveltyDetector(extracted.features[kept, 0], groups, looks)
         with_untrained = level == "full" and settings.evaluation.folds
         untrained = _untrained_features(views, weights, extractor) if with_untrained else None
         parts = hidden_parts(region, level) if own else {}
@@ -103,7 +103,7 @@ def split_and_extract(
     except UnreadableError as error:
         for line in shortened([f"skipped '{name}': {why}" for name, why in error.lost.items()]):
             warn(line)
-        return split_and_extract(dataset.without(error.lost), base, weights, extractor, find, look, settings)
+        return split_and_extract(dataset.without(error.lost), base, weights, caches, executor, read, settings)
     return SplitFeatures(dataset, split, views, extracted, untrained, audited, lungs, detector, occluded)
 
 

@@ -36,7 +36,6 @@ from covid19.features.backbone.weights import UNTRAINED, get_weights
 from covid19.features.batches import load_batches
 from covid19.features.cache import cache_files, open_caches
 from covid19.lungs.drawn import find_masks
-from covid19.lungs.scan import find_lungs
 from covid19.model.info import MAX_CLASSES
 from covid19.report.result import Report, report_text
 
@@ -86,9 +85,7 @@ def _train(settings: Settings, decoder: DecodingPool) -> Report:
             dataset = _read_while_keras_imports(data, gathered, caches.scans, executor, read)
         from covid19.audit.run import audit
         from covid19.evaluation.estimate import estimate
-        from covid19.features.appearances import find_appearances
         from covid19.features.backbone.network import build_base
-        from covid19.features.extraction import Extractor
         from covid19.model.head import head_model, new_heads, train_heads
         from covid19.model.load import load_head
         from covid19.model.save import assemble
@@ -97,10 +94,7 @@ def _train(settings: Settings, decoder: DecodingPool) -> Report:
 
         base = build_base(weights)  # 3. base, which takes pixels in [0, 1]
         with watch("extract"):  # 4. split, 5. augment, 6. run the base
-            extractor = Extractor(caches.features, executor, read)
-            find = partial(find_lungs, settings=settings.lungs, cache=caches.lungs, executor=executor, read=read)
-            look = partial(find_appearances, cache=caches.appearances, read=read)
-            prepared = split_and_extract(dataset, base, weights, extractor, find, look, settings)
+            prepared = split_and_extract(dataset, base, weights, caches, executor, read, settings)
             inputs = audit_inputs(prepared, settings, caches.scans, executor, read)
     dataset, split, extracted, classes = prepared.dataset, prepared.split, prepared.extracted, gathered.classes
     records, x = dataset.records, extracted.features  # float32 (images, views, 512)
