@@ -1,4 +1,4 @@
-"""Steps 4 to 6 of a training run: split the data set, find lungs, augment, run the backbone over everything, measure appearances.
+"""Steps 4 to 6 of a training run: split, find lungs, augment, run the backbone over everything, measure appearances.
 
 Keras must have been imported before, see `keras_startup`.
 """

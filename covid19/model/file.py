@@ -40,7 +40,7 @@ from covid19.features.backbone.weights import (
 )
 from covid19.model import head_layout
 from covid19.model.info import BaseInfo, ModelInfo, parse_info
-from covid19.model.novelty import MAX_REFERENCE_IMAGES, NoveltyDetector
+from covid19.model.novelty import MAX_REFERENCE_IMAGES, NoveltyDetector, checked_detector
 
 INFO = "covid19.json"  # member of the archive, data set of an HDF5 file
 FAMILIAR = "familiar"  # folder of the archive, group of an HDF5 file
@@ -52,7 +52,7 @@ ZIP_MAGIC = b"PK\x03\x04"
 ZIP_END, ZIP_END_SIZE = b"PK\x05\x06", 22  # the record that ends an archive; this program writes no comment after it
 ZIP64_LOCATOR, ZIP64_LOCATOR_SIZE = b"PK\x06\x07", 20  # stands before it in an archive of more than 4 GB or 65,535 members
 ENCRYPTED = 1  # flag of a member
-MAX_DIRECTORY_BYTES = 4096  # of an archive's list of its seven members; it takes 500
+MAX_DIRECTORY_BYTES = 4096  # of an archive's list of its seven members; it takes 459
 MAX_RATIO = 100  # of a member's size to what it takes in the archive
 MAX_TEXT_BYTES = 1 << 28  # of information: a million training images take 140 MB
 MAX_CONFIG_BYTES = 1 << 20  # of what only Keras reads
@@ -211,27 +211,12 @@ def _parse_array(content: bytes) -> NDArray[Any]:
 
 
 def _familiar(take: Callable[[str], NDArray[Any]]) -> NoveltyDetector:
-    """What a file keeps of the training images, given what takes one of `FAMILIAR_ARRAYS` out of it.
-
-    Raises:
-        KeyError: the file lacks an array that every version wrote.
-        ValueError: an array has another type or shape, or is not finite.
-    """
+    """What a file keeps of the training images, given what takes one of `FAMILIAR_ARRAYS` out of it."""
     features, groups = take("features"), take("groups")
     try:
-        appearance = take("appearance")
-    except KeyError:
-        appearance = None
-    if features.dtype != np.float16 or groups.dtype != np.int64:
-        raise ValueError("what its training images look like is of another type")
-    count = len(groups) if groups.ndim == 1 else 0
-    if features.shape != (count, BACKBONE.width) or not 2 <= count <= MAX_REFERENCE_IMAGES:
-        raise ValueError("what its training images look like has another shape")
-    if appearance is not None and (appearance.dtype != np.float32 or appearance.shape != (count, APPEARANCE_WIDTH)):
-        raise ValueError("what its training images look like has another shape")
-    if not np.isfinite(features).all() or (appearance is not None and not np.isfinite(appearance).all()):
-        raise ValueError("what its training images look like is not finite")
-    return NoveltyDetector(features.astype(np.float32), groups, appearance)
+        return checked_detector(features, groups, take("appearance"))
+    except KeyError:  # a file of an earlier version
+        return checked_detector(features, groups, None)
 
 
 def _take_text(arrays: dict[str, h5py.Dataset]) -> bytes:

@@ -14,7 +14,9 @@ from scipy.spatial.distance import cdist
 from scipy.stats import t as student
 
 from covid19.core.arrays import Float32Array, Float64Array, IndexArray
+from covid19.data.appearance import APPEARANCE_WIDTH
 from covid19.data.images import COLOURFUL, MIN_CONTRAST_GREY_LEVELS, Pixels, colourfulness
+from covid19.features.backbone.description import BACKBONE
 
 MAX_REFERENCE_IMAGES = 2000  # training images whose features are kept, 1 KB each
 NEIGHBOURS = 3
@@ -80,6 +82,24 @@ class NoveltyDetector:
 def reference_images(train: IndexArray, seed: int) -> IndexArray:
     """Which training images a model's file keeps something of: at most `MAX_REFERENCE_IMAGES`, drawn by a seed, in order."""
     return np.sort(np.random.default_rng(seed).permutation(train)[:MAX_REFERENCE_IMAGES])
+
+
+def checked_detector(features: NDArray[Any], groups: NDArray[Any], appearance: NDArray[Any] | None) -> NoveltyDetector:
+    """A detector of arrays that are not trusted, see `NoveltyDetector.arrays`.
+
+    Raises:
+        ValueError: one of them has another type or shape than this program writes, or is not finite.
+    """
+    if features.dtype != np.float16 or groups.dtype != np.int64 or (appearance is not None and appearance.dtype != np.float32):
+        raise ValueError("what its training images look like is of another type")
+    count = len(groups) if groups.ndim == 1 else 0
+    if features.shape != (count, BACKBONE.width) or not 2 <= count <= MAX_REFERENCE_IMAGES:
+        raise ValueError("what its training images look like has another shape")
+    if appearance is not None and appearance.shape != (count, APPEARANCE_WIDTH):
+        raise ValueError("what its training images look like has another shape")
+    if not all(np.isfinite(numbers).all() for numbers in (features, appearance) if numbers is not None):
+        raise ValueError("what its training images look like is not finite")
+    return NoveltyDetector(features.astype(np.float32), groups, appearance)
 
 
 def is_unlike(pixels: Pixels, percentile: float) -> bool:
