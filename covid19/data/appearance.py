@@ -13,7 +13,8 @@ from covid19.data.images import Pixels
 
 GREY_PERCENTILES = (1, 5, 10, 25, 50, 75, 90, 95, 99)
 BLUR_SIGMAS_PX = (1.0, 4.0, 16.0)  # details smaller than these are what the picture differs by from itself when blurred
-APPEARANCE_WIDTH = len(GREY_PERCENTILES) + len(BLUR_SIGMAS_PX)
+NEARLY_BLACK, NEARLY_WHITE = 3, 252  # grey levels
+APPEARANCE_WIDTH = len(GREY_PERCENTILES) + len(BLUR_SIGMAS_PX) + 2
 APPEARANCE_VERSION = 1  # counts up with every change of what the numbers are, for the cache
 
 
@@ -24,9 +25,10 @@ def appearance(pixels: Pixels) -> Float32Array:
         pixels: uint8 RGB (height, width, 3).
 
     Returns:
-        Finite float32 (12,): nine percentiles of the grey levels, 0 to 255, then the logarithm of 1 + the mean absolute
-        difference in grey levels from the picture blurred by each of three widths.
+        Finite float32 (14,): nine percentiles of the grey levels, 0 to 255; the logarithm of 1 + the mean absolute difference in
+        grey levels from the picture blurred by each of three widths; the fractions of the pixels that are nearly black and white.
     """
     grey = np.asarray(cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY), np.float32)
     details = [np.log1p(np.abs(grey - cv2.GaussianBlur(grey, (0, 0), sigma)).mean()) for sigma in BLUR_SIGMAS_PX]
-    return np.array([*np.percentile(grey, GREY_PERCENTILES), *details], np.float32)
+    extremes = [(grey <= NEARLY_BLACK).mean(), (grey >= NEARLY_WHITE).mean()]
+    return np.array([*np.percentile(grey, GREY_PERCENTILES), *details, *extremes], np.float32)

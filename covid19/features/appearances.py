@@ -17,7 +17,7 @@ from covid19.features.cache import AppearanceCache, feature_key
 
 
 def find_appearances(views: Sequence[View], cache: AppearanceCache, read: Read) -> Float32Array:
-    """The appearance of each view, float32 (n, 12).
+    """The appearance of each view, float32 (n, 14).
 
     Args:
         views: without augmentations.

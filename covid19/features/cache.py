@@ -59,7 +59,7 @@ class FeatureCache(SqliteCache[Float32Array]):
 
 
 class AppearanceCache(FeatureCache):
-    """The appearance of images, float32 (12,), see `appearance.appearance`."""
+    """The appearance of images, float32 (14,), see `appearance.appearance`."""
 
     FILE_NAME = "appearances.sqlite"
     TABLE = "appearances_1"

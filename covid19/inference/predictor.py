@@ -41,7 +41,7 @@ class Prediction(NamedTuple):
     Attributes:
         answer: for a reader.
         heat: Grad-CAM of the predicted class on the picture, float32 (rows, columns); None where there is no label.
-        features: of the base, and then the appearance, float32 (524,); None where they are not finite.
+        features: of the base, and then the appearance, float32 (526,); None where they are not finite.
     """
 
     answer: Answer
@@ -115,7 +115,7 @@ class Predictor:
         """Whether images look like the training images as a whole; None for too few.
 
         Args:
-            features: of their predictions, float32 (n, 524).
+            features: of their predictions, float32 (n, 526).
             predicted: how many of them are predicted positive.
         """
         known, info = self._novelty_detector.arrays(), self.info

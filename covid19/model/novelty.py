@@ -29,7 +29,7 @@ class NoveltyDetector:
     Args:
         features: float32 (n, width), n at least 2.
         groups: of each image, the same for one patient's: nobody is measured by another image of himself.
-        appearance: of each image, see `appearance.appearance`, float32 (n, 12), kept for `shift`; None in files of an earlier
+        appearance: of each image, see `appearance.appearance`, float32 (n, 14), kept for `shift`; None in files of an earlier
             version.
     """
 

@@ -35,7 +35,7 @@ class ImageSet(NamedTuple):
 
     Attributes:
         features: of the base, finite, float32 (n, width).
-        appearance: see `appearance.appearance`, finite, float32 (n, 12); None where it is not known.
+        appearance: see `appearance.appearance`, finite, float32 (n, 14); None where it is not known.
     """
 
     features: Float32Array
@@ -126,7 +126,9 @@ def _permutation_test(training: ImageSet, groups: NDArray[np.intp], batch: Image
     pool = np.concatenate([training.features, batch.features]).astype(np.float64)
     numbers = np.unique(groups, return_inverse=True)[1]
     known, count = len(training.features), len(batch.features)
-    patients = np.concatenate([numbers, numbers.max() + _presumed_patients(batch.features, known / (numbers.max() + 1))])
+    # How many images the patient of an image has, on average: more than a patient, since most images are of large ones.
+    images_each = float((np.bincount(numbers) ** 2).sum() / known)
+    patients = np.concatenate([numbers, numbers.max() + _presumed_patients(batch.features, images_each)])
     parts = np.zeros((1 + PERMUTATIONS, len(pool)))
     parts[0, known:] = 1
     for part in parts[1:]:
