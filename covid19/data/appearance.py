@@ -25,8 +25,8 @@ def appearance(pixels: Pixels) -> Float32Array:
         pixels: uint8 RGB (height, width, 3).
 
     Returns:
-        Finite float32 (14,): nine percentiles of the grey levels, 0 to 255; the logarithm of 1 + the mean absolute difference in
-        grey levels from the picture blurred by each of three widths; the fractions of the pixels that are nearly black and white.
+        Finite float32 (14,): nine percentiles of the grey levels, 0 to 255; the logarithm of 1 + the mean absolute difference
+        in grey levels from the picture blurred, for three blurs; the fractions of the pixels that are nearly black and white.
     """
     grey = np.asarray(cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY), np.float32)
     details = [np.log1p(np.abs(grey - cv2.GaussianBlur(grey, (0, 0), sigma)).mean()) for sigma in BLUR_SIGMAS_PX]

@@ -126,7 +126,8 @@ def _permutation_test(training: ImageSet, groups: NDArray[np.intp], batch: Image
     pool = np.concatenate([training.features, batch.features]).astype(np.float64)
     numbers = np.unique(groups, return_inverse=True)[1]
     known, count = len(training.features), len(batch.features)
-    # How many images the patient of an image has, on average: more than a patient, since most images are of large ones.
+    # How many images the patient of an image has, on average, which is more than a patient has. By that of a patient, the
+    # false alarms on 40 images of patients with 1 to 9 were 7 % rather than 4 %.
     images_each = float((np.bincount(numbers) ** 2).sum() / known)
     patients = np.concatenate([numbers, numbers.max() + _presumed_patients(batch.features, images_each)])
     parts = np.zeros((1 + PERMUTATIONS, len(pool)))
@@ -144,8 +145,8 @@ def _permutation_test(training: ImageSet, groups: NDArray[np.intp], batch: Image
 def _presumed_patients(batch: Float32Array, images_each: float) -> NDArray[np.intp]:
     """A number from 1 on for each image, the same for images that may be of one patient.
 
-    Who is on the images of a batch is not known. Those most alike are taken for one patient's, as many to a patient as the
-    training images have: images of one patient lie together, and a test that took each for a patient would find that unusual.
+    Who is on the images of a batch is not known. Those most alike are taken for one patient's, so many to a patient: images of
+    one patient lie together, and a test that took each for a patient would find that unusual.
     """
     tree = linkage(batch, "complete")
     return np.asarray(fcluster(tree, max(2, round(len(batch) / images_each)), "maxclust"), np.intp)

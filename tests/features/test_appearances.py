@@ -39,7 +39,7 @@ def test_it_is_that_of_the_view_and_is_measured_once(phantoms, tmp_path):
 
     with AppearanceCache(tmp_path, GB) as cache:
         np.testing.assert_array_equal(find_appearances(asked[::-1], cache, never), expected[::-1])
-        assert find_appearances([], cache, never).shape == (0, 12)
+        assert find_appearances([], cache, never).shape == (0, 14)
 
 
 def test_images_that_cannot_be_read_any_more_are_named_and_the_others_are_kept(phantoms):
@@ -54,4 +54,4 @@ def test_images_that_cannot_be_read_any_more_are_named_and_the_others_are_kept(p
         with pytest.raises(UnreadableError) as error:
             find_appearances(asked, cache, read)
         assert error.value.lost == {asked[1].record.name: "cannot be opened: gone"}
-        assert find_appearances([asked[0], asked[2]], cache, lambda _: pytest.fail("decoded")).shape == (2, 12)
+        assert find_appearances([asked[0], asked[2]], cache, lambda _: pytest.fail("decoded")).shape == (2, 14)

@@ -277,7 +277,7 @@ def test_features_that_are_no_numbers_are_no_answer(run, monkeypatch, value):
 @pytest.mark.parametrize("known", [True, False], ids=["this version's file", "earlier version's file"])
 def test_a_batch_of_another_brightness_is_told_by_what_the_file_knows_of_the_training_images(run, known):
     predictor, generator = Predictor(run.model), np.random.default_rng(3)
-    features, looks = (generator.normal(size=(80, width)).astype(np.float32) for width in (512, 12))
+    features, looks = (generator.normal(size=(80, width)).astype(np.float32) for width in (512, 14))
     predictor._novelty_detector = NoveltyDetector(features[:60], np.arange(60), looks[:60] if known else None)
     alike, brighter = (np.hstack([features[60:], looks[60:] + change]) for change in (0, 3))
     assert not predictor.compare(alike, PositiveCount(0, 0)).shifted
