@@ -47,7 +47,7 @@ class SplitFeatures(NamedTuple):
         audited: positions of the images to audit, (m,).
         lungs: of the images to audit, or of all where the backbone is given the lungs alone, by the image's digest; empty
             without either.
-        detector: what the model's file keeps of the training images.
+        detector: what the model's file keeps of the training images; None if no model is written.
         occluded: features of the images to audit with a part hidden, float32 (m, width) by the probe's name; empty without an
             audit.
     """
@@ -59,7 +59,7 @@ class SplitFeatures(NamedTuple):
     untrained: Features | None
     audited: IndexArray
     lungs: dict[str, Lungs]
-    detector: NoveltyDetector
+    detector: NoveltyDetector | None
     occluded: dict[str, Float32Array]
 
     @property
@@ -92,10 +92,12 @@ def split_and_extract(
         views = seen_views(records, lungs, region)
         augmented = augmented_views(views, split.train, training)
         extracted = extractor.extract(augmented, base, weights.digest, 1 + training.augmentations)
-        kept = reference_images(np.array(split.train), training.seed)
-        groups = np.array([records[i].group for i in kept])
-        looks = find_appearances([views[i] for i in kept], caches.appearances, read)
-        detector = NoveltyDetector(extracted.features[kept, 0], groups, looks)
+        detector = None
+        if settings.output.model:
+            kept = reference_images(np.array(split.train), training.seed)
+            groups = np.array([records[i].group for i in kept])
+            looks = find_appearances([views[i] for i in kept], caches.appearances, read)
+            detector = NoveltyDetector(extracted.features[kept, 0], groups, looks)
         with_untrained = level == "full" and settings.evaluation.folds
         untrained = _untrained_features(views, weights, extractor) if with_untrained else None
         parts = hidden_parts(region, level) if own else {}

@@ -161,7 +161,7 @@ def _write(
     settings: Settings,
     outcome: Outcome,
     model: Any,
-    detector: NoveltyDetector,
+    detector: NoveltyDetector | None,
     held_out: str,
     read: Read,
     watch: Stopwatch,
@@ -181,7 +181,7 @@ def _write(
                 plot_history(outputs.draft(output.plot, private=False), outcome.history, outcome.weights.title)
             if output.page:
                 write_page(outputs.draft(output.page), make_report(settings, outcome, watch.total()), outcome, read)
-            if output.model:
+            if output.model and detector:
                 save_model(outputs.draft(output.model), model, model_info(settings, outcome), detector)
         report = make_report(settings, outcome, watch.total())
         outputs.draft(output.report).write_text(report_text(report), encoding="utf-8")

@@ -13,6 +13,7 @@ from scipy.special import logsumexp
 
 from covid19.core.errors import InputError
 from covid19.data.columns import MEANINGS, plain_name
+from covid19.data.metadata import comparable
 from covid19.data.tables import open_table
 
 # What the column of the positive class's score may be called, without case, spaces and signs.
@@ -147,7 +148,7 @@ class _Columns:
 
     def image(self, row: Sequence[str]) -> str:
         """The image's path with '/' between folders, in lower case; '' if the row names none."""
-        path = _cell(row, self._image).replace("\\", "/").lower()
+        path = comparable(_cell(row, self._image).replace("\\", "/"))
         return "/".join(part for part in path.split("/") if part not in ("", "."))
 
     def fold(self, row: Sequence[str]) -> str:

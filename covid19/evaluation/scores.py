@@ -59,23 +59,11 @@ def match_scores(table: ScoreTable, names: Sequence[str], flag: str) -> Scores:
             f"image is '{next(iter(names), '')}'); expected one for each image, named by its path in the data set, or by its "
             "name where that is the only one: give the table of these images"
         )
-    _check_one_each(table.path, keys, flag)
     by_repeat = [_by_repeat(table.path, by_image[keys[names[position]]], flag) for position in at]
     values = [float(np.mean([row.score for row in rows.values()])) for rows in by_repeat]
     matched = set(keys.values())
     unmatched = sum(len(rows) for image, rows in by_image.items() if image not in matched)
     return Scores(np.array(at, np.intp), np.array(values), _folds(by_repeat), max(map(len, by_repeat)), unmatched)
-
-
-def _check_one_each(path: Path, keys: dict[str, str], flag: str) -> None:
-    """Refuse a row that could be about two images, so that one would get the other's score."""
-    first: dict[str, str] = {}
-    for name, key in keys.items():
-        if (other := first.setdefault(key, name)) != name:
-            raise InputError(
-                f"{flag} '{path}': the row of '{key}' could be of '{other}' or of '{name}'; expected paths that tell them "
-                "apart: write them as they are below the data set's folder"
-            )
 
 
 def _by_repeat(path: Path, rows: Sequence[ScoreRow], flag: str) -> dict[str, ScoreRow]:

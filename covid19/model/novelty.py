@@ -34,7 +34,7 @@ class NoveltyDetector:
     """
 
     def __init__(self, features: Float32Array, groups: NDArray[np.intp], appearance: Float32Array | None = None) -> None:
-        self._arrays: dict[str, NDArray[Any]] = {"features": features.astype(np.float16), "groups": groups.astype(np.int64)}
+        self._arrays: dict[str, NDArray[Any]] = {"features": _halved(features), "groups": groups.astype(np.int64)}
         if appearance is not None:
             self._arrays["appearance"] = appearance.astype(np.float32)
         features = self._arrays["features"].astype(np.float32)  # the same after a way through a file
@@ -77,6 +77,12 @@ class NoveltyDetector:
 
     def _scaled(self, features: Float32Array) -> Float64Array:
         return np.asarray((features - self._mean) / self._spread, float)
+
+
+def _halved(features: Float32Array) -> NDArray[np.float16]:
+    """Features in half as many bytes; what is too large for float16, by weights that nobody normalised, is its largest value."""
+    largest = np.finfo(np.float16).max
+    return features.clip(-largest, largest).astype(np.float16)
 
 
 def reference_images(train: IndexArray, seed: int) -> IndexArray:

@@ -92,12 +92,12 @@ def test_what_cannot_be_scores_of_these_images_is_refused_with_what_to_do(tmp_pa
     refused(tmp_path, text, message)
 
 
-def test_a_row_that_is_the_same_twice_counts_once_and_one_of_two_images_is_refused(tmp_path):
+def test_a_row_that_is_the_same_twice_counts_once_and_one_that_two_images_could_be_is_of_none(tmp_path):
     assert scores(tmp_path, "image,score\n" + 2 * "a.png,1\nb.jpg,2\nc.dcm,3\n").at.tolist() == [0, 1, 2]
-    refused(tmp_path, "image,score\nc/a.png,1\n", "could be of 'x/c/a.png' or of 'y/c/a.png'", ["x/c/a.png", "y/c/a.png"])
-    refused(
-        tmp_path, "image,score\na.png,1\n", "could be of 'covid/a.png' or of 'normal/a.png'", ["covid/a.png", "normal/a.png"]
-    )
+    rows, names = "image,score\nc/a.png,1\nb.png,2\nc.png,3\n", ["x/c/a.png", "y/c/a.png", "x/b.png", "y/c.png"]
+    found = scores(tmp_path, rows, names)
+    assert (found.at.tolist(), found.values.tolist(), found.unmatched_rows) == ([2, 3], [2, 3], 1)
+    refused(tmp_path, "image,score\na.png,1\n", "has scores of 0 of 2 images", ["covid/a.png", "normal/a.png"])
 
 
 def test_images_without_a_score_and_rows_of_other_images_are_counted(tmp_path):

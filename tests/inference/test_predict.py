@@ -225,6 +225,14 @@ def test_lines_and_a_progress_bar_never_stand_in_one_line(run):
         assert not [part for part in line if "Predicting" in part and ".png" in part]
 
 
+def test_features_too_large_for_the_files_type_are_kept_as_its_largest_value():
+    features = np.array([[1e6, 1.0], [-1e6, 2.0], [0.5, 3.0]], np.float32)
+    detector = NoveltyDetector(features, np.arange(3))
+    kept = detector.arrays()["features"]
+    np.testing.assert_array_equal(kept, np.array([[65504, 1], [-65504, 2], [0.5, 3]], np.float16))
+    assert np.isfinite(detector.percentile(features)).all()
+
+
 def test_the_percentile_is_that_of_the_training_images():
     generator = np.random.default_rng(0)
     features = generator.normal(size=(200, 512)).astype(np.float32)
