@@ -80,7 +80,7 @@ class NoveltyDetector:
 
 
 def _halved(features: Float32Array) -> NDArray[np.float16]:
-    """Features in half as many bytes; what is too large for float16, by weights that nobody normalised, is its largest value."""
+    """Features in half as many bytes; what is too large for float16, of odd weights, is its largest value."""
     largest = np.finfo(np.float16).max
     return features.clip(-largest, largest).astype(np.float16)
 
