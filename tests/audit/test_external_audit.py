@@ -191,4 +191,4 @@ def test_scores_of_noise_are_called_significant_as_rarely_as_they_should(monkeyp
     assert np.mean(significant) < 0.09  # 0.05 and two standard errors of 200 data sets
     asked = question(25)
     told = asked.positive * 2.0 + np.random.default_rng(0).normal(size=50)
-    assert probe_of_scores("told", told, asked).p_value < 0.001
+    assert probe_of_scores("told", told, asked).p_value < 0.05 / 4  # also as one of four probes
