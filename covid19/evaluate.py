@@ -236,7 +236,7 @@ def _without_training_images(dataset: Dataset, info: ModelInfo) -> tuple[Dataset
     known = len(dataset.records) - len(kept)
     if known:
         warn(f"{known} images were in the model's training, as they are or nearly so: left out")
-    left = replace(dataset, records=tuple(dataset.records[i] for i in kept), near=tuple(dataset.near[i] for i in kept))
+    left = dataset.of(kept)
     check_counts(dataset.root, left.counts(), "image that the model was not trained on")
     return left, known
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from functools import partial
 from typing import NamedTuple
 
@@ -122,10 +121,10 @@ def _prepare(
 ) -> Prepared:
     """Lay the scores beside the images, draw those to audit, and measure them."""
     matched = match_scores(tables.predictions, [record.name for record in dataset.records], FLAG)
-    scored = _only(dataset, matched.at.tolist())
+    scored = dataset.of(matched.at.tolist())
     check_counts(dataset.root, scored.counts(), "image that has a score")
     at = audit_sample([record.label for record in scored.records], settings.training.seed)
-    audited = _only(scored, at.tolist())
+    audited = scored.of(at.tolist())
     names, read = [record.name for record in audited.records], partial(read_picture, run=decoder.run)
     hidden = match_hidden(tables.hidden, names, HIDDEN_FLAG) if tables.hidden else {}
     lungs = find_lungs(audited.records, settings.lungs, caches.lungs, executor, read)
@@ -133,15 +132,6 @@ def _prepare(
     folds = tuple(tuple(one[i] for i in at) for one in matched.folds)
     without_lungs = count_boxes(audited.records, lungs)
     return Prepared(audited, matched.values[at], folds, hidden, measured, without_lungs, matched, len(dataset.records))
-
-
-def _only(dataset: Dataset, positions: Sequence[int]) -> Dataset:
-    """The data set of some of its images."""
-    return replace(
-        dataset,
-        records=tuple(dataset.records[i] for i in positions),
-        near=tuple(dataset.near[i] for i in positions),
-    )
 
 
 def _report(

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from covid19 import NOTICE
 from covid19.audit.hidden import FOLDERS, HIDES, TABLE_NAME, hidden_name
+from covid19.audit.inputs import count_boxes
 from covid19.core.addresses import on_disk
 from covid19.core.console import Progress, say
 from covid19.core.errors import InputError
@@ -70,7 +71,7 @@ def write_hidden(settings: Settings, folder: Path) -> None:
             writer = csv.writer(file)
             writer.writerow(COLUMNS)
             writer.writerows([csv_cell(cell) for cell in row] for row in rows)
-    boxes = sum(lungs[record.digest].origin == "box" for record in dataset.records)
+    boxes = count_boxes(dataset.records, lungs)
     say(
         f"Wrote {len(rows)} pictures of {len(dataset.records)} images and {TABLE_NAME} to {folder}; in {boxes} images no lungs "
         "were found, and a box is hidden. Next: the model's scores of these pictures, as a table with the columns image and "

@@ -118,6 +118,10 @@ class Dataset:
         """Patients of each class, in the order of the classes."""
         return {label: {record.patient for record in self.records if record.label == label} for label in self.classes}
 
+    def of(self, positions: Sequence[int]) -> Dataset:
+        """The same data set with only the images at some positions."""
+        return replace(self, records=tuple(self.records[i] for i in positions), near=tuple(self.near[i] for i in positions))
+
     def without(self, lost: Mapping[str, str]) -> Dataset:
         """The data set less some images that turned out to be unreadable, given why by name.
 
@@ -125,12 +129,8 @@ class Dataset:
             InputError: a class is left with fewer than two images.
         """
         kept = [position for position, record in enumerate(self.records) if record.name not in lost]
-        left = replace(
-            self,
-            records=tuple(self.records[i] for i in kept),
-            near=tuple(self.near[i] for i in kept),
-            skipped=(*self.skipped, *(Skipped(name, why, "unreadable") for name, why in lost.items())),
-        )
+        skipped = (*self.skipped, *(Skipped(name, why, "unreadable") for name, why in lost.items()))
+        left = replace(self.of(kept), skipped=skipped)
         check_counts(self.root, left.counts(), "usable image", left.skipped)
         return left
 

@@ -61,3 +61,8 @@ def display_range(values: NDArray[Any]) -> tuple[float, float]:
 def _have_shades(pixels: NDArray[np.float64]) -> bool:
     """Whether pixels are a picture rather than a few flat shades."""
     return len(np.unique(pixels[:: max(1, len(pixels) // SHADES_SAMPLE)])) >= MIN_SHADES
+
+
+def is_grey(pixels: NDArray[np.uint8]) -> bool:
+    """Whether all three channels of an RGB picture, uint8 (height, width, 3), are the same."""
+    return np.array_equal(pixels[..., 0], pixels[..., 1]) and np.array_equal(pixels[..., 0], pixels[..., 2])

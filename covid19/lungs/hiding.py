@@ -8,6 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from covid19.data.grey_levels import is_grey
 from covid19.data.images import decode, encode_image
 from covid19.lungs.occlusion import Occlusion, fill
 
@@ -28,10 +29,10 @@ def hidden_pictures(file: Path, occlusions: Sequence[Occlusion]) -> list[bytes]:
     image, is_negative = decode(file)
     pixels = 255 - image if is_negative else image
     height, width = pixels.shape[:2]
-    is_grey = np.array_equal(pixels[..., 0], pixels[..., 1]) and np.array_equal(pixels[..., 0], pixels[..., 2])
+    grey = is_grey(pixels)
     pictures = []
     for occlusion in occlusions:
         part = cv2.resize(occlusion.part().astype(np.float32), (width, height), interpolation=cv2.INTER_LINEAR) > 0
         hidden = fill(pixels, np.asarray(part))
-        pictures.append(encode_image(hidden[..., 0] if is_grey else hidden, ".png"))
+        pictures.append(encode_image(hidden[..., 0] if grey else hidden, ".png"))
     return pictures

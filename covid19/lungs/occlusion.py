@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from covid19.core.arrays import Float32Array
+from covid19.data.grey_levels import is_grey
 from covid19.data.images import PICTURE_SIDE_PX, Pixels
 from covid19.lungs.masks import Mask, bounding_box, convex_hull, grown, unpacked, whole_lungs
 
@@ -112,8 +113,7 @@ def fill(pixels: Pixels, hidden: Mask) -> Pixels:
     if not hidden.any():
         return pixels
     known = (~hidden).astype(np.float32)[..., None]
-    is_grey = np.array_equal(pixels[..., 0], pixels[..., 1]) and np.array_equal(pixels[..., 0], pixels[..., 2])
-    colours = pixels[..., :1] if is_grey else pixels  # one channel takes a third of the time
+    colours = pixels[..., :1] if is_grey(pixels) else pixels  # one channel takes a third of the time
     filled = _pull_push(np.asarray(colours * known, np.float32), known)
     return np.where(hidden[..., None], np.rint(filled.clip(0, 255)), pixels).astype(np.uint8)
 
