@@ -125,6 +125,13 @@ def test_a_browser_shows_it_without_a_complaint(run, browser, width, scheme):
     assert_shown_well(browser, run.page, width, scheme)
 
 
+def test_an_address_longer_than_a_phone_is_wide_makes_the_page_no_wider(run, browser, tmp_path):
+    page = tmp_path / "page.html"
+    text = run.page.read_text(encoding="utf-8")
+    page.write_text(text.replace("Research only", f"https://example.org/{'a' * 300}"), encoding="utf-8")
+    assert_shown_well(browser, page, 390, "light")
+
+
 @pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here")
 def test_the_page_lets_no_request_out(text, tmp_path):
     asked = []
